@@ -1,0 +1,181 @@
+//! Limits that hold for the whole process, not per worker.
+//!
+//! A [`Limit`] counts units (connections, requests, ...) in one padded atomic. A worker takes
+//! units through a [`Lease`], which keeps a few spare units when the limit is large, so that
+//! cores do not write the same cache line at each request. The price is that a worker may be
+//! refused while others hold spare units: at most [`Limit::slack`] units per other worker. Small
+//! limits have no slack at all and are exact.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam_utils::CachePadded;
+
+/// The most spare units that one worker keeps.
+const SLACK_MAX: u64 = 32;
+/// A worker may hold back this fraction of a limit: 1/64.
+const SLACK_SHARE: u64 = 64;
+
+/// How many units may be in use at once in the whole process.
+#[derive(Debug)]
+pub struct Limit {
+    max: AtomicU64,
+    taken: CachePadded<AtomicU64>,
+}
+
+impl Limit {
+    /// A limit of `max` units, none of them in use.
+    pub fn new(max: u64) -> Arc<Self> {
+        Arc::new(Self { max: AtomicU64::new(max), taken: CachePadded::new(AtomicU64::new(0)) })
+    }
+
+    /// Changes the limit; units in use stay in use.
+    pub fn set_max(&self, max: u64) {
+        self.max.store(max, Ordering::Relaxed);
+    }
+
+    /// The configured number of units.
+    pub fn max(&self) -> u64 {
+        self.max.load(Ordering::Relaxed)
+    }
+
+    /// Units in use or held as spare by some worker.
+    pub fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    /// Spare units that a worker may keep.
+    pub fn slack(&self) -> u64 {
+        (self.max() / SLACK_SHARE).min(SLACK_MAX)
+    }
+
+    fn take(&self, units: u64) -> bool {
+        let max = self.max();
+        self.taken
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
+                taken.checked_add(units).filter(|sum| *sum <= max)
+            })
+            .is_ok()
+    }
+
+    fn give_back(&self, units: u64) {
+        let before = self.taken.fetch_sub(units, Ordering::Relaxed);
+        debug_assert!(before >= units, "more units given back than taken");
+    }
+}
+
+/// One worker's account with a [`Limit`].
+#[derive(Debug)]
+pub struct Lease {
+    limit: Arc<Limit>,
+    used: u64,
+    spare: u64,
+}
+
+impl Lease {
+    /// An account with nothing on it.
+    pub fn new(limit: Arc<Limit>) -> Self {
+        Self { limit, used: 0, spare: 0 }
+    }
+
+    /// Takes one unit; `false` when the process has none left.
+    pub fn acquire(&mut self) -> bool {
+        if self.spare > 0 {
+            self.spare -= 1;
+        } else if !self.refill() {
+            return false;
+        }
+        self.used += 1;
+        true
+    }
+
+    /// Gives one unit back.
+    pub fn release(&mut self) {
+        debug_assert!(self.used > 0, "a unit was released twice");
+        self.used = self.used.saturating_sub(1);
+        self.spare += 1;
+        let slack = self.limit.slack();
+        if self.spare > slack {
+            // Halfway, so that a worker on the edge does not write the shared line each time.
+            let surplus = self.spare - slack / 2;
+            self.spare -= surplus;
+            self.limit.give_back(surplus);
+        }
+    }
+
+    /// Units that this worker uses.
+    pub fn used(&self) -> u64 {
+        self.used
+    }
+
+    /// The limit behind this account.
+    pub fn limit(&self) -> &Arc<Limit> {
+        &self.limit
+    }
+
+    fn refill(&mut self) -> bool {
+        let extra = self.limit.slack() / 2;
+        if extra > 0 && self.limit.take(1 + extra) {
+            self.spare = extra;
+            return true;
+        }
+        self.limit.take(1)
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.limit.give_back(self.used + self.spare);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_limit_is_exact_across_workers() {
+        let limit = Limit::new(3);
+        let (mut a, mut b) = (Lease::new(Arc::clone(&limit)), Lease::new(Arc::clone(&limit)));
+        assert!(a.acquire() && b.acquire() && a.acquire());
+        assert!(!b.acquire(), "the fourth unit is refused");
+        a.release();
+        assert!(b.acquire(), "a unit given back by one worker serves another");
+    }
+
+    #[test]
+    fn zero_refuses_everything() {
+        assert!(!Lease::new(Limit::new(0)).acquire());
+    }
+
+    #[test]
+    fn nothing_leaks_when_leases_end() {
+        let limit = Limit::new(4096);
+        {
+            let mut lease = Lease::new(Arc::clone(&limit));
+            for _ in 0..100 {
+                assert!(lease.acquire());
+            }
+            for _ in 0..60 {
+                lease.release();
+            }
+        }
+        assert_eq!(limit.taken(), 0);
+    }
+
+    #[test]
+    fn workers_strand_no_more_than_the_slack() {
+        let limit = Limit::new(1024);
+        let mut idle = Lease::new(Arc::clone(&limit));
+        for _ in 0..200 {
+            assert!(idle.acquire());
+        }
+        for _ in 0..200 {
+            idle.release();
+        }
+        let mut busy = Lease::new(Arc::clone(&limit));
+        let granted = (0..2000).take_while(|_| busy.acquire()).count() as u64;
+        assert!(granted >= 1024 - limit.slack(), "{granted}");
+        assert!(granted <= 1024);
+    }
+}
