@@ -1,1 +1,18 @@
-//! (being written)
+//! The vocabulary of the house: the immutable snapshot that the control thread compiles and the
+//! workers follow, and the traits of its extensions.
+//!
+//! Nothing here is mutated after it was published. What changes per request lives in the worker
+//! (`ringway-proxy`); what is read from files and protobufs lives in `ringway-config`, and no
+//! protobuf type comes in here.
+
+pub mod access_log;
+pub mod address;
+pub mod cluster;
+pub mod filter;
+pub mod format;
+pub mod http;
+pub mod listener;
+pub mod route;
+pub mod snapshot;
+pub mod stats;
+pub mod stream;

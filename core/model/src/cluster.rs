@@ -1,0 +1,131 @@
+//! Clusters: endpoints and the policy by which they are used.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ringway_bridge::limit::Limit;
+use ringway_lb as lb;
+
+use crate::address::Address;
+use crate::stats::ClusterStats;
+
+/// A cluster's number, the same for its name as long as the process lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClusterId(pub u32);
+
+impl ClusterId {
+    /// Its place in a table of clusters.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A reference to a cluster by name, resolved when the snapshot was compiled.
+///
+/// The id is valid even when the cluster does not exist (then its place in the table is empty and
+/// the request gets `cluster_not_found_response_code`).
+#[derive(Debug, Clone)]
+pub struct ClusterRef {
+    /// As the configuration names it.
+    pub name: Arc<str>,
+    /// Its number.
+    pub id: ClusterId,
+}
+
+/// A cluster (Envoy `config.cluster.v3.Cluster`) with the endpoints known at this generation.
+#[derive(Debug)]
+pub struct Cluster {
+    /// Unique among the clusters.
+    pub name: Arc<str>,
+    /// The same for its name as long as the process lives.
+    pub id: ClusterId,
+    /// All of it except the endpoints: the same `Arc` means that pools can be kept.
+    pub policy: Arc<ClusterPolicy>,
+    /// In the order of the configuration or of the resolver's answer.
+    pub endpoints: Vec<Arc<Endpoint>>,
+}
+
+/// How a cluster is used, whatever its endpoints are.
+#[derive(Debug)]
+pub struct ClusterPolicy {
+    /// `connect_timeout`, 5 s.
+    pub connect_timeout: Duration,
+    /// `lb_policy` or `load_balancing_policy`.
+    pub balancing: lb::Policy,
+    /// `common_lb_config`, `overprovisioning_factor`.
+    pub settings: lb::Settings,
+    /// `circuit_breakers.thresholds[]` for the default and the high priority.
+    pub limits: [PriorityLimits; 2],
+    /// `common_http_protocol_options.idle_timeout` of upstream connections, 1 h; `None` is off.
+    pub idle_timeout: Option<Duration>,
+    /// `max_requests_per_connection`; `None` is unlimited.
+    pub max_requests_per_connection: Option<u32>,
+    /// `max_connection_duration` of upstream connections.
+    pub max_connection_duration: Option<Duration>,
+    /// `common_http_protocol_options.max_stream_duration` of upstream streams.
+    pub max_stream_duration: Option<Duration>,
+    /// `common_http_protocol_options.max_headers_count` of responses, 100.
+    pub max_response_headers: usize,
+    /// `max_response_headers_kb` of HTTP/1, 80 KiB.
+    pub max_response_head_bytes: usize,
+    /// `per_connection_buffer_limit_bytes`, 1 MiB.
+    pub buffer_limit: usize,
+    /// `upstream_connection_options.tcp_keepalive`.
+    pub keepalive: Option<TcpKeepalive>,
+    /// `http_protocol_options.enable_trailers`: send request trailers.
+    pub enable_trailers: bool,
+    /// `http_protocol_options.header_key_format.proper_case_words`.
+    pub proper_case: bool,
+    /// Statistics under `cluster.<name>.`.
+    pub stats: ClusterStats,
+}
+
+/// Keepalive probes of TCP; `None` leaves the kernel's default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TcpKeepalive {
+    /// `keepalive_probes`.
+    pub probes: Option<u32>,
+    /// `keepalive_time` in seconds.
+    pub time: Option<u32>,
+    /// `keepalive_interval` in seconds.
+    pub interval: Option<u32>,
+}
+
+/// The circuit breakers of one priority, process-wide.
+#[derive(Debug, Clone)]
+pub struct PriorityLimits {
+    /// `max_connections`, 1024.
+    pub connections: Arc<Limit>,
+    /// `max_pending_requests`, 1024.
+    pub pending: Arc<Limit>,
+    /// `max_requests`, 1024.
+    pub requests: Arc<Limit>,
+    /// `max_retries`, 3.
+    pub retries: Arc<Limit>,
+}
+
+/// An endpoint of a cluster.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Endpoint {
+    /// Where it listens.
+    pub address: Address,
+    /// The address as text, made once for logs and statistics.
+    pub address_text: Arc<str>,
+    /// The name that was resolved, or `hostname` of the endpoint; empty if none.
+    pub hostname: Arc<str>,
+    /// Weight, health, priority and locality, as the balancer sees them.
+    pub host: lb::Host,
+    /// `locality.region/zone/sub_zone` for `/clusters`.
+    pub locality: Arc<Locality>,
+}
+
+/// Where an endpoint is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Locality {
+    /// `region`.
+    pub region: String,
+    /// `zone`.
+    pub zone: String,
+    /// `sub_zone`.
+    pub sub_zone: String,
+}

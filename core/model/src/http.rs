@@ -1,0 +1,167 @@
+//! The HTTP connection manager's configuration (Envoy `HttpConnectionManager`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use ringway_http::h1::RequestLimits;
+use ringway_http::normalize::{EscapedSlashes, HostPort};
+
+use crate::access_log::AccessLog;
+use crate::filter::HttpFilterChain;
+use crate::route::RouteTable;
+use crate::stats::{HttpStats, ListenerHttpStats};
+
+/// A compiled connection manager. Durations of `None` are off.
+#[derive(Debug)]
+pub struct ConnectionManager {
+    /// `stat_prefix`.
+    pub stat_prefix: Arc<str>,
+    /// `route_config`, or an empty table.
+    pub routes: Arc<RouteTable>,
+    /// `http_filters` before the router.
+    pub filters: HttpFilterChain,
+    /// `access_log`.
+    pub access_logs: Vec<AccessLog>,
+    /// Limits and strictness of the HTTP/1 decoder.
+    pub h1: RequestLimits,
+    /// `http_protocol_options.enable_trailers`.
+    pub enable_trailers: bool,
+    /// `http_protocol_options.default_host_for_http_10`.
+    pub default_host_for_http_10: Option<Box<str>>,
+    /// `http_protocol_options.header_key_format.proper_case_words`.
+    pub proper_case: bool,
+    /// `http_protocol_options.allow_absolute_url`, true.
+    pub allow_absolute_url: bool,
+    /// `stream_error_on_invalid_http_message` or its override for HTTP/1: keep the connection.
+    pub keep_connection_on_error: bool,
+    /// What is done to the path before routing.
+    pub path: PathPolicy,
+    /// What is done to the host before routing.
+    pub host: HostPort,
+    /// `server_name`, `envoy`.
+    pub server_name: Box<str>,
+    /// `server_header_transformation`.
+    pub server_header: ServerHeader,
+    /// `via`; empty adds none.
+    pub via: Box<str>,
+    /// Who the client is.
+    pub client_address: ClientAddress,
+    /// Request ids.
+    pub request_id: RequestIdPolicy,
+    /// `forward_client_cert_details`; without TLS only whether the header passes.
+    pub forward_client_cert: ForwardClientCert,
+    /// `scheme_header_transformation.scheme_to_overwrite`.
+    pub scheme_to_overwrite: Option<Box<str>>,
+    /// `proxy_100_continue`.
+    pub proxy_100_continue: bool,
+    /// Router: `suppress_envoy_headers`.
+    pub suppress_envoy_headers: bool,
+    /// Timers.
+    pub timeouts: HttpTimeouts,
+    /// `common_http_protocol_options.max_requests_per_connection`.
+    pub max_requests_per_connection: Option<u32>,
+    /// `http.<stat_prefix>.*`
+    pub stats: HttpStats,
+    /// `listener.<address>.http.<stat_prefix>.*`
+    pub listener_stats: ListenerHttpStats,
+}
+
+/// `normalize_path` and its companions.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PathPolicy {
+    /// `normalize_path`.
+    pub normalize: bool,
+    /// `merge_slashes`.
+    pub merge_slashes: bool,
+    /// `path_with_escaped_slashes_action`.
+    pub escaped_slashes: EscapedSlashes,
+}
+
+/// `server_header_transformation`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ServerHeader {
+    /// `OVERWRITE`
+    #[default]
+    Overwrite,
+    /// `APPEND_IF_ABSENT`
+    AppendIfAbsent,
+    /// `PASS_THROUGH`
+    PassThrough,
+}
+
+/// Where the client's address comes from, and what is said of it to the upstream.
+#[derive(Debug, Clone, Default)]
+pub struct ClientAddress {
+    /// `use_remote_address`: this is an edge, the peer is the client.
+    pub use_remote_address: bool,
+    /// `xff_num_trusted_hops`.
+    pub trusted_hops: usize,
+    /// `skip_xff_append`.
+    pub skip_append: bool,
+    /// `append_x_forwarded_port`.
+    pub append_port: bool,
+    /// `represent_ipv4_remote_address_as_ipv4_mapped_ipv6`.
+    pub ipv4_mapped: bool,
+    /// `internal_address_config`: `None` means that nobody is internal (Envoy 1.40).
+    pub internal: Option<InternalAddresses>,
+}
+
+/// `internal_address_config`.
+#[derive(Debug, Clone, Default)]
+pub struct InternalAddresses {
+    /// `unix_sockets`.
+    pub unix_sockets: bool,
+    /// `cidr_ranges`; empty means the private ranges and loopback.
+    pub ranges: Vec<IpNet>,
+}
+
+/// `generate_request_id` and its companions.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestIdPolicy {
+    /// `generate_request_id`, true.
+    pub generate: bool,
+    /// `preserve_external_request_id`.
+    pub preserve_external: bool,
+    /// `always_set_request_id_in_response`.
+    pub in_response: bool,
+    /// `request_id_extension` uuid: `pack_trace_reason`, true.
+    pub pack_trace_reason: bool,
+}
+
+/// `forward_client_cert_details`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ForwardClientCert {
+    /// `SANITIZE`
+    #[default]
+    Sanitize,
+    /// `FORWARD_ONLY`
+    ForwardOnly,
+    /// `APPEND_FORWARD`
+    AppendForward,
+    /// `SANITIZE_SET`
+    SanitizeSet,
+    /// `ALWAYS_FORWARD_ONLY`
+    AlwaysForwardOnly,
+}
+
+/// Timers of the connection manager.
+#[derive(Debug, Clone, Copy)]
+pub struct HttpTimeouts {
+    /// `stream_idle_timeout`, 5 min.
+    pub stream_idle: Option<Duration>,
+    /// `request_timeout`: the whole request must have arrived.
+    pub request: Option<Duration>,
+    /// `request_headers_timeout`: the head must have arrived.
+    pub request_headers: Option<Duration>,
+    /// `common_http_protocol_options.idle_timeout`, 1 h.
+    pub connection_idle: Option<Duration>,
+    /// `common_http_protocol_options.max_connection_duration`.
+    pub max_connection_duration: Option<Duration>,
+    /// `common_http_protocol_options.max_stream_duration`.
+    pub max_stream_duration: Option<Duration>,
+    /// `drain_timeout`, 5 s.
+    pub drain: Duration,
+    /// `delayed_close_timeout`, 1 s.
+    pub delayed_close: Option<Duration>,
+}

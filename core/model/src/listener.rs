@@ -1,0 +1,218 @@
+//! Listeners: sockets, filter chains, and how a connection finds its chain.
+
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::address::Address;
+use crate::http::ConnectionManager;
+use crate::stats::ListenerStats;
+
+/// A listener (Envoy `config.listener.v3.Listener`).
+#[derive(Debug)]
+pub struct Listener {
+    /// Unique among the listeners; workers carry connections over by this name.
+    pub name: Arc<str>,
+    /// The address as bound (port 0 resolved).
+    pub address: Address,
+    /// One listening socket per worker, opened on the control thread so that a bad or busy
+    /// address is an error of the configuration and not of a worker. The same `Arc` as in the
+    /// generation before means: keep listening on it.
+    pub sockets: Arc<Sockets>,
+    /// Tried by [`ChainMatcher`]; indices refer to this list.
+    pub chains: Vec<Arc<FilterChain>>,
+    /// How a connection finds its chain.
+    pub matcher: ChainMatcher,
+    /// `per_connection_buffer_limit_bytes`: how much may be buffered per connection and
+    /// direction before reading stops.
+    pub buffer_limit: usize,
+    /// Statistics under `listener.<address>.`.
+    pub stats: ListenerStats,
+}
+
+/// The listening sockets of one listener, one per worker.
+#[derive(Debug)]
+pub struct Sockets {
+    /// Indexed by worker; for a Unix socket all of them are duplicates of one.
+    pub fds: Vec<OwnedFd>,
+    /// Keeps the kind at hand: accepted peers have an IP address or none.
+    pub address: Address,
+}
+
+/// A filter chain: what is done with the bytes of a connection.
+#[derive(Debug)]
+pub struct FilterChain {
+    /// `filter_chains[].name`, or a name made of its position.
+    pub name: Arc<str>,
+    /// What the chain ends in.
+    pub terminal: Terminal,
+    /// `transport_socket_connect_timeout`.
+    pub transport_connect_timeout: Option<Duration>,
+}
+
+/// The last network filter of a chain, which takes the bytes.
+#[derive(Debug)]
+pub enum Terminal {
+    /// `http_connection_manager`.
+    Http(Arc<ConnectionManager>),
+}
+
+/// What is known of a connection when its chain is chosen.
+#[derive(Debug, Clone, Copy)]
+pub struct ChainQuery<'a> {
+    /// The address that the client connected to (after `original_dst`, PROXY protocol).
+    pub destination: Option<SocketAddr>,
+    /// The client's address (after PROXY protocol).
+    pub source: Option<SocketAddr>,
+    /// The peer of the socket.
+    pub direct_source: Option<SocketAddr>,
+    /// Lower-case server name of the ClientHello, or empty.
+    pub server_name: &'a str,
+    /// `raw_buffer` or `tls`.
+    pub transport_protocol: &'a str,
+    /// ALPN or sniffed protocols.
+    pub application_protocols: &'a [&'a str],
+}
+
+/// `filter_chain_match.source_type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SourceType {
+    /// No condition.
+    #[default]
+    Any,
+    /// Source and destination are the same address, or the source is a loopback address.
+    SameIpOrLoopback,
+    /// Anything else.
+    External,
+}
+
+/// One chain's conditions (Envoy `FilterChainMatch`); empty lists match everything.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ChainMatch {
+    /// `destination_port`.
+    pub destination_port: Option<u16>,
+    /// `prefix_ranges` on the destination address.
+    pub destination: Vec<IpNet>,
+    /// `server_names`: exact, `*.suffix`; lower-case.
+    pub server_names: Vec<String>,
+    /// `transport_protocol`; empty matches everything.
+    pub transport_protocol: String,
+    /// `application_protocols`.
+    pub application_protocols: Vec<String>,
+    /// `direct_source_prefix_ranges`.
+    pub direct_source: Vec<IpNet>,
+    /// `source_type`.
+    pub source_type: SourceType,
+    /// `source_prefix_ranges`.
+    pub source: Vec<IpNet>,
+    /// `source_ports`.
+    pub source_ports: Vec<u16>,
+}
+
+/// Chooses the chain of a connection.
+#[derive(Debug, Default)]
+pub struct ChainMatcher {
+    /// Conditions with the index of their chain.
+    pub rules: Vec<(ChainMatch, usize)>,
+    /// `default_filter_chain`.
+    pub default: Option<usize>,
+}
+
+impl ChainMatcher {
+    /// The index of the chain that serves the connection.
+    ///
+    /// Envoy narrows criterion by criterion, in the order of `FilterChainMatch`'s documentation,
+    /// each time to the most specific match, and never goes back: a chain that loses on the
+    /// destination port is out even when the winner fails on the server name.
+    pub fn find(&self, query: &ChainQuery<'_>) -> Option<usize> {
+        let mut candidates: Vec<&(ChainMatch, usize)> = self.rules.iter().collect();
+        for criterion in CRITERIA {
+            let best = candidates.iter().filter_map(|(rule, _)| criterion(rule, query)).max();
+            let Some(best) = best else { return self.default };
+            candidates.retain(|(rule, _)| criterion(rule, query) == Some(best));
+        }
+        candidates.first().map(|(_, index)| *index).or(self.default)
+    }
+}
+
+/// How specifically a rule matches: `None` not at all, 0 by having no condition, more is better.
+type Criterion = fn(&ChainMatch, &ChainQuery<'_>) -> Option<usize>;
+
+const CRITERIA: [Criterion; 9] = [
+    |rule, query| match rule.destination_port {
+        None => Some(0),
+        Some(port) => (query.destination?.port() == port).then_some(1),
+    },
+    |rule, query| prefix(&rule.destination, query.destination),
+    |rule, query| server_name(&rule.server_names, query.server_name),
+    |rule, query| {
+        if rule.transport_protocol.is_empty() {
+            return Some(0);
+        }
+        (rule.transport_protocol == query.transport_protocol).then_some(1)
+    },
+    |rule, query| {
+        if rule.application_protocols.is_empty() {
+            return Some(0);
+        }
+        let offered = |own: &String| query.application_protocols.contains(&own.as_str());
+        rule.application_protocols.iter().any(offered).then_some(1)
+    },
+    |rule, query| prefix(&rule.direct_source, query.direct_source),
+    |rule, query| match rule.source_type {
+        SourceType::Any => Some(0),
+        SourceType::SameIpOrLoopback => is_local(query).then_some(1),
+        SourceType::External => (!is_local(query)).then_some(1),
+    },
+    |rule, query| prefix(&rule.source, query.source),
+    |rule, query| {
+        if rule.source_ports.is_empty() {
+            return Some(0);
+        }
+        rule.source_ports.contains(&query.source?.port()).then_some(1)
+    },
+];
+
+fn prefix(ranges: &[IpNet], address: Option<SocketAddr>) -> Option<usize> {
+    if ranges.is_empty() {
+        return Some(0);
+    }
+    let ip = canonical(address?.ip());
+    let lengths = ranges.iter().filter(|range| range.contains(&ip));
+    lengths.map(|range| 1 + usize::from(range.prefix_len())).max()
+}
+
+/// An IPv4 client of a dual-stack socket is matched as IPv4.
+fn canonical(ip: IpAddr) -> IpAddr {
+    ip.to_canonical()
+}
+
+fn server_name(names: &[String], actual: &str) -> Option<usize> {
+    if names.is_empty() {
+        return Some(0);
+    }
+    names.iter().filter_map(|name| server_name_rank(name, actual)).max()
+}
+
+/// An exact name beats any wildcard; a longer wildcard beats a shorter one.
+fn server_name_rank(name: &str, actual: &str) -> Option<usize> {
+    match name.strip_prefix('*') {
+        Some(suffix) => {
+            let long_enough = actual.len() > suffix.len();
+            (long_enough && actual.ends_with(suffix)).then_some(name.len())
+        }
+        None => (name == actual).then_some(usize::MAX),
+    }
+}
+
+fn is_local(query: &ChainQuery<'_>) -> bool {
+    let Some(source) = query.source else { return true };
+    let source = canonical(source.ip());
+    source.is_loopback() || query.destination.is_some_and(|to| canonical(to.ip()) == source)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+//! The names of the statistics that the data path writes, as Envoy 1.40 names them.
+
+use ringway_bridge::stat_group;
+
+stat_group! {
+    /// `listener.<address>.*`
+    pub struct ListenerStats {
+        counters {
+            downstream_cx_total, downstream_cx_destroy, downstream_cx_overflow,
+            downstream_cx_overload_reject, downstream_cx_transport_socket_connect_timeout,
+            downstream_global_cx_overflow, downstream_pre_cx_timeout,
+            downstream_listener_filter_error, downstream_listener_filter_remote_close,
+            no_filter_chain_match,
+        }
+        gauges { downstream_cx_active, downstream_pre_cx_active }
+        histograms { downstream_cx_length_ms }
+    }
+}
+
+stat_group! {
+    /// `http.<stat_prefix>.*`
+    pub struct HttpStats {
+        counters {
+            downstream_cx_total, downstream_cx_http1_total, downstream_cx_destroy,
+            downstream_cx_destroy_local, downstream_cx_destroy_remote,
+            downstream_cx_destroy_active_rq, downstream_cx_destroy_local_active_rq,
+            downstream_cx_destroy_remote_active_rq, downstream_cx_drain_close,
+            downstream_cx_idle_timeout, downstream_cx_max_duration_reached,
+            downstream_cx_max_requests_reached, downstream_cx_protocol_error,
+            downstream_cx_delayed_close_timeout, downstream_cx_rx_bytes_total,
+            downstream_cx_tx_bytes_total, downstream_flow_control_paused_reading_total,
+            downstream_flow_control_resumed_reading_total, downstream_rq_total,
+            downstream_rq_completed, downstream_rq_1xx, downstream_rq_2xx, downstream_rq_3xx,
+            downstream_rq_4xx, downstream_rq_5xx, downstream_rq_http1_total,
+            downstream_rq_rx_reset, downstream_rq_tx_reset, downstream_rq_timeout,
+            downstream_rq_header_timeout, downstream_rq_idle_timeout,
+            downstream_rq_max_duration_reached, downstream_rq_overload_close,
+            downstream_rq_too_large, downstream_rq_response_before_rq_complete,
+            downstream_rq_non_relative_path, downstream_rq_failed_path_normalization,
+            downstream_rq_redirected_with_normalized_path,
+            downstream_rq_rejected_via_ip_detection, downstream_rq_ws_on_non_ws_route,
+            no_route, no_cluster, rq_total, rq_redirect, rq_direct_response,
+            rq_reset_after_downstream_response_started, rs_too_large,
+        }
+        gauges {
+            downstream_cx_active, downstream_cx_http1_active, downstream_rq_active,
+            downstream_cx_rx_bytes_buffered, downstream_cx_tx_bytes_buffered,
+        }
+        histograms { downstream_cx_length_ms, downstream_rq_time }
+    }
+}
+
+stat_group! {
+    /// `listener.<address>.http.<stat_prefix>.*`
+    pub struct ListenerHttpStats {
+        counters {
+            downstream_rq_1xx, downstream_rq_2xx, downstream_rq_3xx, downstream_rq_4xx,
+            downstream_rq_5xx, downstream_rq_completed,
+        }
+        gauges {}
+        histograms {}
+    }
+}
+
+stat_group! {
+    /// `cluster.<name>.*`
+    pub struct ClusterStats {
+        counters {
+            upstream_cx_total, upstream_cx_http1_total, upstream_cx_connect_fail,
+            upstream_cx_connect_timeout, upstream_cx_connect_attempts_exceeded,
+            upstream_cx_idle_timeout, upstream_cx_max_duration_reached, upstream_cx_max_requests,
+            upstream_cx_overflow, upstream_cx_none_healthy, upstream_cx_protocol_error,
+            upstream_cx_close_notify, upstream_cx_destroy, upstream_cx_destroy_local,
+            upstream_cx_destroy_remote, upstream_cx_destroy_with_active_rq,
+            upstream_cx_destroy_local_with_active_rq, upstream_cx_destroy_remote_with_active_rq,
+            upstream_cx_rx_bytes_total, upstream_cx_tx_bytes_total,
+            upstream_rq_total, upstream_rq_completed, upstream_rq_1xx, upstream_rq_2xx,
+            upstream_rq_3xx, upstream_rq_4xx, upstream_rq_5xx, upstream_rq_cancelled,
+            upstream_rq_maintenance_mode, upstream_rq_timeout, upstream_rq_per_try_timeout,
+            upstream_rq_max_duration_reached, upstream_rq_pending_total,
+            upstream_rq_pending_overflow, upstream_rq_pending_failure_eject,
+            upstream_rq_active_overflow, upstream_rq_retry, upstream_rq_retry_success,
+            upstream_rq_retry_limit_exceeded, upstream_rq_retry_overflow, upstream_rq_rx_reset,
+            upstream_rq_tx_reset, upstream_flow_control_paused_reading_total,
+            upstream_flow_control_resumed_reading_total, upstream_flow_control_backed_up_total,
+            upstream_flow_control_drained_total, membership_change, update_attempt,
+            update_success, update_failure, update_empty, update_no_rebuild, bind_errors,
+            lb_healthy_panic, retry_or_shadow_abandoned,
+        }
+        gauges {
+            upstream_cx_active, upstream_rq_active, upstream_rq_pending_active,
+            upstream_cx_rx_bytes_buffered, upstream_cx_tx_bytes_buffered, membership_total,
+            membership_healthy, membership_degraded, membership_excluded, max_host_weight,
+            version, warming_state,
+        }
+        histograms {
+            upstream_cx_connect_ms, upstream_cx_length_ms, upstream_rq_time,
+        }
+    }
+}
+
+/// The class of a status code, for the `_1xx` to `_5xx` counters: 0 to 4.
+pub fn status_class(status: u16) -> Option<usize> {
+    (100..600).contains(&status).then(|| usize::from(status / 100) - 1)
+}
+
+impl HttpStats {
+    /// Counters of `downstream_rq_1xx` to `downstream_rq_5xx`.
+    pub fn by_class(&self) -> [ringway_bridge::stats::CounterId; 5] {
+        [
+            self.downstream_rq_1xx,
+            self.downstream_rq_2xx,
+            self.downstream_rq_3xx,
+            self.downstream_rq_4xx,
+            self.downstream_rq_5xx,
+        ]
+    }
+}
+
+impl ListenerHttpStats {
+    /// Counters of `downstream_rq_1xx` to `downstream_rq_5xx`.
+    pub fn by_class(&self) -> [ringway_bridge::stats::CounterId; 5] {
+        [
+            self.downstream_rq_1xx,
+            self.downstream_rq_2xx,
+            self.downstream_rq_3xx,
+            self.downstream_rq_4xx,
+            self.downstream_rq_5xx,
+        ]
+    }
+}
+
+impl ClusterStats {
+    /// Counters of `upstream_rq_1xx` to `upstream_rq_5xx`.
+    pub fn by_class(&self) -> [ringway_bridge::stats::CounterId; 5] {
+        [
+            self.upstream_rq_1xx,
+            self.upstream_rq_2xx,
+            self.upstream_rq_3xx,
+            self.upstream_rq_4xx,
+            self.upstream_rq_5xx,
+        ]
+    }
+}

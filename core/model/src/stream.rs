@@ -1,0 +1,264 @@
+//! What is known of one request while it passes, and what is left to say when it is finished.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use ringway_http::Version;
+
+use crate::address::Address;
+
+/// Envoy's response flags (`%RESPONSE_FLAGS%`), a set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ResponseFlags(u32);
+
+macro_rules! response_flags {
+    ($($name:ident = $bit:literal, $short:literal, $long:literal;)*) => {
+        impl ResponseFlags {
+            $(#[doc = concat!("`", $short, "`: ", $long)]
+            pub const $name: Self = Self(1 << $bit);)*
+            const ALL: &'static [(Self, &'static str, &'static str)] =
+                &[$((Self::$name, $short, $long)),*];
+        }
+    };
+}
+
+// The order is the one in which Envoy prints several flags.
+response_flags! {
+    FAILED_LOCAL_HEALTH_CHECK = 0, "LH", "FailedLocalHealthCheck";
+    NO_HEALTHY_UPSTREAM = 1, "UH", "NoHealthyUpstream";
+    UPSTREAM_REQUEST_TIMEOUT = 2, "UT", "UpstreamRequestTimeout";
+    LOCAL_RESET = 3, "LR", "LocalReset";
+    UPSTREAM_REMOTE_RESET = 4, "UR", "UpstreamRemoteReset";
+    UPSTREAM_CONNECTION_FAILURE = 5, "UF", "UpstreamConnectionFailure";
+    UPSTREAM_CONNECTION_TERMINATION = 6, "UC", "UpstreamConnectionTermination";
+    UPSTREAM_OVERFLOW = 7, "UO", "UpstreamOverflow";
+    NO_ROUTE_FOUND = 8, "NR", "NoRouteFound";
+    DELAY_INJECTED = 9, "DI", "DelayInjected";
+    FAULT_INJECTED = 10, "FI", "FaultInjected";
+    RATE_LIMITED = 11, "RL", "RateLimited";
+    UNAUTHORIZED_EXTERNAL_SERVICE = 12, "UAEX", "UnauthorizedExternalService";
+    RATE_LIMIT_SERVICE_ERROR = 13, "RLSE", "RateLimitServiceError";
+    DOWNSTREAM_CONNECTION_TERMINATION = 14, "DC", "DownstreamConnectionTermination";
+    UPSTREAM_RETRY_LIMIT_EXCEEDED = 15, "URX", "UpstreamRetryLimitExceeded";
+    STREAM_IDLE_TIMEOUT = 16, "SI", "StreamIdleTimeout";
+    INVALID_ENVOY_REQUEST_HEADERS = 17, "IH", "InvalidEnvoyRequestHeaders";
+    DOWNSTREAM_PROTOCOL_ERROR = 18, "DPE", "DownstreamProtocolError";
+    UPSTREAM_MAX_STREAM_DURATION_REACHED = 19, "UMSDR", "UpstreamMaxStreamDurationReached";
+    RESPONSE_FROM_CACHE_FILTER = 20, "RFCF", "ResponseFromCacheFilter";
+    NO_FILTER_CONFIG_FOUND = 21, "NFCF", "NoFilterConfigFound";
+    DURATION_TIMEOUT = 22, "DT", "DurationTimeout";
+    UPSTREAM_PROTOCOL_ERROR = 23, "UPE", "UpstreamProtocolError";
+    NO_CLUSTER_FOUND = 24, "NC", "NoClusterFound";
+    OVERLOAD_MANAGER = 25, "OM", "OverloadManagerTerminated";
+    DNS_RESOLUTION_FAILED = 26, "DF", "DnsResolutionFailed";
+    DROP_OVERLOAD = 27, "DO", "DropOverload";
+    DOWNSTREAM_REMOTE_RESET = 28, "DR", "DownstreamRemoteReset";
+    UNCONDITIONAL_DROP_OVERLOAD = 29, "UDO", "UnconditionalDropOverload";
+}
+
+impl ResponseFlags {
+    /// Adds a flag.
+    pub fn insert(&mut self, flag: Self) {
+        self.0 |= flag.0;
+    }
+
+    /// Whether all of `flags` are set.
+    pub fn contains(self, flags: Self) -> bool {
+        self.0 & flags.0 == flags.0
+    }
+
+    /// Whether any of `flags` is set.
+    pub fn intersects(self, flags: Self) -> bool {
+        self.0 & flags.0 != 0
+    }
+
+    /// Whether none is set.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The flag of that short name (`UH`).
+    pub fn from_short(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, short, _)| *short == name).map(|(flag, ..)| *flag)
+    }
+
+    /// Short names, in Envoy's order.
+    pub fn short_names(self) -> impl Iterator<Item = &'static str> {
+        Self::ALL.iter().filter(move |(flag, ..)| self.contains(*flag)).map(|(_, short, _)| *short)
+    }
+
+    /// Long names, in Envoy's order.
+    pub fn long_names(self) -> impl Iterator<Item = &'static str> {
+        Self::ALL.iter().filter(move |(flag, ..)| self.contains(*flag)).map(|(.., long)| *long)
+    }
+}
+
+/// A downstream connection, as the streams on it see it.
+#[derive(Debug, Clone)]
+pub struct ConnectionInfo {
+    /// Numbers connections within the process (`%CONNECTION_ID%`).
+    pub id: u64,
+    /// Where the client connected to.
+    pub local: Address,
+    /// The peer of the socket (`%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%`).
+    pub direct_remote: Address,
+    /// The name of the listener.
+    pub listener: Arc<str>,
+    /// Whether the client speaks TLS.
+    pub tls: bool,
+    /// When it was accepted.
+    pub start: Instant,
+}
+
+/// One request, from its first byte to its access-log line.
+#[derive(Debug, Clone)]
+pub struct StreamInfo {
+    /// Wall-clock time of the first byte.
+    pub start_time: SystemTime,
+    /// The same moment on the monotonic clock; the durations below count from here.
+    pub start: Instant,
+    /// Protocol of the request; `None` when it never became one.
+    pub protocol: Option<Version>,
+    /// Status sent downstream; 0 when none was.
+    pub response_code: u16,
+    /// `%RESPONSE_CODE_DETAILS%`.
+    pub details: Cow<'static, str>,
+    /// `%RESPONSE_FLAGS%`.
+    pub flags: ResponseFlags,
+    /// Body bytes received from downstream.
+    pub bytes_received: u64,
+    /// Body bytes sent downstream.
+    pub bytes_sent: u64,
+    /// The client's address after `x-forwarded-for` was considered
+    /// (`%DOWNSTREAM_REMOTE_ADDRESS%`); `None` means the peer of the socket.
+    pub remote: Option<SocketAddr>,
+    /// Name of the route.
+    pub route_name: Option<Arc<str>>,
+    /// Name of the virtual host.
+    pub virtual_host: Option<Arc<str>>,
+    /// Name of the cluster.
+    pub cluster: Option<Arc<str>>,
+    /// Address of the endpoint that was tried last.
+    pub upstream_host: Option<Arc<str>>,
+    /// Our own address towards the endpoint.
+    pub upstream_local: Option<SocketAddr>,
+    /// Why the transport to the endpoint failed.
+    pub upstream_transport_failure: Option<Cow<'static, str>>,
+    /// Attempts made (`%UPSTREAM_REQUEST_ATTEMPT_COUNT%`).
+    pub attempts: u32,
+    /// The whole request had arrived (`%REQUEST_DURATION%`).
+    pub request_received: Option<Duration>,
+    /// The request head was sent upstream.
+    pub upstream_sent: Option<Duration>,
+    /// The first byte of the response arrived (`%RESPONSE_DURATION%`).
+    pub response_received: Option<Duration>,
+    /// The response head was sent downstream.
+    pub response_sent: Option<Duration>,
+    /// The stream was finished (`%DURATION%`).
+    pub finished: Option<Duration>,
+}
+
+impl StreamInfo {
+    /// A stream that begins now.
+    pub fn new(start: Instant, start_time: SystemTime) -> Self {
+        Self {
+            start_time,
+            start,
+            protocol: None,
+            response_code: 0,
+            details: Cow::Borrowed(""),
+            flags: ResponseFlags::default(),
+            bytes_received: 0,
+            bytes_sent: 0,
+            remote: None,
+            route_name: None,
+            virtual_host: None,
+            cluster: None,
+            upstream_host: None,
+            upstream_local: None,
+            upstream_transport_failure: None,
+            attempts: 0,
+            request_received: None,
+            upstream_sent: None,
+            response_received: None,
+            response_sent: None,
+            finished: None,
+        }
+    }
+}
+
+/// A response that Ringway makes itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LocalReply {
+    /// HTTP status.
+    pub status: u16,
+    /// Body; text unless headers say otherwise.
+    pub body: Cow<'static, str>,
+    /// `%RESPONSE_CODE_DETAILS%`.
+    pub details: Cow<'static, str>,
+    /// Flag to add to the stream.
+    pub flag: ResponseFlags,
+    /// Headers beside those that every local reply carries.
+    pub headers: Vec<(&'static str, Cow<'static, str>)>,
+    /// Whether the connection ends with this reply (the request cannot be trusted to be framed).
+    pub close: bool,
+}
+
+impl LocalReply {
+    /// A reply with that status and an empty body.
+    pub fn new(status: u16, details: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            status,
+            body: Cow::Borrowed(""),
+            details: details.into(),
+            flag: ResponseFlags::default(),
+            headers: Vec::new(),
+            close: false,
+        }
+    }
+
+    /// The same with a body.
+    #[must_use]
+    pub fn body(mut self, body: impl Into<Cow<'static, str>>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// The same with a flag.
+    #[must_use]
+    pub fn flag(mut self, flag: ResponseFlags) -> Self {
+        self.flag = flag;
+        self
+    }
+
+    /// The same with one more header.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// The same, closing the connection.
+    #[must_use]
+    pub fn close(mut self) -> Self {
+        self.close = true;
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_print_in_envoys_order() {
+        let mut flags = ResponseFlags::UPSTREAM_RETRY_LIMIT_EXCEEDED;
+        flags.insert(ResponseFlags::from_short("UF").expect("a flag"));
+        assert_eq!(flags.short_names().collect::<Vec<_>>(), ["UF", "URX"]);
+        assert_eq!(flags.long_names().next(), Some("UpstreamConnectionFailure"));
+        assert!(flags.contains(ResponseFlags::UPSTREAM_CONNECTION_FAILURE));
+        assert!(!flags.contains(ResponseFlags::NO_ROUTE_FOUND));
+    }
+}
