@@ -7,18 +7,22 @@ use crate::policy::{LeastRequest, Policy, Selection};
 
 #[derive(Debug)]
 pub(crate) struct Source {
-    /// Indices into the balancer's hosts.
+    /// Indices into the balancer's hosts, ascending.
     members: Vec<u32>,
     /// Present where the policy goes by weight and the weights differ.
     schedule: Option<Edf>,
-    /// Picks so far, from a seed. It outlives a rebuild, so that a host that flaps does not send
-    /// every restart to the same place.
+    /// Where the schedule stands: picks so far, from a seed. It outlives a rebuild, so that a
+    /// host that flaps does not send every restart to the same place.
     turn: u64,
+    /// Where the rotation stands: the member to pick next.
+    cursor: usize,
+    /// The host that the rotation gave last, after which it goes on when the members change.
+    last: Option<u32>,
 }
 
 impl Source {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { members: Vec::new(), schedule: None, turn: seed }
+        Self { members: Vec::new(), schedule: None, turn: seed, cursor: 0, last: None }
     }
 
     /// Takes new members, keeping the turn.
@@ -30,6 +34,7 @@ impl Source {
     ) {
         self.members.clear();
         self.members.extend(members);
+        self.cursor = self.resume();
         let weighted = !matches!(policy, Policy::Random) && self.weights_differ(hosts);
         self.schedule = weighted.then(|| {
             let weight = |&id: &u32| (id, f64::from(hosts[id as usize].effective_weight()));
@@ -56,11 +61,22 @@ impl Source {
     }
 
     fn in_turn(&mut self) -> Option<u32> {
-        let turn = self.turn;
-        self.turn = turn.wrapping_add(1);
-        match &mut self.schedule {
-            Some(schedule) => schedule.pick(),
-            None => Some(self.members[(turn % self.members.len() as u64) as usize]),
+        if let Some(schedule) = &mut self.schedule {
+            self.turn = self.turn.wrapping_add(1);
+            return schedule.pick();
+        }
+        let id = *self.members.get(self.cursor)?;
+        self.cursor = if self.cursor + 1 < self.members.len() { self.cursor + 1 } else { 0 };
+        self.last = Some(id);
+        Some(id)
+    }
+
+    /// The place of the rotation among new members.
+    fn resume(&self) -> usize {
+        let len = self.members.len().max(1);
+        match self.last {
+            Some(last) => self.members.partition_point(|&id| id <= last) % len,
+            None => (self.turn % len as u64) as usize,
         }
     }
 
