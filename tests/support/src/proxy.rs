@@ -1,0 +1,392 @@
+//! A proxy as a process: Ringway, or the real Envoy on the same configuration.
+//!
+//! Owns: the process's folder, start, readiness, the ports that the kernel gave it, admin requests,
+//! signals and the end. The process is killed by its id when the test drops it.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::wire::{Message, Stream, Wire, WireError};
+use crate::{PATIENCE, Transcript, envoy, keeper, ringway};
+
+/// How often something is asked that cannot tell by itself: a process's exit, a file, a counter.
+const POLL: Duration = Duration::from_millis(5);
+/// A debug build that shares two cores with other tests needs its time to start.
+const START_PATIENCE: Duration = Duration::from_secs(40);
+
+/// Which program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Make {
+    /// The program under test.
+    Ringway,
+    /// The reference.
+    Envoy,
+}
+
+impl Make {
+    /// What the end-to-end tests run: Ringway, or Envoy with `RINGWAY_E2E_SUBJECT=envoy`, which
+    /// shows that a test's expectation is the reference's behaviour.
+    pub fn subject() -> Self {
+        match std::env::var("RINGWAY_E2E_SUBJECT").as_deref() {
+            Ok("envoy") => Self::Envoy,
+            _ => Self::Ringway,
+        }
+    }
+
+    fn program(self) -> &'static Path {
+        match self {
+            Self::Ringway => ringway(),
+            Self::Envoy => envoy().expect("Envoy was asked for and cannot be had"),
+        }
+    }
+}
+
+/// Why a proxy did not become ready.
+#[derive(Debug)]
+pub struct StartError {
+    /// Its exit status, when it exited.
+    pub status: Option<ExitStatus>,
+    /// What it said on standard error.
+    pub log: String,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.status {
+            Some(status) => write!(f, "the proxy ended with {status}:\n{}", self.log),
+            None => write!(f, "the proxy is not ready after {START_PATIENCE:?}:\n{}", self.log),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// How a proxy is to be started.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    make: Make,
+    yaml: String,
+    concurrency: usize,
+    arguments: Vec<String>,
+}
+
+impl Launch {
+    /// That program on this bootstrap, with one worker.
+    pub fn new(make: Make, yaml: impl Into<String>) -> Self {
+        Self { make, yaml: yaml.into(), concurrency: 1, arguments: Vec::new() }
+    }
+
+    /// With that many workers.
+    pub fn concurrency(mut self, workers: usize) -> Self {
+        self.concurrency = workers;
+        self
+    }
+
+    /// With one more argument.
+    pub fn argument(mut self, argument: impl Into<String>) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// Starts it and waits until it is ready. The file of the configuration is `config.yaml` in
+    /// the proxy's folder, which the YAML may name as `{folder}`.
+    pub fn start(self) -> Result<Proxy, StartError> {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let yaml = self.yaml.replace("{folder}", &folder.path().display().to_string());
+        fs::write(folder.path().join("config.yaml"), yaml).expect("the folder takes files");
+        let process = self.spawn(folder.path());
+        let admin = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut proxy = Proxy { make: self.make, process, folder, admin, listeners: Vec::new() };
+        proxy.become_ready()?;
+        Ok(proxy)
+    }
+
+    fn spawn(&self, folder: &Path) -> Child {
+        let mut command = keeper::mortal(self.make.program());
+        command.arg("-c").arg(folder.join("config.yaml"));
+        command.arg("--admin-address-path").arg(folder.join("admin"));
+        command.arg("--concurrency").arg(self.concurrency.to_string());
+        if self.make == Make::Envoy {
+            // Hot restart would tie processes that run beside each other by one shared memory, and
+            // access logs reach their file only every ten seconds by default.
+            command.args(["--disable-hot-restart", "--file-flush-interval-msec", "20"]);
+        }
+        let log = |name| File::create(folder.join(name)).expect("the folder takes files");
+        command.args(&self.arguments).current_dir(folder);
+        command.stdin(Stdio::null()).stdout(log("stdout")).stderr(log("stderr"));
+        keeper::spawn(command).unwrap_or_else(|error| panic!("{:?}: {error}", self.make.program()))
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Address {
+    Socket(SocketAddr),
+    Pipe(String),
+}
+
+/// A running proxy.
+#[derive(Debug)]
+pub struct Proxy {
+    make: Make,
+    process: Child,
+    folder: TempDir,
+    admin: SocketAddr,
+    listeners: Vec<(String, Address)>,
+}
+
+impl Proxy {
+    /// Starts the program under test (see [`Make::subject`]) on a bootstrap.
+    pub fn start(yaml: impl Into<String>) -> Self {
+        Self::of(Make::subject(), yaml)
+    }
+
+    /// Starts one of the programs on a bootstrap.
+    pub fn of(make: Make, yaml: impl Into<String>) -> Self {
+        Launch::new(make, yaml).start().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Which program this is.
+    pub fn make(&self) -> Make {
+        self.make
+    }
+
+    fn become_ready(&mut self) -> Result<(), StartError> {
+        let deadline = Instant::now() + START_PATIENCE;
+        while !self.is_ready() {
+            let status = self.process.try_wait().expect("a child can be asked");
+            if status.is_some() || Instant::now() > deadline {
+                return Err(StartError { status, log: self.log() });
+            }
+            sleep(POLL);
+        }
+        self.learn_listeners();
+        Ok(())
+    }
+
+    fn is_ready(&mut self) -> bool {
+        if self.admin.port() == 0 {
+            let written = fs::read_to_string(self.folder.path().join("admin")).unwrap_or_default();
+            let Ok(address) = written.trim().parse() else { return false };
+            self.admin = address;
+        }
+        self.try_admin("GET", "/ready").is_ok_and(|answer| answer.status() == 200)
+    }
+
+    /// Asks admin for the listeners' addresses again, as after a change of configuration.
+    pub fn learn_listeners(&mut self) {
+        let answer = self.admin("/listeners?format=json");
+        let json: Value = serde_json::from_slice(&answer.body).expect("/listeners gives JSON");
+        let statuses = json["listener_statuses"].as_array().cloned().unwrap_or_default();
+        self.listeners = statuses.iter().filter_map(listener_address).collect();
+    }
+
+    /// Where the listener of that name accepts TCP.
+    pub fn listener(&self, name: &str) -> SocketAddr {
+        match self.address_of(name) {
+            Address::Socket(address) => *address,
+            Address::Pipe(path) => panic!("listener {name} is the Unix socket {path}"),
+        }
+    }
+
+    /// Every address of the listener of that name, `additional_addresses` included.
+    pub fn addresses(&self, name: &str) -> Vec<SocketAddr> {
+        let own = self.listeners.iter().filter(|(listener, _)| listener == name);
+        let sockets = own.filter_map(|(_, address)| match address {
+            Address::Socket(address) => Some(*address),
+            Address::Pipe(_) => None,
+        });
+        sockets.collect()
+    }
+
+    fn address_of(&self, name: &str) -> &Address {
+        let found = self.listeners.iter().find(|(listener, _)| listener == name);
+        &found.unwrap_or_else(|| panic!("no listener {name} in {:?}", self.listeners)).1
+    }
+
+    /// Where admin listens.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// GETs an admin path.
+    pub fn admin(&self, path: &str) -> Message {
+        self.try_admin("GET", path).unwrap_or_else(|error| panic!("admin {path}: {error}"))
+    }
+
+    /// POSTs to an admin path.
+    pub fn admin_post(&self, path: &str) -> Message {
+        self.try_admin("POST", path).unwrap_or_else(|error| panic!("admin {path}: {error}"))
+    }
+
+    fn try_admin(&self, method: &str, path: &str) -> Result<Message, WireError> {
+        let broken = |error: std::io::Error| WireError::Broken(error.to_string());
+        let stream = TcpStream::connect(self.admin).map_err(broken)?;
+        let transcript = Arc::new(Transcript::new("admin"));
+        let mut wire = Wire::new(Stream::Tcp(stream), transcript).map_err(broken)?;
+        let length = if method == "POST" { "content-length: 0\r\n" } else { "" };
+        let head = format!("{method} {path} HTTP/1.1\r\nhost: admin\r\n{length}\r\n");
+        wire.send(head.as_bytes()).map_err(broken)?;
+        wire.response(method)
+    }
+
+    /// The value of a counter or gauge; 0 when the program does not show it.
+    pub fn stat(&self, name: &str) -> u64 {
+        let answer = self.admin("/stats").text();
+        let line = answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        line.and_then(|value| value.parse().ok()).unwrap_or(0)
+    }
+
+    /// Waits until a counter or gauge satisfies `wanted`.
+    pub fn wait_stat(&self, name: &str, wanted: impl Fn(u64) -> bool) {
+        let mut value = 0;
+        let seen = eventually(|| {
+            value = self.stat(name);
+            wanted(value)
+        });
+        assert!(seen, "{name} stays {value}");
+    }
+
+    /// Sends a signal to the process.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.process_id(), signal).expect("the process can be signalled");
+    }
+
+    fn process_id(&self) -> Pid {
+        Pid::from_child(&self.process)
+    }
+
+    /// Waits until the process has ended by itself.
+    pub fn wait_exit(&mut self) -> ExitStatus {
+        let mut status = None;
+        eventually(|| {
+            status = self.process.try_wait().expect("a child can be asked");
+            status.is_some()
+        });
+        status.unwrap_or_else(|| panic!("the proxy does not end:\n{}", self.log()))
+    }
+
+    /// Whether the process still runs.
+    pub fn is_running(&mut self) -> bool {
+        self.process.try_wait().expect("a child can be asked").is_none()
+    }
+
+    /// Its folder, where `config.yaml` lies and relative paths point.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Puts another configuration in place by rename, so that no half-written file can be read.
+    pub fn replace_config(&self, yaml: &str) {
+        let new = self.folder().join("config.yaml.new");
+        let yaml = yaml.replace("{folder}", &self.folder().display().to_string());
+        fs::write(&new, yaml).expect("the folder takes files");
+        fs::rename(&new, self.folder().join("config.yaml")).expect("a file can be renamed");
+    }
+
+    /// What it wrote to standard error so far.
+    pub fn log(&self) -> String {
+        self.file("stderr")
+    }
+
+    /// What it wrote to standard output so far.
+    pub fn stdout(&self) -> String {
+        self.file("stdout")
+    }
+
+    /// A file of its folder; empty when it does not exist.
+    pub fn file(&self, name: &str) -> String {
+        let bytes = fs::read(self.folder.path().join(name)).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Waits until a file of its folder satisfies `wanted`, and gives it.
+    pub fn wait_file(&self, name: &str, wanted: impl Fn(&str) -> bool) -> String {
+        let mut text = String::new();
+        let seen = eventually(|| {
+            text = self.file(name);
+            wanted(&text)
+        });
+        assert!(seen, "{name} stays:\n{text}");
+        text
+    }
+
+    /// Resident memory, in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.process.id());
+        let status = fs::read_to_string(path).expect("the process runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        number.expect("the kernel shows VmRSS")
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        let _ended_already = self.process.kill();
+        let _status = self.process.wait();
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            let tail = &lines[lines.len().saturating_sub(30)..];
+            eprintln!("──── {:?}: end of standard error ────\n{}", self.make, tail.join("\n"));
+        }
+    }
+}
+
+fn listener_address(status: &Value) -> Option<(String, Address)> {
+    let name = status["name"].as_str()?.to_owned();
+    let address = &status["local_address"];
+    if let Some(path) = address["pipe"]["path"].as_str() {
+        return Some((name, Address::Pipe(path.to_owned())));
+    }
+    let socket = &address["socket_address"];
+    let ip = socket["address"].as_str()?.parse().ok()?;
+    let port = u16::try_from(socket["port_value"].as_u64()?).ok()?;
+    Some((name, Address::Socket(SocketAddr::new(ip, port))))
+}
+
+/// Asks until the answer is yes or [`PATIENCE`] is over; says which.
+pub(crate) fn eventually(mut ask: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if ask() {
+            return true;
+        }
+        if Instant::now() > deadline {
+            return false;
+        }
+        sleep(POLL);
+    }
+}
+
+/// Runs the program under test with these arguments until it ends by itself: exit code, standard
+/// output, standard error. Panics when it does not end.
+pub fn run_to_end(make: Make, arguments: &[&str]) -> (i32, String, String) {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let log = |name| File::create(folder.path().join(name)).expect("the folder takes files");
+    let mut command = keeper::mortal(make.program());
+    command.args(arguments).stdin(Stdio::null()).stdout(log("out")).stderr(log("err"));
+    let mut child = keeper::spawn(command).expect("the program can be started");
+    let mut status = None;
+    let ended = eventually(|| {
+        status = child.try_wait().expect("a child can be asked");
+        status.is_some()
+    });
+    let read = |name| fs::read_to_string(folder.path().join(name)).unwrap_or_default();
+    if !ended {
+        let _ended_meanwhile = child.kill();
+        let _status = child.wait();
+        panic!("{arguments:?} does not end:\n{}{}", read("out"), read("err"));
+    }
+    (status.and_then(|status| status.code()).unwrap_or(-1), read("out"), read("err"))
+}
