@@ -49,8 +49,10 @@ pub(crate) fn distribute(levels: &[Census], settings: &Settings) -> Vec<Priority
     if total < 100 {
         mark_panic(&mut loads, levels, settings.panic_threshold());
     }
-    if total == 0 || loads.iter().all(|load| load.panic) {
+    if loads.iter().all(|load| load.panic) {
         share_by_hosts(&mut loads, levels);
+    } else if total == 0 {
+        book_on_the_first(&mut loads, levels);
     }
     loads
 }
@@ -100,22 +102,31 @@ fn mark_panic(loads: &mut [PriorityLoad], levels: &[Census], threshold_percent: 
     }
 }
 
-/// The share of each priority by its number of hosts, whatever their health: the case where every
-/// priority panics, or where none may (threshold 0) and no host is available.
+/// The share of each priority by its number of hosts, whatever their health: every priority
+/// panics.
 fn share_by_hosts(loads: &mut [PriorityLoad], levels: &[Census]) {
     let total: u64 = levels.iter().map(|level| level.hosts).sum();
-    let panic = loads.iter().all(|load| load.panic);
     let mut left = 100;
     for (load, level) in loads.iter_mut().zip(levels) {
         load.degraded = 0;
-        // Without panic nobody can be picked, and Envoy then books all the load on priority 0.
-        let share = if panic { level.hosts * 100 / total.max(1) } else { 0 };
-        load.healthy = share as u32;
+        load.healthy = (level.hosts * 100 / total.max(1)) as u32;
         left -= load.healthy;
     }
-    let first = levels.iter().position(|level| panic && level.hosts > 0).unwrap_or(0);
+    let first = levels.iter().position(|level| level.hosts > 0).unwrap_or(0);
     if let Some(load) = loads.get_mut(first) {
         load.healthy += left;
+    }
+}
+
+/// Nothing is available to the percent, and panic is off. Envoy then books all the load on
+/// priority 0; here it goes to the few hosts that are available after all, whose share was rounded
+/// down to nothing, and to priority 0 only when there are none.
+fn book_on_the_first(loads: &mut [PriorityLoad], levels: &[Census]) {
+    let healthy = levels.iter().position(|level| level.healthy > 0);
+    let degraded = levels.iter().position(|level| level.degraded > 0);
+    match (healthy, degraded) {
+        (None, Some(first)) => loads[first].degraded = 100,
+        _ => loads[healthy.unwrap_or(0)].healthy = 100,
     }
 }
 
@@ -183,6 +194,13 @@ mod tests {
     fn with_panic_off_nothing_available_books_all_on_priority_zero() {
         let calm = Settings { panic_threshold_percent: 0.0, ..Settings::default() };
         check_with(&calm, &[(4, 0, 0), (4, 0, 0)], &[(100, 0, false), (0, 0, false)]);
+    }
+
+    #[test]
+    fn a_share_rounded_down_to_nothing_still_finds_the_last_host() {
+        let calm = Settings { panic_threshold_percent: 0.0, ..Settings::default() };
+        check_with(&calm, &[(4, 0, 0), (200, 1, 0)], &[(0, 0, false), (100, 0, false)]);
+        check_with(&calm, &[(4, 0, 0), (200, 0, 1)], &[(0, 0, false), (0, 100, false)]);
     }
 
     // The worked example of Envoy's documentation of degraded endpoints: 25 % healthy and 75 %
