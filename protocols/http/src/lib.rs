@@ -1,0 +1,22 @@
+//! Bytes to HTTP meaning and back: the message model and the HTTP/1 engine.
+//!
+//! Owns: heads, fields and trailers in reusable storage, the vocabulary of events between codecs,
+//! the HTTP/1 decoders and encoders, hop-by-hop rules, path and host normalisation, the form of
+//! dates. Does not own: sockets, clocks, random numbers, threads, statistics, or any policy of the
+//! connection manager. Hostile bytes give errors, never panics, and every buffer is bounded.
+#![forbid(unsafe_code)]
+
+pub mod date;
+pub mod event;
+pub mod fields;
+pub mod h1;
+pub mod head;
+pub mod hop_by_hop;
+pub mod known;
+pub mod normalize;
+
+pub use event::{Body, ResetReason, Step};
+pub use fields::{FieldName, Fields};
+pub use h1::{RequestError, ResponseError};
+pub use head::{Method, RequestHead, ResponseHead, Trailers, Version};
+pub use known::Known;
