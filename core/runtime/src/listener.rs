@@ -1,0 +1,86 @@
+//! Accepting connections.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+
+use monoio::net::{TcpListener, UnixListener};
+
+use crate::stream::Stream;
+
+/// One worker's listening socket.
+pub struct Listener {
+    fd: RawFd,
+    kind: Kind,
+}
+
+enum Kind {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// Stops a [`Listener`] from elsewhere on the same worker.
+#[derive(Debug, Clone, Copy)]
+pub struct Stopper(RawFd);
+
+impl Listener {
+    /// Takes over a socket that listens on an IP address.
+    pub fn tcp(fd: OwnedFd) -> io::Result<Self> {
+        let raw = fd.as_raw_fd();
+        // SAFETY: the descriptor is owned and open.
+        let std = unsafe { std::net::TcpListener::from_raw_fd(fd.into_raw_fd()) };
+        Ok(Self { fd: raw, kind: Kind::Tcp(TcpListener::from_std(std)?) })
+    }
+
+    /// Takes over a socket that listens on a Unix address.
+    pub fn unix(fd: OwnedFd) -> io::Result<Self> {
+        let raw = fd.as_raw_fd();
+        // SAFETY: the descriptor is owned and open.
+        let std = unsafe { std::os::unix::net::UnixListener::from_raw_fd(fd.into_raw_fd()) };
+        Ok(Self { fd: raw, kind: Kind::Unix(UnixListener::from_std(std)?) })
+    }
+
+    /// The next connection, with the peer's address unless it is a Unix socket. An error may be
+    /// about one connection (reset before it was accepted) or about the process (no descriptors);
+    /// `InvalidInput` means that the listener was stopped.
+    ///
+    /// Never drop this future while it is pending: a connection that arrives at that moment
+    /// would leak its descriptor. End it with a [`Stopper`].
+    pub async fn accept(&self) -> io::Result<(Stream, Option<SocketAddr>)> {
+        match &self.kind {
+            Kind::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                Ok((Stream::new(stream), Some(peer)))
+            }
+            Kind::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                // SAFETY: the stream gives up its descriptor, which is open.
+                let fd = unsafe { OwnedFd::from_raw_fd(stream.into_raw_fd()) };
+                Ok((Stream::from_fd(fd)?, None))
+            }
+        }
+    }
+
+    /// A handle that ends the pending `accept`.
+    pub fn stopper(&self) -> Stopper {
+        Stopper(self.fd)
+    }
+}
+
+impl Stopper {
+    /// Ends the pending and every later `accept` with `InvalidInput`. The listener must be alive.
+    pub fn stop(self) {
+        // SAFETY: the caller keeps the listener, and so the descriptor, alive.
+        unsafe { libc::shutdown(self.0, libc::SHUT_RDWR) };
+    }
+}
+
+/// The IPv4 address behind an IPv4-mapped IPv6 address, as dual-stack sockets report it.
+pub fn canonical(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V6(ip) => {
+            ip.to_ipv4_mapped().map_or(address, |v4| SocketAddr::new(v4.into(), address.port()))
+        }
+        IpAddr::V4(_) => address,
+    }
+}

@@ -1,0 +1,143 @@
+//! Worker threads: one per core, pinned, each with its own event loop.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+
+use monoio::{IoUringDriver, LegacyDriver, RuntimeBuilder};
+
+/// Submission queue entries of a worker's ring.
+const ENTRIES: u32 = 4096;
+/// Completion queue entries: many connections may complete between two turns of the loop.
+const COMPLETIONS: u32 = 16384;
+
+/// What drives a worker's IO.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Driver {
+    /// One ring per worker.
+    IoUring,
+    /// For hosts and containers that refuse io_uring.
+    Epoll,
+}
+
+impl fmt::Display for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::IoUring => "io_uring",
+            Self::Epoll => "epoll",
+        })
+    }
+}
+
+/// The driver to use on this host, and why, in words for the operator.
+pub fn detect() -> (Driver, String) {
+    match ring().build(8) {
+        Ok(_) => (Driver::IoUring, "the kernel offers it".to_owned()),
+        Err(error) => (Driver::Epoll, format!("io_uring was refused: {}", likely_cause(&error))),
+    }
+}
+
+fn likely_cause(error: &io::Error) -> String {
+    let cause = match error.raw_os_error() {
+        Some(libc::EPERM) => "sysctl kernel.io_uring_disabled or a seccomp profile forbids it",
+        Some(libc::ENOSYS) => "the kernel or a seccomp profile has no such system call",
+        Some(libc::EINVAL) => "the kernel is older than 6.0",
+        Some(libc::ENOMEM) => "the locked-memory limit (ulimit -l) is too low",
+        _ => "no known cause",
+    };
+    format!("{error} (likely: {cause})")
+}
+
+/// Ring flags: only the worker submits, and completions are taken when it enters the kernel
+/// anyway, instead of by interrupting it. `DEFER_TASKRUN` is left out: monoio's non-blocking
+/// submit does not reap deferred completions.
+fn ring() -> io_uring::Builder {
+    let mut builder = io_uring::IoUring::builder();
+    builder.setup_single_issuer().setup_coop_taskrun().setup_cqsize(COMPLETIONS);
+    builder
+}
+
+/// Starts a pinned thread and runs `main` on its event loop to the end.
+///
+/// `core` is an index into the cores that the process may use; `None` leaves the thread unpinned.
+/// Fails when the thread or its event loop cannot be made.
+pub fn start<F, Fut>(
+    name: String,
+    core: Option<usize>,
+    driver: Driver,
+    main: F,
+) -> io::Result<JoinHandle<()>>
+where
+    F: FnOnce() -> Fut + Send + 'static,
+    Fut: Future<Output = ()> + 'static,
+{
+    let (report, reported) = mpsc::channel();
+    let thread = thread::Builder::new().name(name).spawn(move || {
+        pin(core);
+        match driver {
+            Driver::IoUring => run_ring(main, &report),
+            Driver::Epoll => run_epoll(main, &report),
+        }
+    })?;
+    match reported.recv() {
+        Ok(Ok(())) => Ok(thread),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(io::Error::other("the worker ended before its event loop was made")),
+    }
+}
+
+fn pin(core: Option<usize>) {
+    let Some(core) = core else { return };
+    if let Some(id) = core_affinity::get_core_ids().and_then(|ids| ids.get(core).copied()) {
+        core_affinity::set_for_current(id);
+    }
+}
+
+type Report = mpsc::Sender<io::Result<()>>;
+
+// The loop is made on the thread that runs it: a single-issuer ring refuses every other one, and
+// monoio swallows that error.
+fn run_ring<F, Fut>(main: F, report: &Report)
+where
+    F: FnOnce() -> Fut,
+    Fut: Future<Output = ()> + 'static,
+{
+    let builder = RuntimeBuilder::<IoUringDriver>::new()
+        .uring_builder(ring())
+        .with_entries(ENTRIES)
+        .enable_timer();
+    run(builder.build(), main, report);
+}
+
+fn run_epoll<F, Fut>(main: F, report: &Report)
+where
+    F: FnOnce() -> Fut,
+    Fut: Future<Output = ()> + 'static,
+{
+    run(RuntimeBuilder::<LegacyDriver>::new().enable_timer().build(), main, report);
+}
+
+fn run<D, F, Fut>(made: io::Result<monoio::Runtime<D>>, main: F, report: &Report)
+where
+    D: monoio::Driver,
+    F: FnOnce() -> Fut,
+    Fut: Future<Output = ()> + 'static,
+{
+    // The starter waits for exactly this one report.
+    match made {
+        Ok(mut runtime) => {
+            let _ = report.send(Ok(()));
+            runtime.block_on(async { main().await });
+        }
+        Err(error) => {
+            let _ = report.send(Err(error));
+        }
+    }
+}
+
+/// The number of cores that the process may use.
+pub fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}

@@ -1,0 +1,184 @@
+//! Streams, listeners and deadlines on both drivers.
+
+use std::future::{Future, poll_fn};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixListener;
+use std::sync::mpsc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use ringway_runtime::buffer::Buf;
+use ringway_runtime::deadline::Deadline;
+use ringway_runtime::listener::Listener;
+use ringway_runtime::stream::Stream;
+use ringway_runtime::worker::{self, Driver};
+use ringway_runtime::{connect, spawn};
+
+/// Runs a future on a worker of each kind and returns what it made.
+fn on_each<T, F, Fut>(name: &str, main: F) -> Vec<T>
+where
+    T: Send + 'static,
+    F: Fn() -> Fut + Send + Clone + 'static,
+    Fut: Future<Output = T> + 'static,
+{
+    let mut drivers = vec![Driver::Epoll];
+    match worker::detect() {
+        (Driver::IoUring, _) => drivers.push(Driver::IoUring),
+        (Driver::Epoll, why) => eprintln!("not tested on io_uring: {why}"),
+    }
+    let run = |driver: Driver| {
+        let (sender, receiver) = mpsc::channel();
+        let main = main.clone();
+        let body = move || async move { sender.send(main().await).expect("the test waits") };
+        worker::start(format!("{name}-{driver}"), None, driver, body)
+            .expect("a worker")
+            .join()
+            .expect("the worker ends well");
+        receiver.recv().expect("a result")
+    };
+    drivers.into_iter().map(run).collect()
+}
+
+async fn receive(stream: &mut Stream) -> Vec<u8> {
+    poll_fn(|cx| stream.poll_receive(cx)).await.expect("bytes").to_vec()
+}
+
+async fn flush(stream: &mut Stream) {
+    poll_fn(|cx| stream.poll_flush(cx)).await.expect("sent");
+}
+
+#[test]
+fn echo_over_tcp_and_the_end_of_stream() {
+    let echoed = on_each("echo", || async {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let client = std::thread::spawn(move || {
+            let mut stream = TcpStream::connect(address).expect("connected");
+            stream.write_all(b"hello").expect("sent");
+            stream.shutdown(std::net::Shutdown::Write).expect("shut down");
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).expect("answered");
+            answer
+        });
+        let listener = Listener::tcp(listener.into()).expect("a listener");
+        let (mut stream, peer) = listener.accept().await.expect("accepted");
+        assert!(peer.is_some_and(|peer| peer.ip().is_loopback()));
+        loop {
+            let bytes = receive(&mut stream).await;
+            if bytes.is_empty() {
+                break;
+            }
+            stream.tail().extend_from_slice(&bytes);
+            flush(&mut stream).await;
+        }
+        drop(stream);
+        client.join().expect("the client ends well")
+    });
+    assert!(echoed.iter().all(|answer| answer == "hello"), "{echoed:?}");
+}
+
+#[test]
+fn many_pieces_arrive_in_order_through_a_slow_reader() {
+    let sizes = on_each("pieces", || async {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let reader = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("accepted");
+            let mut all = Vec::new();
+            stream.read_to_end(&mut all).expect("read");
+            all
+        });
+        let mut stream = connect::tcp(address).await.expect("connected");
+        let mut expected = Vec::new();
+        for round in 0..200_u8 {
+            let piece = vec![round; 50_000];
+            expected.extend_from_slice(b"head");
+            expected.extend_from_slice(&piece);
+            stream.tail().extend_from_slice(b"head");
+            stream.push(Buf::new(piece));
+        }
+        assert_eq!(stream.queued_bytes(), expected.len());
+        flush(&mut stream).await;
+        assert!(stream.is_flushed());
+        stream.shutdown_write();
+        let all = reader.join().expect("the reader ends well");
+        assert!(all == expected, "the bytes differ");
+        all.len()
+    });
+    assert!(sizes.iter().all(|size| *size == 200 * 50_004));
+}
+
+#[test]
+fn a_stream_waits_in_other_hands_without_losing_a_byte() {
+    on_each("hands", || async {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let mut stream = connect::tcp(address).await.expect("connected");
+        let (mut peer, _) = listener.accept().expect("accepted");
+        // Armed here, given up by this task, and completed in another one.
+        poll_fn(|cx| {
+            assert!(stream.poll_receive(cx).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        peer.write_all(b"late").expect("sent");
+        let (sender, received) = mpsc::channel();
+        spawn(async move {
+            sender.send(receive(&mut stream).await).expect("the test waits");
+        });
+        let mut deadline = Deadline::new();
+        let bytes = poll_fn(|cx| {
+            deadline.set(Some(Instant::now() + Duration::from_millis(4)));
+            let _ = deadline.poll(cx);
+            received.try_recv().map_or(Poll::Pending, Poll::Ready)
+        })
+        .await;
+        assert_eq!(bytes, b"late");
+    });
+}
+
+#[test]
+fn unix_sockets_work_the_same() {
+    on_each("unix", || async {
+        let name = format!("@ringway-test-{}-{:?}", std::process::id(), Instant::now());
+        let address = std::os::unix::net::SocketAddr::from_pathname("/nonexistent").err();
+        drop(address);
+        use std::os::linux::net::SocketAddrExt;
+        let address = std::os::unix::net::SocketAddr::from_abstract_name(&name[1..]).expect("name");
+        let listener = UnixListener::bind_addr(&address).expect("bound");
+        let listener = Listener::unix(listener.into()).expect("a listener");
+        let mut client = connect::unix(std::path::Path::new(&name)).await.expect("connected");
+        let (mut server, peer) = listener.accept().await.expect("accepted");
+        assert!(peer.is_none());
+        client.tail().extend_from_slice(b"ping");
+        flush(&mut client).await;
+        assert_eq!(receive(&mut server).await, b"ping");
+    });
+}
+
+#[test]
+fn a_stopper_ends_the_pending_accept() {
+    on_each("stop", || async {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let listener = Listener::tcp(listener.into()).expect("a listener");
+        let stopper = listener.stopper();
+        spawn(async move { stopper.stop() });
+        let error = listener.accept().await.expect_err("stopped");
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput, "{error}");
+    });
+}
+
+#[test]
+fn a_deadline_fires_late_rather_than_early_and_moves_both_ways() {
+    let waits = on_each("deadline", || async {
+        let mut deadline = Deadline::new();
+        let start = Instant::now();
+        deadline.set(Some(start + Duration::from_secs(3600)));
+        deadline.set(Some(start + Duration::from_millis(5)));
+        deadline.set(Some(start + Duration::from_millis(20)));
+        poll_fn(|cx| deadline.poll(cx)).await;
+        start.elapsed()
+    });
+    assert!(waits.iter().all(|wait| *wait >= Duration::from_millis(20)), "{waits:?}");
+}
