@@ -1,3 +1,14 @@
-//! wip
+//! Envoy's configuration, read.
+
 #![forbid(unsafe_code)]
+
+mod decode;
 mod descriptors;
+mod error;
+mod findings;
+mod path;
+pub mod print;
+mod source;
+
+pub use error::{ConfigError, ErrorKind};
+pub use source::{Format, Source};

@@ -1,0 +1,64 @@
+//! What is wrong with a configuration, where, and how it is said.
+//!
+//! Owns the error type of the crate and the path of a field. It decides nothing: the rooms that
+//! read, decode, validate and compile find the errors.
+
+use std::fmt;
+
+/// One thing that is wrong with the configuration.
+///
+/// `Display` gives one line, in the form that editors and compilers understand:
+/// `envoy.yaml:12:7: static_resources.listeners[0].adress: unknown field (did you mean "address"?)`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    /// What sort of mistake it is.
+    pub kind: ErrorKind,
+    /// The file as the user named it, or `--config-yaml`.
+    pub file: String,
+    /// Line in the file, from 1; 0 when the place is not known.
+    pub line: u32,
+    /// Column in the line, from 1, in characters; 0 when the place is not known.
+    pub column: u32,
+    /// Full path of the field, in the snake_case names of the protos; empty for a whole file.
+    pub path: String,
+    /// What is wrong, in one sentence without a full stop.
+    pub message: String,
+}
+
+/// The sort of a configuration error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// The file cannot be read.
+    Io,
+    /// The text is not YAML or JSON, or is beyond the bounds of size, depth or expansion.
+    Syntax,
+    /// A key that the message does not have.
+    UnknownField,
+    /// A key that is given twice, or two members of one oneof.
+    Duplicate,
+    /// A value of the wrong shape for its field.
+    WrongType,
+    /// A name or type URL that the API does not have: an enum value, a message in `@type`.
+    UnknownName,
+    /// A value that breaks a rule of the API or of the proxy.
+    Invalid,
+    /// Valid for Envoy 1.40, and not built here yet.
+    NotSupported,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file)?;
+        if self.line > 0 {
+            write!(f, ":{}:{}", self.line, self.column)?;
+        }
+        if self.kind == ErrorKind::NotSupported {
+            write!(f, ": not supported yet: {}", self.path)?;
+        } else if !self.path.is_empty() {
+            write!(f, ": {}", self.path)?;
+        }
+        if self.message.is_empty() { Ok(()) } else { write!(f, ": {}", self.message) }
+    }
+}
+
+impl std::error::Error for ConfigError {}
