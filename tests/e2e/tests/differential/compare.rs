@@ -1,0 +1,104 @@
+//! Runs a corpus on both programs and reports every difference at once.
+
+use std::fmt::Write;
+use std::thread;
+
+use ringway_test_support::{Make, envoy, skip};
+
+use crate::differences::KNOWN;
+use crate::exchange::Corpus;
+use crate::play::{Outcome, play};
+
+/// Fails with a report when the programs differ where they should not, or agree where a difference
+/// is on record.
+pub(crate) fn check(corpus: &Corpus) {
+    if envoy().is_none() {
+        return skip("nothing to compare with");
+    }
+    let (reference, subject) = thread::scope(|scope| {
+        let reference = scope.spawn(|| play(corpus, Make::Envoy));
+        let subject = play(corpus, Make::subject());
+        (reference.join().expect("the reference's side does not panic"), subject)
+    });
+    let reference = reference.unwrap_or_else(|why| panic!("Envoy on {}: {why}", corpus.name));
+    if std::env::var_os("RINGWAY_DIFF_PRINT").is_some() {
+        print(corpus, &reference);
+    }
+    let subject = subject.unwrap_or_else(|why| panic!("{:?}: {why}", Make::subject()));
+    let report = report(corpus, &reference, &subject);
+    assert!(report.is_empty(), "{report}");
+}
+
+fn print(corpus: &Corpus, outcomes: &[Outcome]) {
+    for (exchange, outcome) in corpus.exchanges.iter().zip(outcomes) {
+        let steps: Vec<String> = exchange.steps.iter().map(|step| format!("> {step}")).collect();
+        let (steps, outcome) = (steps.join("\n"), outcome.join("\n"));
+        println!("=== {} / {}\n{steps}\n{outcome}\n", corpus.name, exchange.name);
+    }
+}
+
+fn report(corpus: &Corpus, reference: &[Outcome], subject: &[Outcome]) -> String {
+    let mut report = String::new();
+    let mut differing = 0;
+    for (index, exchange) in corpus.exchanges.iter().enumerate() {
+        let known = KNOWN.iter().find(|k| k.corpus == corpus.name && k.exchange == exchange.name);
+        let equal = reference[index] == subject[index];
+        if equal == known.is_none() {
+            continue;
+        }
+        differing += 1;
+        let _ = writeln!(report, "=== {} / {}", corpus.name, exchange.name);
+        if let Some(known) = known {
+            let _ = writeln!(report, "no difference any more, but on record: {}", known.reason);
+            continue;
+        }
+        for step in &exchange.steps {
+            let _ = writeln!(report, "    > {step}");
+        }
+        draw(&mut report, &reference[index], &subject[index]);
+    }
+    if differing > 0 {
+        let of = corpus.exchanges.len();
+        let _ = writeln!(report, "{differing} of {of} exchanges differ ( - Envoy, + subject )");
+    }
+    report
+}
+
+/// Both outcomes in one column, by their longest common subsequence of lines.
+fn draw(report: &mut String, reference: &[String], subject: &[String]) {
+    let (rows, columns) = (reference.len(), subject.len());
+    let mut common = vec![vec![0usize; columns + 1]; rows + 1];
+    for row in (0..rows).rev() {
+        for column in (0..columns).rev() {
+            common[row][column] = match reference[row] == subject[column] {
+                true => common[row + 1][column + 1] + 1,
+                false => common[row + 1][column].max(common[row][column + 1]),
+            };
+        }
+    }
+    let (mut row, mut column) = (0, 0);
+    while row < rows || column < columns {
+        let both = row < rows && column < columns;
+        if both && reference[row] == subject[column] {
+            let _ = writeln!(report, "      {}", reference[row]);
+            (row, column) = (row + 1, column + 1);
+        } else if column >= columns
+            || (row < rows && common[row + 1][column] >= common[row][column + 1])
+        {
+            let _ = writeln!(report, "    - {}", reference[row]);
+            row += 1;
+        } else {
+            let _ = writeln!(report, "    + {}", subject[column]);
+            column += 1;
+        }
+    }
+}
+
+#[test]
+fn a_difference_is_seen_and_drawn() {
+    let mut report = String::new();
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+    draw(&mut report, &lines("200\na\nb\nopen"), &lines("200\nb\na\nclosed"));
+    let drawn: Vec<&str> = report.lines().map(str::trim).collect();
+    assert_eq!(drawn, ["200", "- a", "b", "- open", "+ a", "+ closed"]);
+}

@@ -1,0 +1,3 @@
+//! The corpora: one file for each configuration.
+
+mod plain;
