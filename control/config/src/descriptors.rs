@@ -5,7 +5,7 @@
 
 use std::sync::LazyLock;
 
-use prost_reflect::{DescriptorPool, MessageDescriptor};
+use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
 
 /// Every message and enum of the v3 API, with the options that carry the validation rules.
 pub(crate) static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
@@ -18,6 +18,15 @@ static EMBEDDED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.b
 /// The descriptor of a message by its full name, such as `envoy.config.cluster.v3.Cluster`.
 pub(crate) fn message(full_name: &str) -> Option<MessageDescriptor> {
     POOL.get_message_by_name(full_name)
+}
+
+/// The message inside an `Any`; `None` when its type is not part of the API or its bytes are no
+/// such message.
+pub(crate) fn open_any(any: &DynamicMessage) -> Option<DynamicMessage> {
+    let url = any.get_field_by_name("type_url")?;
+    let name = url.as_str()?.rsplit_once('/').map(|(_, name)| name)?;
+    let bytes = any.get_field_by_name("value")?.as_bytes()?.clone();
+    DynamicMessage::decode(message(name)?, bytes).ok()
 }
 
 #[cfg(test)]

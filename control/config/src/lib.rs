@@ -9,6 +9,7 @@ mod findings;
 mod path;
 pub mod print;
 mod source;
+mod validate;
 
 pub use error::{ConfigError, ErrorKind};
 pub use source::{Format, Source};

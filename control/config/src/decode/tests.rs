@@ -46,12 +46,18 @@ fn all_errors_at_once_each_in_its_place() {
 
 #[test]
 fn one_of_a_oneof() {
-    check("{type: STATIC, cluster_type: {name: x}}", expect![[r#"
+    check(
+        "{type: STATIC, cluster_type: {name: x}}",
+        expect![[r#"
         {"type":"STATIC"}
-        x:1:16: cluster_type: cannot stand beside "type": only one of the two may be set"#]]);
-    check("{connect_timeout: 1s, connectTimeout: 2s}", expect![[r#"
+        x:1:16: cluster_type: cannot stand beside "type": only one of the two may be set"#]],
+    );
+    check(
+        "{connect_timeout: 1s, connectTimeout: 2s}",
+        expect![[r#"
         {"connect_timeout":"1s"}
-        x:1:23: connect_timeout: given twice, once in snake_case and once in camelCase"#]]);
+        x:1:23: connect_timeout: given twice, once in snake_case and once in camelCase"#]],
+    );
 }
 
 #[test]
@@ -76,7 +82,9 @@ fn numbers_in_all_forms() {
 fn structs_keep_what_yaml_says() {
     check(
         "metadata: {filter_metadata: {x: {a: 1, b: 1.5, c: yes, d: ~, e: [1, {f: g}]}, y: ~}}",
-        expect![[r#"{"metadata":{"filter_metadata":{"x":{"a":1,"b":"1.5","c":true,"d":null,"e":[1,{"f":"g"}]},"y":{}}}}"#]],
+        expect![[
+            r#"{"metadata":{"filter_metadata":{"x":{"a":1,"b":"1.5","c":true,"d":null,"e":[1,{"f":"g"}]},"y":{}}}}"#
+        ]],
     );
 }
 
@@ -95,19 +103,30 @@ fn any_is_decoded_through() {
 #[test]
 fn any_needs_a_type_that_exists() {
     let any = |body: &str| format!("typed_extension_protocol_options: {{x: {body}}}");
-    check(&any("{a: b}"), expect![[r#"
+    check(
+        &any("{a: b}"),
+        expect![[r#"
         {}
-        x:1:39: typed_extension_protocol_options["x"]: missing @type"#]]);
+        x:1:39: typed_extension_protocol_options["x"]: missing @type"#]],
+    );
     check(&any("{}"), expect![[r#"{"typed_extension_protocol_options":{"x":{}}}"#]]);
-    check(&any("{'@type': no.such.Type}"), expect![[r#"
+    check(
+        &any("{'@type': no.such.Type}"),
+        expect![[r#"
         {}
-        x:1:49: typed_extension_protocol_options["x"]: @type must be a URL such as "type.googleapis.com/...""#]]);
-    check(&any("{'@type': type.googleapis.com/envoy.config.cluster.v3.Clutser}"), expect![[r#"
+        x:1:49: typed_extension_protocol_options["x"]: @type must be a URL such as "type.googleapis.com/...""#]],
+    );
+    check(
+        &any("{'@type': type.googleapis.com/envoy.config.cluster.v3.Clutser}"),
+        expect![[r#"
         {}
-        x:1:49: typed_extension_protocol_options["x"]: unknown type "envoy.config.cluster.v3.Clutser" (did you mean "envoy.config.cluster.v3.Cluster"?)"#]]);
+        x:1:49: typed_extension_protocol_options["x"]: unknown type "envoy.config.cluster.v3.Clutser" (did you mean "envoy.config.cluster.v3.Cluster"?)"#]],
+    );
     check(
         &any("{'@type': type.googleapis.com/google.protobuf.Duration, value: 1s}"),
-        expect![[r#"{"typed_extension_protocol_options":{"x":{"@type":"type.googleapis.com/google.protobuf.Duration","value":"1s"}}}"#]],
+        expect![[
+            r#"{"typed_extension_protocol_options":{"x":{"@type":"type.googleapis.com/google.protobuf.Duration","value":"1s"}}}"#
+        ]],
     );
 }
 
@@ -126,7 +145,10 @@ fn typed_struct_is_unwrapped() {
 
 #[test]
 fn lenient_where_envoy_is() {
-    check("{health_checks: {timeout: 1s}, respect_dns_ttl: 'YES', name: ~}", expect![[r#"{"health_checks":[{"timeout":"1s"}],"respect_dns_ttl":true}"#]]);
+    check(
+        "{health_checks: {timeout: 1s}, respect_dns_ttl: 'YES', name: ~}",
+        expect![[r#"{"health_checks":[{"timeout":"1s"}],"respect_dns_ttl":true}"#]],
+    );
     check("{health_checks: [~], dns_resolvers: ~}", expect![[r#"{"health_checks":[{}]}"#]]);
 }
 

@@ -1,6 +1,5 @@
 //! The well-known types in their own forms.
 
-use prost_reflect::prost::bytes::Bytes;
 use prost_reflect::{DynamicMessage, ReflectMessage, Value};
 
 use super::Printer;
@@ -45,20 +44,18 @@ impl Printer {
     /// An `Any` of a type that the API does not have shows its type and that it cannot be opened.
     fn any(&mut self, message: &DynamicMessage) {
         let url = string(message, "type_url");
-        let bytes = message.get_field_by_name("value");
-        let bytes = bytes.and_then(|value| value.as_bytes().cloned()).unwrap_or_default();
         self.out.open('{');
         if !url.is_empty() {
             self.out.key("@type");
             self.out.text(&url);
         }
-        match opened(&url, &bytes) {
+        match descriptors::open_any(message) {
             Some(inner) if has_own_form(&inner) => {
                 self.out.key("value");
                 self.message(&inner);
             }
             Some(inner) => self.fields(&inner),
-            None if bytes.is_empty() => {}
+            None if url.is_empty() => {}
             None => {
                 self.out.key("value");
                 self.out.text("[cannot be decoded]");
@@ -66,12 +63,6 @@ impl Printer {
         }
         self.out.close('}');
     }
-}
-
-/// The message inside an `Any`.
-fn opened(url: &str, bytes: &Bytes) -> Option<DynamicMessage> {
-    let name = url.rsplit_once('/').map_or(url, |(_, name)| name);
-    DynamicMessage::decode(descriptors::message(name)?, bytes.clone()).ok()
 }
 
 fn has_own_form(message: &DynamicMessage) -> bool {
