@@ -1,0 +1,295 @@
+//! The operators: where a value comes from and how it is written.
+
+use std::io::Write as _;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ringway_http::{FieldName, Known};
+
+use super::FormatContext;
+use super::address::{self, Part};
+use super::time::TimeFormat;
+use crate::route::RequestField;
+
+/// An operator with its arguments.
+#[derive(Debug)]
+pub(super) struct Operator {
+    pub(super) source: Source,
+    /// `:Z`: at most so many bytes.
+    pub(super) limit: Option<usize>,
+}
+
+/// Where a value comes from.
+#[derive(Debug)]
+pub(super) enum Source {
+    StartTime(TimeFormat),
+    Request { name: RequestField, fallback: Option<RequestField> },
+    RequestWithoutQuery { name: RequestField, fallback: Option<RequestField> },
+    Response { name: ResponseField, fallback: Option<ResponseField> },
+    Trailer { name: FieldName, fallback: Option<FieldName> },
+    Path { query: bool, original: Original },
+    QueryParameter(Box<[u8]>),
+    Constant(Box<[u8]>),
+    Protocol,
+    ResponseCode,
+    ResponseCodeDetails,
+    ResponseFlags,
+    ResponseFlagsLong,
+    BytesReceived,
+    BytesSent,
+    Duration(Span),
+    UpstreamHost(Part),
+    UpstreamLocal(Part),
+    UpstreamCluster,
+    UpstreamAttempts,
+    UpstreamTransportFailure,
+    DownstreamLocal(Part),
+    DownstreamRemote(Part),
+    DownstreamDirectRemote(Part),
+    ConnectionId,
+    RouteName,
+    ListenerName,
+    LocalReplyBody,
+}
+
+/// A stretch of a stream's life, in milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Span {
+    Whole,
+    Request,
+    Response,
+    ResponseTx,
+}
+
+/// Which path `%PATH%` means.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Original {
+    /// What the client sent if it was rewritten, or else the path as it is.
+    OrPath,
+    /// As it is, after rewrites.
+    Never,
+    /// Only what the client sent.
+    Only,
+}
+
+/// What may be read of a response head.
+#[derive(Debug, Clone)]
+pub(super) enum ResponseField {
+    Status,
+    Field(FieldName),
+}
+
+impl Operator {
+    /// Appends the value; false when there is none.
+    pub(super) fn write(&self, cx: &FormatContext<'_>, out: &mut Vec<u8>) -> bool {
+        let start = out.len();
+        if !self.source.write(cx, out) {
+            return false;
+        }
+        if let Some(limit) = self.limit {
+            out.truncate(out.len().min(start + limit));
+        }
+        true
+    }
+
+    /// Whether the value is a number in JSON.
+    pub(super) fn is_number(&self) -> bool {
+        use Source::{
+            BytesReceived, BytesSent, ConnectionId, Duration, ResponseCode, UpstreamAttempts,
+        };
+        let part = match &self.source {
+            BytesReceived | BytesSent | ConnectionId | Duration(_) | ResponseCode => return true,
+            UpstreamAttempts => return true,
+            Source::UpstreamHost(part)
+            | Source::UpstreamLocal(part)
+            | Source::DownstreamLocal(part)
+            | Source::DownstreamRemote(part)
+            | Source::DownstreamDirectRemote(part) => part,
+            _ => return false,
+        };
+        matches!(part, Part::Port)
+    }
+}
+
+impl Source {
+    fn write(&self, cx: &FormatContext<'_>, out: &mut Vec<u8>) -> bool {
+        match self {
+            Self::StartTime(format) => {
+                format.write(cx.info.start_time, out);
+                true
+            }
+            Self::Constant(text) => text_of(Some(text), out),
+            Self::Protocol => text_of(cx.info.protocol.map(|v| v.text().as_bytes()), out),
+            Self::ResponseCode => number(u64::from(cx.info.response_code), out),
+            Self::ResponseCodeDetails => non_empty(cx.info.details.as_bytes(), out),
+            Self::ResponseFlags => flags(cx.info.flags.short_names(), out),
+            Self::ResponseFlagsLong => flags(cx.info.flags.long_names(), out),
+            Self::BytesReceived => number(cx.info.bytes_received, out),
+            Self::BytesSent => number(cx.info.bytes_sent, out),
+            Self::Duration(span) => match span.of(cx) {
+                Some(duration) => number(duration.as_millis() as u64, out),
+                None => false,
+            },
+            Self::ConnectionId => number(cx.connection.id, out),
+            Self::UpstreamAttempts => number(u64::from(cx.info.attempts), out),
+            Self::UpstreamCluster => text_of(cx.info.cluster.as_deref().map(str::as_bytes), out),
+            Self::UpstreamTransportFailure => {
+                let reason = cx.info.upstream_transport_failure.as_deref();
+                non_empty(reason.unwrap_or_default().as_bytes(), out)
+            }
+            Self::RouteName => {
+                non_empty(cx.info.route_name.as_deref().unwrap_or_default().as_bytes(), out)
+            }
+            Self::ListenerName => non_empty(cx.connection.listener.as_bytes(), out),
+            Self::LocalReplyBody => text_of(cx.local_reply_body, out),
+            _ => self.write_head(cx, out).unwrap_or_else(|| self.write_address(cx, out)),
+        }
+    }
+
+    /// Values of heads and trailers; `None` when this is not one.
+    fn write_head(&self, cx: &FormatContext<'_>, out: &mut Vec<u8>) -> Option<bool> {
+        let value = match self {
+            Self::Request { name, fallback } => request_field(cx, name, fallback.as_ref()),
+            Self::RequestWithoutQuery { name, fallback } => {
+                request_field(cx, name, fallback.as_ref()).map(without_query)
+            }
+            Self::Response { name, fallback } => {
+                return Some(response_field(cx, name, fallback.as_ref(), out));
+            }
+            Self::Trailer { name, fallback } => cx.trailers.and_then(|trailers| {
+                let other = || trailers.get_named(fallback.as_ref()?);
+                trailers.get_named(name).or_else(other)
+            }),
+            Self::Path { query, original } => {
+                path(cx, *original).map(|path| if *query { path } else { without_query(path) })
+            }
+            Self::QueryParameter(name) => cx.request.and_then(|head| {
+                let mut pairs = crate::route::query_pairs(head.query()?);
+                pairs.find(|(key, _)| *key == &**name).map(|(_, value)| value)
+            }),
+            _ => return None,
+        };
+        Some(text_of(value, out))
+    }
+
+    fn write_address(&self, cx: &FormatContext<'_>, out: &mut Vec<u8>) -> bool {
+        match self {
+            Self::UpstreamHost(part) => match cx.info.upstream_host.as_deref() {
+                Some(text) => address::write_text(text, *part, out),
+                None => false,
+            },
+            Self::UpstreamLocal(part) => match cx.info.upstream_local {
+                Some(ip) => address::write_ip(ip, *part, out),
+                None => false,
+            },
+            Self::DownstreamLocal(part) => address::write(&cx.connection.local, *part, out),
+            Self::DownstreamDirectRemote(part) => {
+                address::write(&cx.connection.direct_remote, *part, out)
+            }
+            Self::DownstreamRemote(part) => match cx.info.remote {
+                Some(ip) => address::write_ip(ip, *part, out),
+                None => address::write(&cx.connection.direct_remote, *part, out),
+            },
+            _ => false,
+        }
+    }
+}
+
+impl Span {
+    fn of(self, cx: &FormatContext<'_>) -> Option<Duration> {
+        match self {
+            // A stream that is not finished yet has no duration.
+            Self::Whole => cx.info.finished,
+            Self::Request => cx.info.request_received,
+            Self::Response => cx.info.response_received,
+            Self::ResponseTx => cx.info.finished?.checked_sub(cx.info.response_received?),
+        }
+    }
+}
+
+fn request_field<'a>(
+    cx: &FormatContext<'a>,
+    name: &RequestField,
+    fallback: Option<&RequestField>,
+) -> Option<&'a [u8]> {
+    let head = cx.request?;
+    name.first(head).or_else(|| fallback?.first(head))
+}
+
+fn response_field(
+    cx: &FormatContext<'_>,
+    name: &ResponseField,
+    fallback: Option<&ResponseField>,
+    out: &mut Vec<u8>,
+) -> bool {
+    let Some(head) = cx.response else { return false };
+    let mut write = |field: &ResponseField| match field {
+        ResponseField::Status => head.status != 0 && number(u64::from(head.status), out),
+        ResponseField::Field(name) => text_of(head.fields.get_named(name), out),
+    };
+    write(name) || fallback.is_some_and(write)
+}
+
+fn path<'a>(cx: &FormatContext<'a>, original: Original) -> Option<&'a [u8]> {
+    let head = cx.request?;
+    let sent = || head.fields.known(Known::XEnvoyOriginalPath);
+    let current = || Some(head.path()).filter(|path| !path.is_empty());
+    match original {
+        Original::OrPath => sent().or_else(current),
+        Original::Never => current(),
+        Original::Only => sent(),
+    }
+}
+
+fn without_query(path: &[u8]) -> &[u8] {
+    let end = path.iter().position(|byte| *byte == b'?');
+    &path[..end.unwrap_or(path.len())]
+}
+
+fn text_of(value: Option<&[u8]>, out: &mut Vec<u8>) -> bool {
+    let Some(value) = value else { return false };
+    out.extend_from_slice(value);
+    true
+}
+
+fn non_empty(value: &[u8], out: &mut Vec<u8>) -> bool {
+    text_of(Some(value).filter(|value| !value.is_empty()), out)
+}
+
+/// Flags joined by commas; `-` for none is the value itself, in JSON too.
+fn flags(names: impl Iterator<Item = &'static str>, out: &mut Vec<u8>) -> bool {
+    let start = out.len();
+    for name in names {
+        if out.len() > start {
+            out.push(b',');
+        }
+        out.extend_from_slice(name.as_bytes());
+    }
+    if out.len() == start {
+        out.push(b'-');
+    }
+    true
+}
+
+/// Decimal digits, without the formatting machinery: it is in every line many times.
+pub(super) fn number(value: u64, out: &mut Vec<u8>) -> bool {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    let mut rest = value;
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+    true
+}
+
+/// An IP address without its port.
+pub(super) fn ip(address: IpAddr, out: &mut Vec<u8>) {
+    // Writing to a vector cannot fail.
+    let _ = write!(out, "{address}");
+}

@@ -1,0 +1,264 @@
+//! From format strings to segments.
+
+use std::sync::OnceLock;
+
+use ringway_http::FieldName;
+
+use super::address::Part;
+use super::operator::{Operator, Original, ResponseField, Source, Span};
+use super::time::TimeFormat;
+use super::{FormatError, FormatProblem, Segment};
+use crate::route::RequestField;
+
+/// An operator as it stands in the text: `%NAME(arguments):limit%`.
+struct Raw<'a> {
+    name: &'a str,
+    arguments: Option<&'a str>,
+    limit: Option<usize>,
+}
+
+/// Reads a format string.
+pub(super) fn segments(source: &str) -> Result<Vec<Segment>, FormatError> {
+    let mut segments = Vec::new();
+    let mut literal = Vec::new();
+    let mut at = 0;
+    while let Some(percent) = source[at..].find('%').map(|offset| at + offset) {
+        literal.extend_from_slice(&source.as_bytes()[at..percent]);
+        if source[percent + 1..].starts_with('%') {
+            literal.push(b'%');
+            at = percent + 2;
+            continue;
+        }
+        flush(&mut literal, &mut segments);
+        let wrong = |problem| FormatError { position: percent, problem };
+        let (raw, length) = raw_operator(&source[percent + 1..]).map_err(wrong)?;
+        segments.push(Segment::Value(operator(&raw).map_err(wrong)?));
+        at = percent + 1 + length;
+    }
+    literal.extend_from_slice(&source.as_bytes()[at..]);
+    flush(&mut literal, &mut segments);
+    Ok(segments)
+}
+
+fn flush(literal: &mut Vec<u8>, segments: &mut Vec<Segment>) {
+    if !literal.is_empty() {
+        segments.push(Segment::Literal(std::mem::take(literal).into_boxed_slice()));
+    }
+}
+
+/// Splits off the operator that `text` begins with (behind its `%`), with its length in bytes,
+/// the closing `%` included.
+fn raw_operator(text: &str) -> Result<(Raw<'_>, usize), FormatProblem> {
+    let is_name = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'_';
+    let name_end = text.bytes().take_while(is_name).count();
+    let (name, mut rest) = text.split_at(name_end);
+    if name.is_empty() {
+        return Err(FormatProblem::NotAnOperator);
+    }
+    let unclosed = || FormatProblem::Unclosed(name.to_owned());
+    let mut arguments = None;
+    if let Some(inside) = rest.strip_prefix('(') {
+        let end = end_of_arguments(inside).ok_or_else(unclosed)?;
+        arguments = Some(&inside[..end]);
+        rest = &inside[end + 1..];
+    }
+    let mut limit = None;
+    if let Some(digits) = rest.strip_prefix(':') {
+        let end = digits.find('%').ok_or_else(unclosed)?;
+        let parsed = digits[..end].parse().map_err(|_| FormatProblem::Arguments {
+            operator: name.to_owned(),
+            message: format!("\"{}\" is not a length", &digits[..end]),
+        })?;
+        limit = Some(parsed);
+        rest = &digits[end..];
+    }
+    let behind = rest.strip_prefix('%').ok_or_else(unclosed)?;
+    Ok((Raw { name, arguments, limit }, text.len() - behind.len()))
+}
+
+/// Arguments end at a `)` that is followed by the operator's end: a time format may hold `)`.
+fn end_of_arguments(inside: &str) -> Option<usize> {
+    let ends = |at: &usize| matches!(inside.as_bytes().get(at + 1), Some(b'%' | b':'));
+    inside.match_indices(')').map(|(at, _)| at).find(ends)
+}
+
+impl Raw<'_> {
+    fn wrong(&self, message: impl Into<String>) -> FormatProblem {
+        FormatProblem::Arguments { operator: self.name.to_owned(), message: message.into() }
+    }
+
+    fn required(&self) -> Result<&str, FormatProblem> {
+        self.arguments.ok_or_else(|| self.wrong("arguments in parentheses are required"))
+    }
+
+    /// The operator's source, if it was written without arguments.
+    fn plain(&self, source: Source) -> Result<Source, FormatProblem> {
+        match self.arguments {
+            Some(_) => Err(self.wrong("takes no arguments")),
+            None => Ok(source),
+        }
+    }
+}
+
+fn operator(raw: &Raw<'_>) -> Result<Operator, FormatProblem> {
+    let source = match with_arguments(raw)? {
+        Some(source) => source,
+        None => match without_arguments(raw.name) {
+            Some(source) => raw.plain(source)?,
+            None => return Err(FormatProblem::Unsupported(raw.name.to_owned())),
+        },
+    };
+    Ok(Operator { source, limit: raw.limit })
+}
+
+/// Operators that take arguments; `None` for any other.
+fn with_arguments(raw: &Raw<'_>) -> Result<Option<Source>, FormatProblem> {
+    Ok(Some(match raw.name {
+        "START_TIME" => Source::StartTime(match raw.arguments {
+            None | Some("") => TimeFormat::Iso,
+            Some(format) => TimeFormat::parse(format).map_err(|message| raw.wrong(message))?,
+        }),
+        "REQ" | "REQUEST_HEADER" => {
+            let (name, fallback) = two_names(raw, request_field)?;
+            Source::Request { name, fallback }
+        }
+        "REQ_WITHOUT_QUERY" => {
+            let (name, fallback) = two_names(raw, request_field)?;
+            Source::RequestWithoutQuery { name, fallback }
+        }
+        "RESP" | "RESPONSE_HEADER" => {
+            let (name, fallback) = two_names(raw, response_field)?;
+            Source::Response { name, fallback }
+        }
+        "TRAILER" | "RESPONSE_TRAILER" => {
+            let (name, fallback) = two_names(raw, FieldName::new)?;
+            Source::Trailer { name, fallback }
+        }
+        "PATH" => path(raw)?,
+        "QUERY_PARAM" => Source::QueryParameter(raw.required()?.as_bytes().into()),
+        "ENVIRONMENT" => environment(raw)?,
+        _ => return Ok(None),
+    }))
+}
+
+fn without_arguments(name: &str) -> Option<Source> {
+    Some(match name {
+        "PROTOCOL" => Source::Protocol,
+        "RESPONSE_CODE" => Source::ResponseCode,
+        "RESPONSE_CODE_DETAILS" => Source::ResponseCodeDetails,
+        "RESPONSE_FLAGS" => Source::ResponseFlags,
+        "RESPONSE_FLAGS_LONG" => Source::ResponseFlagsLong,
+        "BYTES_RECEIVED" => Source::BytesReceived,
+        "BYTES_SENT" => Source::BytesSent,
+        "DURATION" => Source::Duration(Span::Whole),
+        "REQUEST_DURATION" => Source::Duration(Span::Request),
+        "RESPONSE_DURATION" => Source::Duration(Span::Response),
+        "RESPONSE_TX_DURATION" => Source::Duration(Span::ResponseTx),
+        "UPSTREAM_CLUSTER" | "UPSTREAM_CLUSTER_RAW" => Source::UpstreamCluster,
+        "UPSTREAM_REQUEST_ATTEMPT_COUNT" => Source::UpstreamAttempts,
+        "UPSTREAM_TRANSPORT_FAILURE_REASON" => Source::UpstreamTransportFailure,
+        "CONNECTION_ID" => Source::ConnectionId,
+        "ROUTE_NAME" => Source::RouteName,
+        "LISTENER_NAME" => Source::ListenerName,
+        "LOCAL_REPLY_BODY" => Source::LocalReplyBody,
+        "HOSTNAME" => Source::Constant(hostname().as_bytes().into()),
+        "STREAM_ID" => Source::Request { name: RequestField::new("x-request-id")?, fallback: None },
+        _ => return address(name),
+    })
+}
+
+fn address(name: &str) -> Option<Source> {
+    Some(match name {
+        "UPSTREAM_HOST" | "UPSTREAM_REMOTE_ADDRESS" => Source::UpstreamHost(Part::Whole),
+        "UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT" => Source::UpstreamHost(Part::WithoutPort),
+        "UPSTREAM_REMOTE_PORT" => Source::UpstreamHost(Part::Port),
+        "UPSTREAM_LOCAL_ADDRESS" => Source::UpstreamLocal(Part::Whole),
+        "UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT" => Source::UpstreamLocal(Part::WithoutPort),
+        "UPSTREAM_LOCAL_PORT" => Source::UpstreamLocal(Part::Port),
+        "DOWNSTREAM_LOCAL_ADDRESS" => Source::DownstreamLocal(Part::Whole),
+        "DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT" => Source::DownstreamLocal(Part::WithoutPort),
+        "DOWNSTREAM_LOCAL_PORT" => Source::DownstreamLocal(Part::Port),
+        "DOWNSTREAM_REMOTE_ADDRESS" => Source::DownstreamRemote(Part::Whole),
+        "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT" => Source::DownstreamRemote(Part::WithoutPort),
+        "DOWNSTREAM_REMOTE_PORT" => Source::DownstreamRemote(Part::Port),
+        "DOWNSTREAM_DIRECT_REMOTE_ADDRESS" => Source::DownstreamDirectRemote(Part::Whole),
+        "DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT" => {
+            Source::DownstreamDirectRemote(Part::WithoutPort)
+        }
+        "DOWNSTREAM_DIRECT_REMOTE_PORT" => Source::DownstreamDirectRemote(Part::Port),
+        _ => return None,
+    })
+}
+
+/// `X` or `X?Y`: a name and the one that is read when there is no such field.
+fn two_names<T>(
+    raw: &Raw<'_>,
+    read: impl Fn(&str) -> Option<T>,
+) -> Result<(T, Option<T>), FormatProblem> {
+    let mut names = raw.required()?.split('?');
+    let mut next = || match names.next() {
+        None => Ok(None),
+        Some(name) => match read(name) {
+            Some(field) => Ok(Some(field)),
+            None => Err(raw.wrong(format!("\"{name}\" is not the name of a header"))),
+        },
+    };
+    let (first, second) = (next()?, next()?);
+    if next()?.is_some() {
+        return Err(raw.wrong("more than one alternative header"));
+    }
+    let first = first.ok_or_else(|| raw.wrong("the name of a header is required"))?;
+    Ok((first, second))
+}
+
+fn request_field(name: &str) -> Option<RequestField> {
+    RequestField::new(name)
+}
+
+fn response_field(name: &str) -> Option<ResponseField> {
+    match name.eq_ignore_ascii_case(":status") {
+        true => Some(ResponseField::Status),
+        false => FieldName::new(name).map(ResponseField::Field),
+    }
+}
+
+/// `%PATH(WQ|NQ:ORIG|PATH|ORIG_OR_PATH)%`: with or without the query, and which path.
+fn path(raw: &Raw<'_>) -> Result<Source, FormatProblem> {
+    let (query, which) = raw
+        .arguments
+        .unwrap_or_default()
+        .split_once(':')
+        .unwrap_or((raw.arguments.unwrap_or_default(), ""));
+    let query = match query {
+        "" | "WQ" => true,
+        "NQ" => false,
+        other => return Err(raw.wrong(format!("\"{other}\" is neither WQ nor NQ"))),
+    };
+    let original = match which {
+        "" | "ORIG_OR_PATH" => Original::OrPath,
+        "PATH" => Original::Never,
+        "ORIG" => Original::Only,
+        other => {
+            return Err(raw.wrong(format!("\"{other}\" is none of ORIG, PATH, ORIG_OR_PATH")));
+        }
+    };
+    Ok(Source::Path { query, original })
+}
+
+/// The environment does not change while the process lives: it is read once, here.
+fn environment(raw: &Raw<'_>) -> Result<Source, FormatProblem> {
+    let value = std::env::var(raw.required()?).unwrap_or_else(|_| "-".to_owned());
+    Ok(Source::Constant(value.into_bytes().into_boxed_slice()))
+}
+
+/// The host's name, read once.
+fn hostname() -> &'static str {
+    static NAME: OnceLock<String> = OnceLock::new();
+    NAME.get_or_init(|| {
+        let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        match name.trim() {
+            "" => "-".to_owned(),
+            name => name.to_owned(),
+        }
+    })
+}

@@ -1,0 +1,285 @@
+//! Times as text, in UTC.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A compiled time format.
+#[derive(Debug)]
+pub(super) enum TimeFormat {
+    /// `2026-01-02T03:04:05.678Z`, the default.
+    Iso,
+    /// What a format string names.
+    Pieces(Vec<Piece>),
+}
+
+/// A piece of a time format (strftime's letters, and Envoy's).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Piece {
+    Literal(Box<[u8]>),
+    Year,
+    YearOfCentury,
+    Century,
+    Month,
+    MonthName { full: bool },
+    Day,
+    DayPadded,
+    DayOfYear,
+    Weekday { full: bool },
+    WeekdayNumber { monday_is_one: bool },
+    Hour,
+    Hour12,
+    Minute,
+    Second,
+    AmPm,
+    Offset { colon: bool },
+    Zone,
+    Epoch { fraction: usize },
+    Fraction { digits: usize },
+}
+
+/// A moment taken apart.
+struct Civil {
+    year: u64,
+    month: u64,
+    day: u64,
+    /// 0 is 1 January.
+    day_of_year: u64,
+    /// 0 is Sunday.
+    weekday: u64,
+    second_of_day: u64,
+}
+
+const DAYS: [&str; 7] =
+    ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+const MONTHS: [&str; 12] = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+];
+
+/// 31 December 9999, 23:59:59: the last second that a year of four digits can name.
+const LAST_SECOND: u64 = 253_402_300_799;
+
+impl TimeFormat {
+    /// Reads a format string; an error says what it does not know.
+    pub(super) fn parse(source: &str) -> Result<Self, String> {
+        let mut pieces = Vec::new();
+        let mut literal = Vec::new();
+        let mut rest = source;
+        while let Some(at) = rest.find('%') {
+            literal.extend_from_slice(&rest.as_bytes()[..at]);
+            rest = &rest[at + 1..];
+            if let Some(behind) = rest.strip_prefix('%') {
+                literal.push(b'%');
+                rest = behind;
+                continue;
+            }
+            flush(&mut literal, &mut pieces);
+            rest = conversion(rest, &mut pieces)?;
+        }
+        literal.extend_from_slice(rest.as_bytes());
+        flush(&mut literal, &mut pieces);
+        Ok(Self::Pieces(pieces))
+    }
+
+    /// Appends the time. Times before 1970 are written as 1970, those after 9999 as its end.
+    pub(super) fn write(&self, time: SystemTime, out: &mut Vec<u8>) {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let civil = Civil::new(since.as_secs().min(LAST_SECOND));
+        match self {
+            Self::Iso => civil.write_iso(since.subsec_millis(), out),
+            Self::Pieces(pieces) => {
+                for piece in pieces {
+                    piece.write(&civil, since, out);
+                }
+            }
+        }
+    }
+}
+
+fn flush(literal: &mut Vec<u8>, pieces: &mut Vec<Piece>) {
+    if !literal.is_empty() {
+        pieces.push(Piece::Literal(std::mem::take(literal).into_boxed_slice()));
+    }
+}
+
+/// Reads what follows a `%`, and returns what follows that.
+fn conversion<'a>(rest: &'a str, pieces: &mut Vec<Piece>) -> Result<&'a str, String> {
+    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+    let (width, rest) = rest.split_at(digits);
+    let Some(letter) = rest.chars().next() else {
+        return Err("the time format ends within a conversion".to_owned());
+    };
+    let behind = &rest[letter.len_utf8()..];
+    match (width, letter) {
+        ("", letter) => simple(letter, pieces)?,
+        (width, 'f') => pieces.push(Piece::Fraction { digits: fraction_width(width)? }),
+        (width, 's') => pieces.push(Piece::Epoch { fraction: fraction_width(width)? }),
+        _ => return Err(format!("unknown conversion %{width}{letter} in the time format")),
+    }
+    Ok(behind)
+}
+
+fn fraction_width(width: &str) -> Result<usize, String> {
+    match width.parse() {
+        Ok(digits @ 1..=9) => Ok(digits),
+        _ => Err(format!("{width} digits of a second: 1 to 9 can be had")),
+    }
+}
+
+fn simple(letter: char, pieces: &mut Vec<Piece>) -> Result<(), String> {
+    let compound: &[Piece] = match letter {
+        'Y' => &[Piece::Year],
+        'y' => &[Piece::YearOfCentury],
+        'C' => &[Piece::Century],
+        'm' => &[Piece::Month],
+        'B' => &[Piece::MonthName { full: true }],
+        'b' | 'h' => &[Piece::MonthName { full: false }],
+        'd' => &[Piece::Day],
+        'e' => &[Piece::DayPadded],
+        'j' => &[Piece::DayOfYear],
+        'A' => &[Piece::Weekday { full: true }],
+        'a' => &[Piece::Weekday { full: false }],
+        'u' => &[Piece::WeekdayNumber { monday_is_one: true }],
+        'w' => &[Piece::WeekdayNumber { monday_is_one: false }],
+        'H' => &[Piece::Hour],
+        'I' => &[Piece::Hour12],
+        'M' => &[Piece::Minute],
+        'S' => &[Piece::Second],
+        'p' => &[Piece::AmPm],
+        'z' => &[Piece::Offset { colon: false }],
+        'Z' => &[Piece::Zone],
+        's' => &[Piece::Epoch { fraction: 0 }],
+        'f' => &[Piece::Fraction { digits: 9 }],
+        'F' => return several("%Y-%m-%d", pieces),
+        'T' => return several("%H:%M:%S", pieces),
+        'R' => return several("%H:%M", pieces),
+        'D' => return several("%m/%d/%y", pieces),
+        'c' => return several("%a %b %e %H:%M:%S %Y", pieces),
+        'n' => return several("\n", pieces),
+        't' => return several("\t", pieces),
+        other => return Err(format!("unknown conversion %{other} in the time format")),
+    };
+    pieces.extend_from_slice(compound);
+    Ok(())
+}
+
+fn several(format: &str, pieces: &mut Vec<Piece>) -> Result<(), String> {
+    if let TimeFormat::Pieces(more) = TimeFormat::parse(format)? {
+        pieces.extend(more);
+    }
+    Ok(())
+}
+
+impl Piece {
+    fn write(&self, civil: &Civil, since: Duration, out: &mut Vec<u8>) {
+        let hour = civil.second_of_day / 3600;
+        match self {
+            Self::Literal(text) => out.extend_from_slice(text),
+            Self::Year => padded(civil.year, 4, out),
+            Self::YearOfCentury => padded(civil.year % 100, 2, out),
+            Self::Century => padded(civil.year / 100, 2, out),
+            Self::Month => padded(civil.month, 2, out),
+            Self::MonthName { full } => name(MONTHS[civil.month as usize - 1], *full, out),
+            Self::Day => padded(civil.day, 2, out),
+            Self::DayPadded => {
+                out.push(if civil.day < 10 { b' ' } else { b'0' + (civil.day / 10) as u8 });
+                out.push(b'0' + (civil.day % 10) as u8);
+            }
+            Self::DayOfYear => padded(civil.day_of_year + 1, 3, out),
+            Self::Weekday { full } => name(DAYS[civil.weekday as usize], *full, out),
+            Self::WeekdayNumber { monday_is_one } => {
+                let sunday = if *monday_is_one { 7 } else { 0 };
+                padded(if civil.weekday == 0 { sunday } else { civil.weekday }, 1, out);
+            }
+            Self::Hour => padded(hour, 2, out),
+            Self::Hour12 => padded((hour + 11) % 12 + 1, 2, out),
+            Self::Minute => padded(civil.second_of_day / 60 % 60, 2, out),
+            Self::Second => padded(civil.second_of_day % 60, 2, out),
+            Self::AmPm => out.extend_from_slice(if hour < 12 { b"AM" } else { b"PM" }),
+            Self::Offset { colon: false } => out.extend_from_slice(b"+0000"),
+            Self::Offset { colon: true } => out.extend_from_slice(b"+00:00"),
+            Self::Zone => out.extend_from_slice(b"UTC"),
+            Self::Epoch { fraction } => {
+                super::operator::number(since.as_secs(), out);
+                write_fraction(since.subsec_nanos(), *fraction, out);
+            }
+            Self::Fraction { digits } => write_fraction(since.subsec_nanos(), *digits, out),
+        }
+    }
+}
+
+/// The first `digits` of nine digits of a second.
+fn write_fraction(nanos: u32, digits: usize, out: &mut Vec<u8>) {
+    let cut = 9_u32.saturating_sub(digits as u32);
+    padded(u64::from(nanos / 10_u32.pow(cut)), digits, out);
+}
+
+fn name(full_name: &str, full: bool, out: &mut Vec<u8>) {
+    let end = if full { full_name.len() } else { 3 };
+    out.extend_from_slice(&full_name.as_bytes()[..end]);
+}
+
+fn padded(value: u64, digits: usize, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.resize(start + digits, b'0');
+    let mut rest = value;
+    for digit in out[start..].iter_mut().rev() {
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+}
+
+impl Civil {
+    /// The Gregorian date, counted in eras of 400 years that begin in March, so that the leap day
+    /// is the last of its year.
+    fn new(unix_seconds: u64) -> Self {
+        let unix_days = unix_seconds / 86_400;
+        let days = unix_days + 719_468;
+        let era = days / 146_097;
+        let day_of_era = days % 146_097;
+        let year_of_era =
+            (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let from_march = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let month_from_march = (5 * from_march + 2) / 153;
+        let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+        let year = year_of_era + era * 400 + u64::from(month <= 2);
+        let leap = u64::from(year % 4 == 0 && (year % 100 != 0 || year % 400 == 0));
+        // January and February are days 306 to 365 of the year that began in March.
+        let day_of_year = if month <= 2 { from_march - 306 } else { from_march + 59 + leap };
+        Self {
+            year,
+            month,
+            day: from_march - (153 * month_from_march + 2) / 5 + 1,
+            day_of_year,
+            weekday: (unix_days + 4) % 7,
+            second_of_day: unix_seconds % 86_400,
+        }
+    }
+
+    fn write_iso(&self, millis: u32, out: &mut Vec<u8>) {
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        let mut put = |at: usize, value: u64| {
+            text[at] = b'0' + (value / 10 % 10) as u8;
+            text[at + 1] = b'0' + (value % 10) as u8;
+        };
+        put(0, self.year / 100);
+        put(2, self.year % 100);
+        put(5, self.month);
+        put(8, self.day);
+        put(11, self.second_of_day / 3600);
+        put(14, self.second_of_day / 60 % 60);
+        put(17, self.second_of_day % 60);
+        put(20, u64::from(millis / 10));
+        text[22] = b'0' + (millis % 10) as u8;
+        out.extend_from_slice(&text);
+    }
+}

@@ -1,0 +1,261 @@
+//! Routes to an upstream (Envoy `RouteAction`).
+
+use std::time::Duration;
+
+use ringway_http::{FieldName, Known, RequestHead};
+
+use super::matching::RouteMatch;
+use super::mutation::HeaderMutations;
+use super::rewrite::{PathRewrite, RegexRewrite, Scratch};
+use crate::cluster::ClusterRef;
+
+/// A route to an upstream.
+#[derive(Debug)]
+pub struct Forward {
+    /// Which cluster.
+    pub cluster: ClusterChoice,
+    /// `cluster_not_found_response_code`, 503.
+    pub cluster_not_found_code: u16,
+    /// `timeout` of the whole response, 15 s; `None` is off.
+    pub timeout: Option<Duration>,
+    /// `idle_timeout` of the stream: outer `None` leaves the connection manager's, inner `None`
+    /// is off.
+    pub idle_timeout: Option<Option<Duration>>,
+    /// `max_stream_duration.max_stream_duration`: outer `None` leaves the connection manager's,
+    /// inner `None` is off.
+    pub max_stream_duration: Option<Option<Duration>>,
+    /// `prefix_rewrite` or `regex_rewrite`.
+    pub path_rewrite: PathRewrite,
+    /// `host_rewrite_literal` and its companions.
+    pub host_rewrite: HostRewrite,
+    /// `append_x_forwarded_host`: a rewritten host goes to `x-forwarded-host`.
+    pub append_x_forwarded_host: bool,
+    /// `priority`.
+    pub priority: Priority,
+}
+
+/// The default of `timeout`.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Which cluster serves a route.
+#[derive(Debug)]
+pub enum ClusterChoice {
+    /// `cluster`
+    Named(ClusterRef),
+    /// `cluster_header`: the value of this header is the cluster's name.
+    Header {
+        /// The header.
+        name: FieldName,
+    },
+    /// `weighted_clusters`
+    Weighted(WeightedClusters),
+}
+
+/// A cluster, or where its name stands, after the weights were cast.
+#[derive(Debug, Clone, Copy)]
+pub enum ClusterTarget<'a> {
+    /// This cluster.
+    Named(&'a ClusterRef),
+    /// The cluster of this name, which came with the request (`Snapshot::cluster_ids`).
+    Dynamic(&'a [u8]),
+    /// The header that should name it is missing: as if the cluster did not exist.
+    Missing,
+}
+
+/// `weighted_clusters`.
+#[derive(Debug)]
+pub struct WeightedClusters {
+    entries: Vec<WeightedCluster>,
+    total: u64,
+    /// `header_name`: its decimal value takes the place of the random number.
+    header: Option<FieldName>,
+}
+
+/// One of several clusters.
+#[derive(Debug)]
+pub struct WeightedCluster {
+    /// `weight`, out of the sum of all.
+    pub weight: u32,
+    /// The cluster.
+    pub cluster: ClusterRef,
+    /// `request_headers_to_add`, `request_headers_to_remove`.
+    pub request_headers: HeaderMutations,
+    /// `response_headers_to_add`, `response_headers_to_remove`.
+    pub response_headers: HeaderMutations,
+    /// `host_rewrite_literal`; empty is none.
+    pub host_rewrite: Box<str>,
+}
+
+/// What becomes of the authority.
+#[derive(Debug, Default)]
+pub enum HostRewrite {
+    /// It stays.
+    #[default]
+    None,
+    /// `host_rewrite_literal`
+    Literal(Box<str>),
+    /// `host_rewrite_header`: the value of this header, if it is there and not empty.
+    Header(FieldName),
+    /// `host_rewrite_path_regex`: made from the path without its query.
+    PathRegex(RegexRewrite),
+    /// `auto_host_rewrite`: the name of the endpoint ([`Forward::rewrite_to_endpoint`]).
+    Auto,
+}
+
+/// `RoutingPriority`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Priority {
+    /// `DEFAULT`
+    #[default]
+    Default,
+    /// `HIGH`
+    High,
+}
+
+impl Priority {
+    /// Its place in `ClusterPolicy::limits`.
+    pub fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl WeightedClusters {
+    /// Clusters with their weights; `None` when all weights together are 0.
+    pub fn new(entries: Vec<WeightedCluster>, header: Option<FieldName>) -> Option<Self> {
+        let total = entries.iter().map(|entry| u64::from(entry.weight)).sum();
+        (total > 0).then_some(Self { entries, total, header })
+    }
+
+    /// In the order of the configuration.
+    pub fn entries(&self) -> &[WeightedCluster] {
+        &self.entries
+    }
+
+    /// The sum of the weights.
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    fn choose(&self, head: &RequestHead, random: u64) -> &WeightedCluster {
+        let given = self.header.as_ref().and_then(|name| head.fields.get_named(name));
+        let given = given.and_then(|value| std::str::from_utf8(value).ok()?.parse().ok());
+        let mut rest = given.unwrap_or(random) % self.total;
+        for entry in &self.entries {
+            let weight = u64::from(entry.weight);
+            if rest < weight {
+                return entry;
+            }
+            rest -= weight;
+        }
+        // `rest` is below the sum of the weights, so that the loop returns.
+        &self.entries[self.entries.len() - 1]
+    }
+}
+
+impl Forward {
+    /// A route to a cluster with Envoy's defaults.
+    pub fn new(cluster: ClusterChoice) -> Self {
+        Self {
+            cluster,
+            cluster_not_found_code: 503,
+            timeout: Some(DEFAULT_TIMEOUT),
+            idle_timeout: None,
+            max_stream_duration: None,
+            path_rewrite: PathRewrite::None,
+            host_rewrite: HostRewrite::None,
+            append_x_forwarded_host: false,
+            priority: Priority::Default,
+        }
+    }
+
+    /// The entry of `weighted_clusters` for a request; `None` when there are none. It goes to
+    /// [`Forward::target`], to [`Forward::rewrite`] and to the header mutations.
+    pub fn choose(&self, head: &RequestHead, random: u64) -> Option<&WeightedCluster> {
+        match &self.cluster {
+            ClusterChoice::Weighted(weighted) => Some(weighted.choose(head, random)),
+            _ => None,
+        }
+    }
+
+    /// The cluster of a request, `weighted` being what [`Forward::choose`] chose.
+    pub fn target<'a>(
+        &'a self,
+        weighted: Option<&'a WeightedCluster>,
+        head: &'a RequestHead,
+    ) -> ClusterTarget<'a> {
+        match (&self.cluster, weighted) {
+            (_, Some(weighted)) => ClusterTarget::Named(&weighted.cluster),
+            (ClusterChoice::Named(cluster), None) => ClusterTarget::Named(cluster),
+            (ClusterChoice::Header { name }, None) => match head.fields.get_named(name) {
+                Some(value) if !value.is_empty() => ClusterTarget::Dynamic(value),
+                _ => ClusterTarget::Missing,
+            },
+            (ClusterChoice::Weighted(_), None) => ClusterTarget::Missing,
+        }
+    }
+
+    /// Rewrites host and path for the upstream, after the header mutations. What the client sent
+    /// goes to `x-envoy-original-host` and `x-envoy-original-path`, unless
+    /// `suppress_envoy_headers`.
+    pub fn rewrite(
+        &self,
+        matcher: &RouteMatch,
+        weighted: Option<&WeightedCluster>,
+        head: &mut RequestHead,
+        suppress_envoy_headers: bool,
+        scratch: &mut Scratch,
+    ) {
+        if let Some(weighted) = weighted.filter(|weighted| !weighted.host_rewrite.is_empty()) {
+            head.set_authority(weighted.host_rewrite.as_bytes());
+        }
+        self.rewrite_host(head, suppress_envoy_headers, scratch);
+        self.path_rewrite.apply(matcher, head, suppress_envoy_headers, scratch);
+    }
+
+    fn rewrite_host(&self, head: &mut RequestHead, suppress: bool, scratch: &mut Scratch) {
+        scratch.clear();
+        let host = &mut scratch.bytes;
+        match &self.host_rewrite {
+            HostRewrite::None | HostRewrite::Auto => return,
+            HostRewrite::Literal(literal) => host.extend_from_slice(literal.as_bytes()),
+            HostRewrite::Header(name) => match head.fields.get_named(name) {
+                Some(value) if !value.is_empty() => host.extend_from_slice(value),
+                _ => return,
+            },
+            HostRewrite::PathRegex(rewrite) => {
+                rewrite.replace_all(head.path_without_query(), host);
+            }
+        }
+        self.update_authority(head, &scratch.bytes, suppress);
+    }
+
+    /// `auto_host_rewrite`: the authority becomes the name of the endpoint that was chosen.
+    pub fn rewrite_to_endpoint(&self, head: &mut RequestHead, hostname: &str, suppress: bool) {
+        if matches!(self.host_rewrite, HostRewrite::Auto) && !hostname.is_empty() {
+            self.update_authority(head, hostname.as_bytes(), suppress);
+        }
+    }
+
+    fn update_authority(&self, head: &mut RequestHead, host: &[u8], suppress: bool) {
+        if self.append_x_forwarded_host && !head.authority().is_empty() {
+            append_forwarded_host(head);
+        }
+        if !suppress {
+            let old = head.authority().to_vec();
+            head.fields.set_known(Known::XEnvoyOriginalHost, &old);
+        }
+        head.set_authority(host);
+    }
+}
+
+/// Appends the authority to `x-forwarded-host`, unless it is its last value already.
+fn append_forwarded_host(head: &mut RequestHead) {
+    let last = head
+        .fields
+        .known(Known::XForwardedHost)
+        .and_then(|value| value.rsplit(|byte| *byte == b',').find(|part| !part.is_empty()));
+    if last != Some(head.authority()) {
+        let authority = head.authority().to_vec();
+        head.fields.append_known(Known::XForwardedHost, b",", &authority);
+    }
+}

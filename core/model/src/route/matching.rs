@@ -1,0 +1,119 @@
+//! When a route matches (Envoy `RouteMatch`).
+
+use ringway_http::{Known, RequestHead};
+
+use super::pattern::Pattern;
+use super::value::{CookieMatch, Fraction, HeaderMatch, QueryMatch};
+
+/// The conditions of a route; all of them must hold.
+#[derive(Debug)]
+pub struct RouteMatch {
+    /// Which paths.
+    pub path: PathMatch,
+    /// `case_sensitive`, true; of no effect on regular expressions.
+    pub case_sensitive: bool,
+    /// `headers`.
+    pub headers: Vec<HeaderMatch>,
+    /// `query_parameters`.
+    pub query: Vec<QueryMatch>,
+    /// `cookies`.
+    pub cookies: Vec<CookieMatch>,
+    /// `runtime_fraction.default_value`.
+    pub runtime_fraction: Option<Fraction>,
+    /// `grpc`: only gRPC requests.
+    pub grpc: bool,
+}
+
+/// Which paths match. The query is never a part of it.
+#[derive(Debug)]
+pub enum PathMatch {
+    /// `prefix`
+    Prefix(Box<[u8]>),
+    /// `path`
+    Exact(Box<[u8]>),
+    /// `path_separated_prefix`: the path is the prefix, or goes on with `/`.
+    SeparatedPrefix(Box<[u8]>),
+    /// `safe_regex`: the whole path.
+    Regex(Pattern),
+}
+
+impl RouteMatch {
+    /// A match of paths and nothing else.
+    pub fn new(path: PathMatch) -> Self {
+        Self {
+            path,
+            case_sensitive: true,
+            headers: Vec::new(),
+            query: Vec::new(),
+            cookies: Vec::new(),
+            runtime_fraction: None,
+            grpc: false,
+        }
+    }
+
+    /// Whether a request matches; `path` is its path without the query.
+    pub(super) fn matches(&self, head: &RequestHead, path: &[u8], random: u64) -> bool {
+        // The path decides mostly, and is the cheapest to ask.
+        self.path.matches(path, self.case_sensitive)
+            && self.runtime_fraction.is_none_or(|fraction| fraction.holds(random))
+            && (!self.grpc || is_grpc(head))
+            && self.headers.iter().all(|matcher| matcher.matches(head))
+            && self.query.iter().all(|matcher| matcher.matches(head))
+            && self.cookies.iter().all(|matcher| matcher.matches(head))
+    }
+
+    /// The part of the path that `prefix_rewrite` replaces: the prefix, or the whole of an exact
+    /// path or of one that a regular expression matched.
+    pub(super) fn matched_len(&self, path_without_query: &[u8]) -> usize {
+        let length = match &self.path {
+            PathMatch::Prefix(text) | PathMatch::SeparatedPrefix(text) => text.len(),
+            PathMatch::Exact(text) => text.len(),
+            PathMatch::Regex(_) => path_without_query.len(),
+        };
+        length.min(path_without_query.len())
+    }
+}
+
+impl PathMatch {
+    /// `prefix`
+    pub fn prefix(text: &str) -> Self {
+        Self::Prefix(text.as_bytes().into())
+    }
+
+    /// `path`
+    pub fn exact(text: &str) -> Self {
+        Self::Exact(text.as_bytes().into())
+    }
+
+    /// `path_separated_prefix`
+    pub fn separated_prefix(text: &str) -> Self {
+        Self::SeparatedPrefix(text.as_bytes().into())
+    }
+
+    fn matches(&self, path: &[u8], case_sensitive: bool) -> bool {
+        match self {
+            Self::Exact(text) => path.len() == text.len() && same(path, text, case_sensitive),
+            Self::Prefix(text) => starts_with(path, text, case_sensitive),
+            Self::SeparatedPrefix(text) => {
+                starts_with(path, text, case_sensitive)
+                    && matches!(path.get(text.len()), None | Some(b'/'))
+            }
+            Self::Regex(pattern) => pattern.is_full_match(path),
+        }
+    }
+}
+
+fn starts_with(path: &[u8], prefix: &[u8], case_sensitive: bool) -> bool {
+    path.get(..prefix.len()).is_some_and(|start| same(start, prefix, case_sensitive))
+}
+
+fn same(a: &[u8], b: &[u8], case_sensitive: bool) -> bool {
+    if case_sensitive { a == b } else { a.eq_ignore_ascii_case(b) }
+}
+
+/// `application/grpc` and `application/grpc+proto`, but not `application/grpc-web`.
+fn is_grpc(head: &RequestHead) -> bool {
+    let kind = head.fields.known(Known::ContentType);
+    let rest = kind.and_then(|kind| kind.strip_prefix(b"application/grpc"));
+    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+')))
+}
