@@ -20,6 +20,12 @@ pub(crate) fn message(full_name: &str) -> Option<MessageDescriptor> {
     POOL.get_message_by_name(full_name)
 }
 
+/// The descriptor of the message that a configuration file holds.
+pub(crate) fn bootstrap() -> MessageDescriptor {
+    // The API without its bootstrap would be a broken build; a unit test looks for it.
+    message("envoy.config.bootstrap.v3.Bootstrap").expect("the API has a bootstrap")
+}
+
 /// The message inside an `Any`; `None` when its type is not part of the API or its bytes are no
 /// such message.
 pub(crate) fn open_any(any: &DynamicMessage) -> Option<DynamicMessage> {

@@ -29,6 +29,10 @@ impl Findings {
         }
     }
 
+    pub(crate) fn extend(&mut self, more: Findings) {
+        more.found.into_iter().for_each(|finding| self.push(finding));
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.found.is_empty()
     }
@@ -47,7 +51,7 @@ impl Findings {
 }
 
 impl Finding {
-    fn into_error(self, files: &[String]) -> ConfigError {
+    pub(crate) fn into_error(self, files: &[String]) -> ConfigError {
         let Position { source, line, column } = self.position;
         ConfigError {
             kind: self.kind,

@@ -1,4 +1,8 @@
-//! Envoy's configuration, read.
+//! Envoy's configuration, read: YAML and JSON to messages, checked in every way that does not need
+//! a worker, with all errors at once, each with its file, line and path.
+//!
+//! Owns the syntax, proto-JSON, the validation rules of the API and the table of what is built. It
+//! knows neither tokio nor a socket. Start reading at [`load`].
 
 #![forbid(unsafe_code)]
 
@@ -6,10 +10,16 @@ mod decode;
 mod descriptors;
 mod error;
 mod findings;
+pub mod load;
+mod located;
 mod path;
 pub mod print;
 mod source;
+mod support;
 mod validate;
 
 pub use error::{ConfigError, ErrorKind};
+pub use load::Loaded;
+pub use located::Located;
 pub use source::{Format, Source};
+pub use support::{Support, parity_markdown};

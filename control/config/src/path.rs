@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use prost_reflect::MapKey;
+
 /// Where a walk stands, from the root message down. `Display` gives the form
 /// `static_resources.clusters[0].metadata.filter_metadata["envoy.lb"]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,6 +42,18 @@ impl Path {
     /// True when `self` is `other` or stands above it.
     pub(crate) fn contains(&self, other: &Path) -> bool {
         other.steps.starts_with(&self.steps)
+    }
+}
+
+/// The key of a map entry as it stands in a path and in JSON.
+pub(crate) fn key_text(key: &MapKey) -> String {
+    match key {
+        MapKey::Bool(key) => key.to_string(),
+        MapKey::I32(key) => key.to_string(),
+        MapKey::I64(key) => key.to_string(),
+        MapKey::U32(key) => key.to_string(),
+        MapKey::U64(key) => key.to_string(),
+        MapKey::String(key) => key.clone(),
     }
 }
 

@@ -8,8 +8,9 @@ mod sensitive;
 mod well_known;
 mod writer;
 
-use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, Value};
+use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, Value};
 
+use crate::path::key_text;
 use writer::Writer;
 
 /// Deepest nesting that is printed. A message that was read from text is within it; one that came
@@ -130,16 +131,5 @@ impl Printer {
             Some(value) => self.out.text(value.name()),
             None => self.out.bare(&number.to_string()),
         }
-    }
-}
-
-fn key_text(key: &MapKey) -> String {
-    match key {
-        MapKey::Bool(key) => key.to_string(),
-        MapKey::I32(key) => key.to_string(),
-        MapKey::I64(key) => key.to_string(),
-        MapKey::U32(key) => key.to_string(),
-        MapKey::U64(key) => key.to_string(),
-        MapKey::String(key) => key.clone(),
     }
 }

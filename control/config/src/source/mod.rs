@@ -19,11 +19,11 @@ pub(crate) use node::{Entry, Kind, Node, Position};
 use crate::error::{ConfigError, ErrorKind};
 
 /// Longest text that is read, in bytes.
-pub const MAX_BYTES: usize = 64 << 20;
+pub(crate) const MAX_BYTES: usize = 64 << 20;
 /// Deepest nesting of maps and lists; Envoy's JSON parser stops at the same depth.
-pub const MAX_DEPTH: usize = 100;
+pub(crate) const MAX_DEPTH: usize = 100;
 /// Most values in one tree, after aliases are expanded: the bound on an alias bomb.
-pub const MAX_NODES: usize = 2_000_000;
+pub(crate) const MAX_NODES: usize = 2_000_000;
 
 /// One text of configuration, not yet read as YAML or JSON.
 #[derive(Debug, Clone)]

@@ -46,6 +46,13 @@ impl Position {
     }
 }
 
+/// An empty text: null at no place.
+impl Default for Node {
+    fn default() -> Node {
+        Node { kind: Kind::Null, position: Position::default() }
+    }
+}
+
 impl Node {
     pub(crate) fn new(kind: Kind, position: Position) -> Node {
         Node { kind, position }

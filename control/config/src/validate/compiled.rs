@@ -1,9 +1,7 @@
 //! The rules of one message, decoded from its options once, and the checks that are one step.
 
 use envoy_types::pb::validate::{AnyRules, EnumRules, FieldRules, field_rules::Type};
-use prost_reflect::{
-    DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, OneofDescriptor,
-};
+use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, OneofDescriptor};
 
 use crate::descriptors::POOL;
 
@@ -101,15 +99,4 @@ pub(super) fn any(rules: &AnyRules, any: &DynamicMessage) -> Option<String> {
     }
     let forbidden = rules.not_in.contains(&url);
     forbidden.then(|| format!("type URL must not be in list [{}]", rules.not_in.join(", ")))
-}
-
-pub(super) fn key_text(key: &MapKey) -> String {
-    match key {
-        MapKey::Bool(key) => key.to_string(),
-        MapKey::I32(key) => key.to_string(),
-        MapKey::I64(key) => key.to_string(),
-        MapKey::U32(key) => key.to_string(),
-        MapKey::U64(key) => key.to_string(),
-        MapKey::String(key) => key.clone(),
-    }
 }

@@ -13,13 +13,12 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use envoy_types::pb::validate::{FieldRules, field_rules::Type};
-use prost_reflect::prost::Message;
 use prost_reflect::{DynamicMessage, Kind, MapKey, ReflectMessage, Value};
 
 use crate::descriptors;
 use crate::error::ErrorKind;
 use crate::findings::{Finding, Findings};
-use crate::path::{Path, Step};
+use crate::path::{Path, Step, key_text};
 use crate::source::{self, Node};
 use compiled::{FieldPlan, MessagePlan};
 
@@ -143,7 +142,7 @@ impl Validator<'_> {
         let Kind::Message(entry) = &kind else { return };
         let (key_field, value_field) = (entry.map_entry_key_field(), entry.map_entry_value_field());
         for (key, value) in entries {
-            self.path.push(Step::Key(compiled::key_text(key)));
+            self.path.push(Step::Key(key_text(key)));
             self.single(&key_rules, &key_field.kind(), &Value::from(key.clone()));
             self.single(&value_rules, &value_field.kind(), value);
             self.path.pop();

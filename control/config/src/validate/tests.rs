@@ -42,7 +42,13 @@ fn required_fields_and_oneofs() {
             x:1:11: address.socket_address.port_specifier: value is required: one of port_value, named_port
             x:5:5: filter_chains[0].filters[1].name: value length must be at least 1 characters"#]],
     );
-    check("envoy.config.core.v3.Address", "{}", expect!["x:1:1: address: value is required: one of socket_address, pipe, envoy_internal_address"]);
+    check(
+        "envoy.config.core.v3.Address",
+        "{}",
+        expect![
+            "x:1:1: address: value is required: one of socket_address, pipe, envoy_internal_address"
+        ],
+    );
 }
 
 #[test]
@@ -69,7 +75,9 @@ fn typed_configs_are_checked_inside() {
          '@type': type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext\n  \
          sni: example.com\n  max_session_keys: 1\n  common_tls_context: {tls_params: \
          {tls_maximum_protocol_version: 9}}\n",
-        expect!["x:6:37: typed_config.common_tls_context.tls_params.tls_maximum_protocol_version: value must be one of the defined enum values"],
+        expect![
+            "x:6:37: typed_config.common_tls_context.tls_params.tls_maximum_protocol_version: value must be one of the defined enum values"
+        ],
     );
 }
 
@@ -80,7 +88,11 @@ fn header_names() {
         "{header: {key: \"a\\nb\", value: x}}",
         expect![[r#"x:1:11: header.key: value must be a valid HTTP header name: "a\nb""#]],
     );
-    check("envoy.config.core.v3.HeaderValueOption", "{}", expect!["x:1:1: header: value is required"]);
+    check(
+        "envoy.config.core.v3.HeaderValueOption",
+        "{}",
+        expect!["x:1:1: header: value is required"],
+    );
 }
 
 #[test]

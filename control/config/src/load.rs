@@ -1,0 +1,87 @@
+//! The whole way of a bootstrap: texts to one message that is decoded, validated and supported.
+//!
+//! Owns the order of the steps and the merging of several texts. What the message means for a
+//! worker is the business of the compiler.
+
+use envoy_types::pb::envoy::config::bootstrap::v3::Bootstrap;
+use prost_reflect::DynamicMessage;
+use prost_reflect::prost::Message;
+
+use crate::descriptors;
+use crate::error::{ConfigError, ErrorKind};
+use crate::findings::Findings;
+use crate::located::Located;
+use crate::path::Path;
+use crate::source::{self, Node, Source};
+use crate::support::{self, Support};
+use crate::{decode, validate};
+
+/// A bootstrap that passed every check short of compilation.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The typed message for the compiler.
+    pub bootstrap: Bootstrap,
+    /// The same with its descriptors, for `config_dump`.
+    pub message: DynamicMessage,
+    /// From the path of a field to its file and line, for errors that the compiler finds.
+    pub located: Located,
+}
+
+/// Reads the texts, each over those before it as protobuf's `MergeFrom` does: `--config-yaml`
+/// after the file of `--config-path`. Without any text the bootstrap is empty, as Envoy's is.
+///
+/// # Errors
+/// All that is wrong, in the order of the text. When a text is not even YAML or JSON, only that
+/// is reported: what it would have said is not known.
+pub fn read(sources: &[Source], support: &Support) -> Result<Loaded, Vec<ConfigError>> {
+    let trees = parse_all(sources)?;
+    let mut findings = Findings::default();
+    let message = decode_all(&trees, &mut findings);
+    let files = sources.iter().map(|source| source.name.clone()).collect();
+    let root = trees.into_iter().reduce(source::merge);
+    let located = Located::new(root.unwrap_or_default(), files);
+    let violations = validate::validate(&message, located.root(), &findings);
+    let unsupported = support::check(support, &message, located.root(), &findings);
+    findings.extend(violations);
+    findings.extend(unsupported);
+    if !findings.is_empty() {
+        return Err(located.errors(findings));
+    }
+    match message.transcode_to() {
+        Ok(bootstrap) => Ok(Loaded { bootstrap, message, located }),
+        // Types and descriptors are of one package; a difference would be a broken build.
+        Err(error) => {
+            let message = format!("cannot be read as a typed message: {error}");
+            Err(vec![located.error(ErrorKind::Invalid, &Path::default(), message)])
+        }
+    }
+}
+
+fn parse_all(sources: &[Source]) -> Result<Vec<Node>, Vec<ConfigError>> {
+    let (mut trees, mut errors) = (Vec::new(), Vec::new());
+    for (number, source) in (0..).zip(sources) {
+        match source.parse(number) {
+            Ok(tree) => trees.push(tree),
+            Err(error) => errors.push(error),
+        }
+    }
+    if errors.is_empty() { Ok(trees) } else { Err(errors) }
+}
+
+/// Each tree is a whole message of its own before they are merged, as in Envoy: a scalar that is
+/// zero in the overlay does not replace one of the base, lists are appended.
+fn decode_all(trees: &[Node], findings: &mut Findings) -> DynamicMessage {
+    let descriptor = descriptors::bootstrap();
+    let mut merged = DynamicMessage::new(descriptor.clone());
+    for tree in trees {
+        let message = decode::decode(tree, &descriptor, findings);
+        // These bytes were just encoded from a message of the same descriptor, within the depth
+        // that decoding allows.
+        let result = merged.merge(message.encode_to_vec().as_slice());
+        debug_assert!(result.is_ok(), "a message merges with its like: {result:?}");
+    }
+    merged
+}
+
+#[cfg(test)]
+mod tests;

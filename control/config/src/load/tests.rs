@@ -1,0 +1,104 @@
+use expect_test::{Expect, expect};
+
+use super::*;
+use crate::print;
+
+fn source(name: &str, text: &str) -> Source {
+    Source { name: name.to_owned(), text: text.to_owned(), format: crate::Format::Yaml }
+}
+
+/// The merged message as JSON, or the errors, one a line.
+fn outcome(sources: &[Source]) -> String {
+    match read(sources, &Support::built_in()) {
+        Ok(loaded) => print::compact(&loaded.message),
+        Err(errors) => errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+    }
+}
+
+fn check(sources: &[Source], expected: Expect) {
+    expected.assert_eq(&outcome(sources));
+}
+
+#[test]
+fn overlay_is_merged_as_protobuf_merges() {
+    let base = "
+admin: {address: {socket_address: {address: 127.0.0.1, port_value: 9901}}}
+node: {id: a, cluster: b}
+static_resources: {clusters: [{name: one, connect_timeout: 5s}]}
+";
+    let overlay = "
+admin: {address: {socket_address: {address: '::1', port_value: 0}}}
+node: {id: c, cluster: ''}
+staticResources: {clusters: [{name: two}]}
+";
+    check(
+        &[source("base.yaml", base), Source::inline(overlay)],
+        expect![[
+            r#"{"node":{"id":"c","cluster":"b"},"static_resources":{"clusters":[{"name":"one","connect_timeout":"5s"},{"name":"two"}]},"admin":{"address":{"socket_address":{"address":"::1","port_value":0}}}}"#
+        ]],
+    );
+}
+
+#[test]
+fn errors_after_a_merge_know_their_file() {
+    let base = "static_resources:\n  clusters:\n  - name: one\n";
+    let overlay = "static_resources:\n  clusters:\n  - name: ''\n    lb_policy: MAGLEV\n";
+    check(
+        &[source("base.yaml", base), Source::inline(overlay)],
+        expect![[r#"
+        --config-yaml:3:5: static_resources.clusters[1].name: value length must be at least 1 characters
+        --config-yaml:4:5: not supported yet: static_resources.clusters[1].lb_policy: MAGLEV"#]],
+    );
+}
+
+#[test]
+fn all_sorts_of_errors_in_one_go() {
+    let text = "
+static_resources:
+  listeners:
+  - name: l
+    adress: {socket_address: {address: 0.0.0.0, port_value: 99999}}
+    listener_filters: [{name: x}]
+  clusters:
+  - name: ''
+    type: EDS
+    connect_timeout: 0s
+    lb_policy: RUNDOM
+";
+    check(
+        &[source("envoy.yaml", text)],
+        expect![[r#"
+        envoy.yaml:5:5: static_resources.listeners[0].adress: unknown field (did you mean "address"?)
+        envoy.yaml:6:5: not supported yet: static_resources.listeners[0].listener_filters
+        envoy.yaml:8:5: static_resources.clusters[0].name: value length must be at least 1 characters
+        envoy.yaml:9:5: not supported yet: static_resources.clusters[0].type: EDS
+        envoy.yaml:10:5: static_resources.clusters[0].connect_timeout: value must be greater than 0s
+        envoy.yaml:11:16: static_resources.clusters[0].lb_policy: unknown enum value "RUNDOM" (did you mean "RANDOM"?)"#]],
+    );
+}
+
+#[test]
+fn broken_text_is_the_only_error() {
+    check(
+        &[source("a.yaml", "a: [}"), source("b.yaml", "x: 1")],
+        expect!["a.yaml:1:5: while parsing a node, did not find expected node content"],
+    );
+    check(&[source("a.yaml", "")], expect!["a.yaml: the document is empty"]);
+    check(
+        &[source("a.yaml", "hello")],
+        expect!["a.yaml:1:1: expected a map with the fields of Bootstrap, found a string"],
+    );
+}
+
+#[test]
+fn nothing_is_an_empty_bootstrap() {
+    check(&[], expect!["{}"]);
+}
+
+#[test]
+fn bootstrap_is_typed() {
+    let text = "static_resources: {clusters: [{name: one, type: STRICT_DNS}]}";
+    let loaded = read(&[source("a.yaml", text)], &Support::built_in()).unwrap();
+    let clusters = loaded.bootstrap.static_resources.unwrap().clusters;
+    assert_eq!(clusters[0].name, "one");
+}

@@ -1,0 +1,103 @@
+//! `envoy.config.cluster.v3`, the load balancing policies and the upstream protocol options.
+
+use super::{Message, extension, field, message, only};
+
+const ROUND_ROBIN: &str = "envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin";
+const LEAST_REQUEST: &str =
+    "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest";
+const RANDOM: &str = "envoy.extensions.load_balancing_policies.random.v3.Random";
+const PROTOCOL_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+
+pub(super) const MESSAGES: &[Message] = &[
+    message(
+        "envoy.config.cluster.v3.Cluster",
+        &[
+            field("name"),
+            field("alt_stat_name"),
+            only("type", &["STATIC", "STRICT_DNS"]),
+            field("connect_timeout"),
+            field("per_connection_buffer_limit_bytes"),
+            only("lb_policy", &["ROUND_ROBIN", "LEAST_REQUEST", "RANDOM"]),
+            field("load_balancing_policy"),
+            field("least_request_lb_config"),
+            field("load_assignment"),
+            field("max_requests_per_connection"),
+            field("circuit_breakers"),
+            field("common_http_protocol_options"),
+            field("http_protocol_options"),
+            extension("typed_extension_protocol_options", &[PROTOCOL_OPTIONS]),
+            field("dns_refresh_rate"),
+            field("dns_failure_refresh_rate"),
+            field("dns_jitter"),
+            field("respect_dns_ttl"),
+            only("dns_lookup_family", &["AUTO", "V4_ONLY", "V6_ONLY", "V4_PREFERRED", "ALL"]),
+            field("common_lb_config"),
+            field("metadata"),
+            field("upstream_connection_options"),
+        ],
+    ),
+    message(
+        "envoy.config.cluster.v3.Cluster.RefreshRate",
+        &[field("base_interval"), field("max_interval")],
+    ),
+    message(
+        "envoy.config.cluster.v3.Cluster.LeastRequestLbConfig",
+        &[field("choice_count"), field("active_request_bias")],
+    ),
+    message(
+        "envoy.config.cluster.v3.Cluster.CommonLbConfig",
+        &[field("healthy_panic_threshold"), field("locality_weighted_lb_config")],
+    ),
+    message("envoy.config.cluster.v3.Cluster.CommonLbConfig.LocalityWeightedLbConfig", &[]),
+    message("envoy.config.cluster.v3.CircuitBreakers", &[field("thresholds")]),
+    message(
+        "envoy.config.cluster.v3.CircuitBreakers.Thresholds",
+        &[
+            field("priority"),
+            field("max_connections"),
+            field("max_pending_requests"),
+            field("max_requests"),
+            field("max_retries"),
+            field("track_remaining"),
+        ],
+    ),
+    message("envoy.config.cluster.v3.UpstreamConnectionOptions", &[field("tcp_keepalive")]),
+    message("envoy.config.cluster.v3.LoadBalancingPolicy", &[field("policies")]),
+    message(
+        "envoy.config.cluster.v3.LoadBalancingPolicy.Policy",
+        &[field("typed_extension_config")],
+    ),
+    // The only place of a TypedExtensionConfig so far; its types are those of that place.
+    message(
+        "envoy.config.core.v3.TypedExtensionConfig",
+        &[field("name"), extension("typed_config", &[ROUND_ROBIN, LEAST_REQUEST, RANDOM])],
+    ),
+    message(ROUND_ROBIN, &[field("locality_lb_config")]),
+    message(
+        LEAST_REQUEST,
+        &[
+            field("choice_count"),
+            field("active_request_bias"),
+            field("locality_lb_config"),
+            field("selection_method"),
+        ],
+    ),
+    message(RANDOM, &[field("locality_lb_config")]),
+    message(
+        "envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig",
+        &[field("locality_weighted_lb_config")],
+    ),
+    message(
+        "envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.\
+         LocalityWeightedLbConfig",
+        &[],
+    ),
+    message(
+        PROTOCOL_OPTIONS,
+        &[field("common_http_protocol_options"), field("explicit_http_config")],
+    ),
+    message(
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig",
+        &[field("http_protocol_options")],
+    ),
+];

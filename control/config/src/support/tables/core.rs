@@ -1,0 +1,82 @@
+//! Messages of `envoy.config.core.v3` and `envoy.type` that many others use.
+
+use super::{Message, field, message, only};
+
+pub(super) const MESSAGES: &[Message] = &[
+    message("envoy.config.core.v3.Address", &[field("socket_address"), field("pipe")]),
+    message(
+        "envoy.config.core.v3.SocketAddress",
+        &[only("protocol", &["TCP"]), field("address"), field("port_value"), field("ipv4_compat")],
+    ),
+    message("envoy.config.core.v3.Pipe", &[field("path"), field("mode")]),
+    message("envoy.config.core.v3.CidrRange", &[field("address_prefix"), field("prefix_len")]),
+    message(
+        "envoy.config.core.v3.TcpKeepalive",
+        &[field("keepalive_probes"), field("keepalive_time"), field("keepalive_interval")],
+    ),
+    message(
+        "envoy.config.core.v3.SocketOption",
+        &[
+            field("description"),
+            field("level"),
+            field("name"),
+            field("int_value"),
+            field("buf_value"),
+            field("state"),
+        ],
+    ),
+    message("envoy.config.core.v3.Locality", &[field("region"), field("zone"), field("sub_zone")]),
+    message("envoy.config.core.v3.Metadata", &[field("filter_metadata")]),
+    message(
+        "envoy.config.core.v3.HeaderValueOption",
+        &[field("header"), field("append"), field("append_action"), field("keep_empty_value")],
+    ),
+    message("envoy.config.core.v3.HeaderValue", &[field("key"), field("value")]),
+    message(
+        "envoy.config.core.v3.DataSource",
+        &[
+            field("filename"),
+            field("inline_bytes"),
+            field("inline_string"),
+            field("environment_variable"),
+        ],
+    ),
+    message(
+        "envoy.config.core.v3.SubstitutionFormatString",
+        &[
+            field("text_format"),
+            field("json_format"),
+            field("text_format_source"),
+            field("omit_empty_values"),
+            field("json_format_options"),
+        ],
+    ),
+    message("envoy.config.core.v3.JsonFormatOptions", &[field("sort_properties")]),
+    // There is no runtime yet, so the default value is the value.
+    message("envoy.config.core.v3.RuntimeUInt32", &[field("default_value"), field("runtime_key")]),
+    message("envoy.config.core.v3.RuntimeDouble", &[field("default_value"), field("runtime_key")]),
+    message(
+        "envoy.config.core.v3.RuntimeFractionalPercent",
+        &[field("default_value"), field("runtime_key")],
+    ),
+    message("envoy.type.v3.FractionalPercent", &[field("numerator"), field("denominator")]),
+    message("envoy.type.v3.Percent", &[field("value")]),
+    message("envoy.type.v3.Int64Range", &[field("start"), field("end")]),
+    message(
+        "envoy.type.matcher.v3.StringMatcher",
+        &[
+            field("exact"),
+            field("prefix"),
+            field("suffix"),
+            field("safe_regex"),
+            field("contains"),
+            field("ignore_case"),
+        ],
+    ),
+    message("envoy.type.matcher.v3.RegexMatcher", &[field("google_re2"), field("regex")]),
+    message("envoy.type.matcher.v3.RegexMatcher.GoogleRE2", &[]),
+    message(
+        "envoy.type.matcher.v3.RegexMatchAndSubstitute",
+        &[field("pattern"), field("substitution")],
+    ),
+];

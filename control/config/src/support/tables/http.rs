@@ -1,0 +1,100 @@
+//! The HTTP connection manager, its protocol options and the router filter.
+
+use super::{Field, Message, extension, field, message, only};
+use crate::support::Accept;
+
+pub(super) const CONNECTION_MANAGER: &str =
+    "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
+pub(super) const ROUTER: &str = "envoy.extensions.filters.http.router.v3.Router";
+const UUID: &str = "envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig";
+
+pub(super) const MESSAGES: &[Message] = &[
+    message(
+        CONNECTION_MANAGER,
+        &[
+            // Without TLS and HTTP/2 the choice of a codec by preface falls on HTTP/1.
+            only("codec_type", &["AUTO", "HTTP1"]),
+            field("stat_prefix"),
+            field("route_config"),
+            field("http_filters"),
+            field("common_http_protocol_options"),
+            field("http_protocol_options"),
+            field("server_name"),
+            field("server_header_transformation"),
+            field("scheme_header_transformation"),
+            field("max_request_headers_kb"),
+            field("stream_idle_timeout"),
+            field("request_timeout"),
+            field("request_headers_timeout"),
+            field("drain_timeout"),
+            field("delayed_close_timeout"),
+            field("access_log"),
+            field("use_remote_address"),
+            field("xff_num_trusted_hops"),
+            field("internal_address_config"),
+            field("skip_xff_append"),
+            field("via"),
+            field("generate_request_id"),
+            field("preserve_external_request_id"),
+            field("always_set_request_id_in_response"),
+            field("forward_client_cert_details"),
+            field("proxy_100_continue"),
+            field("represent_ipv4_remote_address_as_ipv4_mapped_ipv6"),
+            field("normalize_path"),
+            field("merge_slashes"),
+            field("path_with_escaped_slashes_action"),
+            field("request_id_extension"),
+            field("strip_matching_host_port"),
+            field("strip_any_host_port"),
+            field("stream_error_on_invalid_http_message"),
+            field("strip_trailing_host_dot"),
+            field("append_x_forwarded_port"),
+        ],
+    ),
+    message(
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.\
+         InternalAddressConfig",
+        &[field("unix_sockets"), field("cidr_ranges")],
+    ),
+    message(
+        "envoy.extensions.filters.network.http_connection_manager.v3.RequestIDExtension",
+        &[extension("typed_config", &[UUID])],
+    ),
+    message(UUID, &[field("pack_trace_reason")]),
+    message(
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter",
+        &[field("name"), Field { name: "typed_config", accept: Accept::HttpFilters }],
+    ),
+    message(ROUTER, &[field("suppress_envoy_headers")]),
+    message(
+        "envoy.config.core.v3.HttpProtocolOptions",
+        &[
+            field("idle_timeout"),
+            field("max_connection_duration"),
+            field("max_headers_count"),
+            field("max_response_headers_kb"),
+            field("max_stream_duration"),
+            field("headers_with_underscores_action"),
+            field("max_requests_per_connection"),
+        ],
+    ),
+    message(
+        "envoy.config.core.v3.Http1ProtocolOptions",
+        &[
+            field("allow_absolute_url"),
+            field("accept_http_10"),
+            field("default_host_for_http_10"),
+            field("header_key_format"),
+            field("enable_trailers"),
+            field("allow_chunked_length"),
+            field("override_stream_error_on_invalid_http_message"),
+            field("allow_custom_methods"),
+        ],
+    ),
+    message(
+        "envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat",
+        &[field("proper_case_words")],
+    ),
+    message("envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat.ProperCaseWords", &[]),
+    message("envoy.config.core.v3.SchemeHeaderTransformation", &[field("scheme_to_overwrite")]),
+];
