@@ -102,7 +102,8 @@ type Script = Arc<dyn Fn(&Head) -> Reply + Send + Sync>;
 #[derive(Default)]
 struct Record {
     asked: Vec<Asked>,
-    connections: Vec<TcpStream>,
+    /// A handle of each connection while it is open, to end it when the origin ends.
+    connections: Vec<Option<TcpStream>>,
     closing: usize,
 }
 
@@ -200,6 +201,12 @@ impl Origin {
         }
     }
 
+    /// Waits until a request has begun to arrive, at most two seconds; says whether one has.
+    pub fn heard(&self) -> bool {
+        let heard = |record: &Record| !record.asked.is_empty();
+        heard(&self.shared.wait(Duration::from_secs(2), heard))
+    }
+
     /// How many connections were accepted since the start.
     pub fn connections(&self) -> usize {
         self.shared.record().connections.len()
@@ -210,7 +217,7 @@ impl Drop for Origin {
     fn drop(&mut self) {
         // The accepting thread ends when its record says so; a connection wakes it.
         let mut record = self.shared.record();
-        for connection in record.connections.drain(..) {
+        for connection in record.connections.drain(..).flatten() {
             let _closed_already = connection.shutdown(Shutdown::Both);
         }
         record.closing = usize::MAX;
@@ -227,7 +234,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         if record.closing == usize::MAX {
             return;
         }
-        record.connections.push(handle);
+        record.connections.push(Some(handle));
         let number = record.connections.len() - 1;
         drop(record);
         shared.changed.notify_all();
@@ -238,10 +245,23 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
 
 fn serve(socket: TcpStream, number: usize, shared: &Shared) {
     let transcript = Arc::new(Transcript::new(format!("origin, connection {number}")));
-    let Ok(mut wire) = Wire::new(Stream::Tcp(socket), transcript) else { return };
+    if let Ok(wire) = Wire::new(Stream::Tcp(socket), transcript) {
+        converse(wire, number, shared);
+    }
+    release(shared, number);
+}
+
+/// Lets go of the handle, without which the socket would stay open.
+fn release(shared: &Shared, number: usize) {
+    shared.update(|record| {
+        record.connections.get_mut(number).map(Option::take);
+    });
+}
+
+fn converse(mut wire: Wire, number: usize, shared: &Shared) {
     loop {
         match wire.head() {
-            Ok(head) => match converse(wire, number, head, shared) {
+            Ok(head) => match answer(wire, number, head, shared) {
                 Some(kept) => wire = kept,
                 None => return,
             },
@@ -274,21 +294,24 @@ impl Place {
 
 fn begin(shared: &Shared, connection: usize, head: Head, error: Option<WireError>) -> Place {
     let message = Message { head, ..Message::default() };
-    let mut record = shared.record();
-    record.asked.push(Asked { message, connection, unreadable: error, done: false });
-    Place { ordinal: record.asked.len() - 1 }
+    let mut ordinal = 0;
+    shared.update(|record| {
+        ordinal = record.asked.len();
+        record.asked.push(Asked { message, connection, unreadable: error, done: false });
+    });
+    Place { ordinal }
 }
 
 /// Answers one request; gives the connection back when it can carry another.
-fn converse(wire: Wire, number: usize, head: Head, shared: &Shared) -> Option<Wire> {
+fn answer(wire: Wire, number: usize, head: Head, shared: &Shared) -> Option<Wire> {
     let place = begin(shared, number, head.clone(), None);
     let script = shared.script.lock().unwrap_or_else(|p| p.into_inner()).clone();
     let reply = script(&head);
     let kept = match reply.early {
-        true => perform(wire, &reply.acts, shared)
+        true => perform(wire, number, &reply.acts, shared)
             .and_then(|wire| read_body(wire, &head, place, shared)),
         false => read_body(wire, &head, place, shared)
-            .and_then(|wire| perform(wire, &reply.acts, shared)),
+            .and_then(|wire| perform(wire, number, &reply.acts, shared)),
     };
     place.finish(shared);
     kept
@@ -310,7 +333,7 @@ fn read_body(mut wire: Wire, head: &Head, place: Place, shared: &Shared) -> Opti
 }
 
 /// Does the acts in order; gives the connection back when it is still open.
-fn perform(mut wire: Wire, acts: &[Act], shared: &Shared) -> Option<Wire> {
+fn perform(mut wire: Wire, number: usize, acts: &[Act], shared: &Shared) -> Option<Wire> {
     for act in acts {
         match act {
             Act::Send(bytes) => wire.send(bytes).ok()?,
@@ -322,6 +345,8 @@ fn perform(mut wire: Wire, acts: &[Act], shared: &Shared) -> Option<Wire> {
                 return None;
             }
             Act::Reset => {
+                // The last handle sends the RST.
+                release(shared, number);
                 let _reset_already = wire.reset();
                 return None;
             }

@@ -1,3 +1,10 @@
-//! The corpora: one file for each configuration.
+//! The corpora: one file for each matter, one configuration for each test.
 
+mod bodies;
+mod failures;
+mod framing;
+mod headers;
+mod manager;
 mod plain;
+mod rewriting;
+mod routing;

@@ -36,6 +36,8 @@ pub(crate) enum Step {
     Send(Vec<u8>),
     /// The client sends these bytes one by one.
     Dribble(Vec<u8>),
+    /// The client waits until an origin hears of the request.
+    Heard,
     /// The client sends FIN.
     Finish,
     /// The client reads a response to a request of that method.
@@ -114,6 +116,13 @@ impl Exchange {
         self.steps.insert(1, Step::Finish);
         self
     }
+
+    /// The client sends FIN when the request has reached an origin, before it reads.
+    pub(crate) fn abandoned(mut self) -> Self {
+        self.steps.insert(1, Step::Heard);
+        self.steps.insert(2, Step::Finish);
+        self
+    }
 }
 
 /// A POST of that path with a sized body.
@@ -132,6 +141,7 @@ impl std::fmt::Display for Step {
         match self {
             Self::Send(bytes) => write!(f, "{}", shown(bytes)),
             Self::Dribble(bytes) => write!(f, "byte by byte: {}", shown(bytes)),
+            Self::Heard => write!(f, "(waits until the origin hears of it)"),
             Self::Finish => write!(f, "FIN"),
             Self::Response(_) => write!(f, "(reads a response)"),
         }

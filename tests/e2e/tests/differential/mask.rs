@@ -9,8 +9,14 @@ impl Ports {
         self.0.push((format!(":{port}"), format!(":<{name}>")));
     }
 
+    /// Ports after a colon, and a text that is nothing but a port.
     pub(crate) fn mask(&self, text: &str) -> String {
-        self.0.iter().fold(text.to_owned(), |text, (port, name)| text.replace(port, name))
+        match self.0.iter().find(|(port, _)| port[1..] == *text) {
+            Some((_, name)) => name[1..].to_owned(),
+            None => {
+                self.0.iter().fold(text.to_owned(), |text, (port, name)| text.replace(port, name))
+            }
+        }
     }
 }
 
@@ -77,4 +83,5 @@ fn masks_only_what_is_in_good_form() {
     assert_eq!(shown("x-request-id", uuid), "x-request-id: <uuid>");
     assert_eq!(shown("x-envoy-upstream-service-time", "-1").len(), 33);
     assert_eq!(shown("location", "http://a:4242/"), "location: http://a:<main>/");
+    assert_eq!(shown("x-forwarded-port", "4242"), "x-forwarded-port: <main>");
 }
