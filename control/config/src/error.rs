@@ -48,17 +48,35 @@ pub enum ErrorKind {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.file)?;
+        write!(f, "{}", OneLine(&self.file))?;
         if self.line > 0 {
             write!(f, ":{}:{}", self.line, self.column)?;
         }
         if self.kind == ErrorKind::NotSupported {
-            write!(f, ": not supported yet: {}", self.path)?;
-        } else if !self.path.is_empty() {
-            write!(f, ": {}", self.path)?;
+            f.write_str(": not supported yet")?;
         }
-        if self.message.is_empty() { Ok(()) } else { write!(f, ": {}", self.message) }
+        for part in [&self.path, &self.message] {
+            if !part.is_empty() {
+                write!(f, ": {}", OneLine(part))?;
+            }
+        }
+        Ok(())
     }
 }
 
 impl std::error::Error for ConfigError {}
+
+/// Text from a configuration that must not break the line or steer the terminal it is shown on.
+struct OneLine<'a>(&'a str);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.0.chars() {
+            match c {
+                c if c.is_control() => write!(f, "{}", c.escape_default())?,
+                c => fmt::Write::write_char(f, c)?,
+            }
+        }
+        Ok(())
+    }
+}

@@ -91,7 +91,8 @@ impl Validator<'_> {
     fn field(&mut self, message: &DynamicMessage, field: &FieldPlan) {
         let descriptor = &field.descriptor;
         let is_set = message.has_field(descriptor);
-        if !is_set && field.is_required() {
+        // "Required" on a member of a oneof means: if it is the chosen one.
+        if !is_set && field.is_required() && descriptor.containing_oneof().is_none() {
             self.violation("value is required");
             return;
         }
