@@ -1,11 +1,12 @@
 //! The HTTP connection manager's configuration (Envoy `HttpConnectionManager`).
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use ringway_http::h1::RequestLimits;
-use ringway_http::normalize::{EscapedSlashes, HostPort};
+use ringway_http::normalize::EscapedSlashes;
 
 use crate::access_log::AccessLog;
 use crate::filter::HttpFilterChain;
@@ -38,7 +39,7 @@ pub struct ConnectionManager {
     /// What is done to the path before routing.
     pub path: PathPolicy,
     /// What is done to the host before routing.
-    pub host: HostPort,
+    pub host: HostPolicy,
     /// `server_name`, `envoy`.
     pub server_name: Box<str>,
     /// `server_header_transformation`.
@@ -78,6 +79,17 @@ pub struct PathPolicy {
     pub escaped_slashes: EscapedSlashes,
 }
 
+/// What is cut off the host before routing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct HostPolicy {
+    /// `strip_matching_host_port`.
+    pub strip_matching_port: bool,
+    /// `strip_any_host_port`.
+    pub strip_any_port: bool,
+    /// `strip_trailing_host_dot`.
+    pub strip_trailing_dot: bool,
+}
+
 /// `server_header_transformation`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ServerHeader {
@@ -91,8 +103,11 @@ pub enum ServerHeader {
 }
 
 /// Where the client's address comes from, and what is said of it to the upstream.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct ClientAddress {
+    /// This machine's own address: Envoy names it in `x-forwarded-for` in place of a client on
+    /// the same machine.
+    pub local_ip: IpAddr,
     /// `use_remote_address`: this is an edge, the peer is the client.
     pub use_remote_address: bool,
     /// `xff_num_trusted_hops`.

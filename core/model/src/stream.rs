@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -113,6 +114,9 @@ pub struct ConnectionInfo {
 }
 
 /// One request, from its first byte to its access-log line.
+///
+/// Names are `Rc`, copied once per worker: an `Arc` would have all cores write one count at each
+/// request.
 #[derive(Debug, Clone)]
 pub struct StreamInfo {
     /// Wall-clock time of the first byte.
@@ -135,13 +139,13 @@ pub struct StreamInfo {
     /// (`%DOWNSTREAM_REMOTE_ADDRESS%`); `None` means the peer of the socket.
     pub remote: Option<SocketAddr>,
     /// Name of the route.
-    pub route_name: Option<Arc<str>>,
+    pub route_name: Option<Rc<str>>,
     /// Name of the virtual host.
-    pub virtual_host: Option<Arc<str>>,
+    pub virtual_host: Option<Rc<str>>,
     /// Name of the cluster.
-    pub cluster: Option<Arc<str>>,
+    pub cluster: Option<Rc<str>>,
     /// Address of the endpoint that was tried last.
-    pub upstream_host: Option<Arc<str>>,
+    pub upstream_host: Option<Rc<str>>,
     /// Our own address towards the endpoint.
     pub upstream_local: Option<SocketAddr>,
     /// Why the transport to the endpoint failed.
