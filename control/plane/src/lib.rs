@@ -1,1 +1,20 @@
-//! (being written)
+//! The services of the control thread: the admin server, statistics for readers, name
+//! resolution, the writer of access logs, watched files, and the publication of snapshots.
+//!
+//! Everything here runs on one thread (a current-thread tokio runtime) beside the workers, apart
+//! from the log writer, which has a thread of its own because files block. It does not compile
+//! configuration (`ringway-config`) and never touches a worker except through `ringway-bridge`.
+
+#![forbid(unsafe_code)]
+
+pub mod admin;
+mod distribution;
+pub mod endpoint_stats;
+pub mod log_writer;
+mod process;
+pub mod publish;
+mod server_stats;
+mod telemetry;
+mod timestamp;
+
+pub use server_stats::ServerStats;

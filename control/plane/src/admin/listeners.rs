@@ -1,0 +1,33 @@
+//! `/listeners`: names and bound addresses.
+
+use serde_json::{Value, json};
+
+use ringway_model::address::Address;
+
+use super::query::Request;
+use super::reply::Reply;
+use super::state::AdminState;
+
+/// `name::address` lines, or JSON (`format=json`).
+pub(crate) fn listeners(state: &AdminState, request: &Request) -> Reply {
+    let snapshot = state.snapshot.borrow().clone();
+    let listeners = snapshot.listeners.iter();
+    if request.params.get("format") == Some("json") {
+        let status = listeners.map(|listener| {
+            json!({"name": &*listener.name, "local_address": address(&listener.address)})
+        });
+        return Reply::pretty(&json!({"listener_statuses": status.collect::<Vec<_>>()}));
+    }
+    let lines = listeners.map(|listener| format!("{}::{}\n", listener.name, listener.address));
+    Reply::text(lines.collect::<String>())
+}
+
+/// An address as Envoy's `core.v3.Address` in JSON.
+pub(super) fn address(address: &Address) -> Value {
+    match address {
+        Address::Ip(ip) => {
+            json!({"socket_address": {"address": ip.ip().to_string(), "port_value": ip.port()}})
+        }
+        Address::Pipe(path) => json!({"pipe": {"path": path.to_string_lossy()}}),
+    }
+}
