@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod canonical;
 mod decode;
 mod descriptors;
 mod error;

@@ -3,6 +3,8 @@
 //! Owns the order of the steps and the merging of several texts. What the message means for a
 //! worker is the business of the compiler.
 
+use std::fmt;
+
 use envoy_types::pb::envoy::config::bootstrap::v3::Bootstrap;
 use prost_reflect::DynamicMessage;
 use prost_reflect::prost::Message;
@@ -14,10 +16,9 @@ use crate::located::Located;
 use crate::path::Path;
 use crate::source::{self, Node, Source};
 use crate::support::{self, Support};
-use crate::{decode, validate};
+use crate::{decode, print, validate};
 
 /// A bootstrap that passed every check short of compilation.
-#[derive(Debug)]
 pub struct Loaded {
     /// The typed message for the compiler.
     pub bootstrap: Bootstrap,
@@ -25,6 +26,13 @@ pub struct Loaded {
     pub message: DynamicMessage,
     /// From the path of a field to its file and line, for errors that the compiler finds.
     pub located: Located,
+}
+
+/// The `Debug` of a dynamic message shows its descriptors, which lead in circles without end.
+impl fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Loaded").field(&print::compact(&self.message)).finish()
+    }
 }
 
 /// Reads the texts, each over those before it as protobuf's `MergeFrom` does: `--config-yaml`

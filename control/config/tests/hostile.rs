@@ -74,10 +74,12 @@ fn read(text: &str, format: Format) {
     match load::read(&[source], &Support::built_in()) {
         Ok(loaded) => {
             let text = print::compact(&loaded.message);
-            let printed = Source { name: "y".into(), text, format: Format::Json };
+            let printed = Source { name: "y".into(), text: text.clone(), format: Format::Json };
             let again = load::read(&[printed], &Support::built_in());
             let again = again.unwrap_or_else(|errors| panic!("what was printed: {errors:?}"));
-            assert_eq!(loaded.message, again.message);
+            // Messages have no readable `Debug` form to compare by `assert_eq!`.
+            let same = loaded.message == again.message;
+            assert!(same, "{text}\nis read as\n{}", print::compact(&again.message));
         }
         Err(errors) => {
             assert!(!errors.is_empty());

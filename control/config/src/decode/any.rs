@@ -1,10 +1,10 @@
 //! `google.protobuf.Any`: the message that `@type` names, and `TypedStruct` unwrapped into it.
 
-use prost_reflect::prost::Message;
 use prost_reflect::prost::bytes::Bytes;
 use prost_reflect::{DynamicMessage, MessageDescriptor, ReflectMessage, Value};
 
 use super::{Decoder, suggest};
+use crate::canonical;
 use crate::descriptors::{self, POOL};
 use crate::error::ErrorKind;
 use crate::source::{self, Entry, Node, Position};
@@ -40,7 +40,7 @@ impl Decoder<'_> {
         let url = format!("{PREFIX}{}", content.descriptor().full_name());
         let mut any = DynamicMessage::new(descriptor.clone());
         any.set_field_by_name("type_url", Value::String(url));
-        any.set_field_by_name("value", Value::Bytes(Bytes::from(content.encode_to_vec())));
+        any.set_field_by_name("value", Value::Bytes(Bytes::from(canonical::encode(&content))));
         Some(any)
     }
 
