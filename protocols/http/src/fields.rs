@@ -142,27 +142,33 @@ impl Fields {
         self.compose(write, |fields, value| fields.push_known(known, value));
     }
 
-    /// Appends a field whose name may be in any case, and returns its number if it is known.
-    /// A known name for which `keep` says no is not stored.
+    /// Stores a field of a message that is being decoded; its name may be in any case.
+    ///
+    /// `on_known` sees a known name and its value first, and says whether the field is stored at
+    /// all. A known name in the set `joined` that is present already gets the value appended to
+    /// it, as Envoy does with the headers of its fixed slots.
     #[inline]
-    pub(crate) fn push_lowered(
+    pub(crate) fn push_decoded(
         &mut self,
         name: &[u8],
         value: &[u8],
-        keep: impl FnOnce(Known) -> bool,
-    ) -> Option<Known> {
+        joined: u128,
+        on_known: impl FnOnce(Known) -> bool,
+    ) {
         let start = self.arena.len();
         self.arena.extend_from_slice(name);
         self.arena[start..].make_ascii_lowercase();
         let Some(known) = Known::classify(&self.arena[start..]) else {
-            self.push_named(name.len(), value);
-            return None;
+            return self.push_named(name.len(), value);
         };
         self.arena.truncate(start);
-        if keep(known) {
-            self.push_known(known, value);
+        if !on_known(known) {
+            return;
         }
-        Some(known)
+        match self.present & joined & known.bit() {
+            0 => self.push_known(known, value),
+            _ => self.append_known(known, b",", value),
+        }
     }
 
     /// Completes a field whose name is the last `name_len` bytes of the arena.
@@ -195,6 +201,12 @@ impl Fields {
     #[must_use]
     pub fn has(&self, known: Known) -> bool {
         self.present & known.bit() != 0
+    }
+
+    /// Whether any field of a set of known names is present.
+    #[inline]
+    pub(crate) fn has_any(&self, names: u128) -> bool {
+        self.present & names != 0
     }
 
     /// The value of the first field called `name` (lower-case).
@@ -287,12 +299,15 @@ impl Fields {
     }
 
     /// Appends `value` to the first field of a known name behind `separator`, as Envoy does with
-    /// `x-forwarded-for` and `via`; appends a new field when there is none (or an empty one gets
-    /// no separator).
+    /// `x-forwarded-for` and `via`; appends a new field when there is none. Empty values get no
+    /// separator.
     pub fn append_known(&mut self, known: Known, separator: &[u8], value: &[u8]) {
         let Some(at) = self.position_known(known) else {
             return self.push_known(known, value);
         };
+        if value.is_empty() {
+            return;
+        }
         let mut composed = std::mem::take(&mut self.scratch);
         composed.clear();
         composed.extend_from_slice(self.value_of(&self.entries[at]));
@@ -334,6 +349,18 @@ impl Fields {
         self.drop_where(|fields, entry| {
             !keep(entry.known, fields.name_of(entry), fields.value_of(entry))
         })
+    }
+
+    /// Removes the fields of a set of known names, and those that the value of `nominating` names
+    /// (RFC 9110 section 7.6.1), unless they are in the set `kept`.
+    pub(crate) fn strip(&mut self, gone: u128, nominating: Option<Known>, kept: u128) {
+        let nominating = nominating.and_then(|known| self.position_known(known));
+        let nominating = nominating.map(|at| self.entries[at]);
+        self.drop_where(|fields, entry| {
+            let bit = entry.known.map_or(0, Known::bit);
+            let named = || nominating.is_some_and(|list| fields.is_named_in(&list, entry));
+            gone & bit != 0 || (kept & bit == 0 && named())
+        });
     }
 
     // ---- inside ---------------------------------------------------------------------------
@@ -430,6 +457,13 @@ impl Fields {
         self.entries.truncate(kept);
         self.present = present;
         before - kept
+    }
+
+    /// Whether the comma-separated value of `list` holds the name of `entry`.
+    fn is_named_in(&self, list: &Entry, entry: &Entry) -> bool {
+        let name = self.name_of(entry);
+        let mut tokens = self.value_of(list).split(|byte| *byte == b',');
+        tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(name))
     }
 
     fn size_of_entry(&self, entry: &Entry) -> usize {

@@ -186,14 +186,21 @@ impl RequestHead {
         self.has_authority = false;
     }
 
-    /// Cuts the authority to its first `len` bytes (to strip a port or a trailing dot).
+    /// Cuts the authority to its first `len` bytes (to strip a port).
     pub fn truncate_authority(&mut self, len: usize) {
         self.authority.truncate(len);
     }
 
-    /// A second `host` line: Envoy joins the values with a comma.
+    /// The storage of the authority, for rewrites in place.
+    pub fn authority_mut(&mut self) -> &mut Vec<u8> {
+        self.has_authority = true;
+        &mut self.authority
+    }
+
+    /// Takes a `host` line. Envoy joins the values of several with a comma.
+    #[inline]
     pub(crate) fn join_authority(&mut self, more: &[u8]) {
-        if self.has_authority {
+        if !self.authority.is_empty() && !more.is_empty() {
             self.authority.push(b',');
         }
         self.authority.extend_from_slice(more);

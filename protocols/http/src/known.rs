@@ -176,10 +176,130 @@ impl Known {
 
     /// The bit of this name in a presence bitmap.
     #[inline]
-    pub(crate) fn bit(self) -> u128 {
+    pub(crate) const fn bit(self) -> u128 {
         1 << (self as u8)
     }
 }
+
+/// A set of names, to test many of them at once.
+pub(crate) const fn mask(names: &[Known]) -> u128 {
+    let mut bits = 0;
+    let mut index = 0;
+    while index < names.len() {
+        bits |= names[index].bit();
+        index += 1;
+    }
+    bits
+}
+
+/// Fields of requests that stand once: Envoy keeps them in fixed slots of its header map, and
+/// joins the values of further lines with a comma.
+pub(crate) const JOINED_IN_REQUESTS: u128 = mask(&[
+    Known::Accept,
+    Known::AcceptEncoding,
+    Known::AccessControlRequestHeaders,
+    Known::AccessControlRequestMethod,
+    Known::AccessControlRequestPrivateNetwork,
+    Known::Authentication,
+    Known::Authorization,
+    Known::CacheControl,
+    Known::CdnLoop,
+    Known::Connection,
+    Known::ContentEncoding,
+    Known::ContentLength,
+    Known::ContentType,
+    Known::Expect,
+    Known::GrpcAcceptEncoding,
+    Known::GrpcTimeout,
+    Known::IfMatch,
+    Known::IfModifiedSince,
+    Known::IfNoneMatch,
+    Known::IfRange,
+    Known::IfUnmodifiedSince,
+    Known::KeepAlive,
+    Known::Origin,
+    Known::Pragma,
+    Known::ProxyConnection,
+    Known::ProxyStatus,
+    Known::Referer,
+    Known::Te,
+    Known::TransferEncoding,
+    Known::Upgrade,
+    Known::UserAgent,
+    Known::Via,
+    Known::XClientTraceId,
+    Known::XEnvoyAttemptCount,
+    Known::XEnvoyDecoratorOperation,
+    Known::XEnvoyDownstreamServiceCluster,
+    Known::XEnvoyDownstreamServiceNode,
+    Known::XEnvoyExpectedRqTimeoutMs,
+    Known::XEnvoyExternalAddress,
+    Known::XEnvoyForceTrace,
+    Known::XEnvoyHedgeOnPerTryTimeout,
+    Known::XEnvoyInternal,
+    Known::XEnvoyIpTags,
+    Known::XEnvoyIsTimeoutRetry,
+    Known::XEnvoyMaxRetries,
+    Known::XEnvoyOriginalHost,
+    Known::XEnvoyOriginalPath,
+    Known::XEnvoyOriginalUrl,
+    Known::XEnvoyRetriableHeaderNames,
+    Known::XEnvoyRetriableStatusCodes,
+    Known::XEnvoyRetryGrpcOn,
+    Known::XEnvoyRetryOn,
+    Known::XEnvoyUpstreamAltStatName,
+    Known::XEnvoyUpstreamRqPerTryTimeoutMs,
+    Known::XEnvoyUpstreamRqTimeoutAltResponse,
+    Known::XEnvoyUpstreamRqTimeoutMs,
+    Known::XEnvoyUpstreamStreamDurationMs,
+    Known::XForwardedClientCert,
+    Known::XForwardedFor,
+    Known::XForwardedHost,
+    Known::XForwardedPort,
+    Known::XForwardedProto,
+    Known::XRequestId,
+]);
+
+/// The same for responses.
+pub(crate) const JOINED_IN_RESPONSES: u128 = mask(&[
+    Known::AccessControlAllowCredentials,
+    Known::AccessControlAllowHeaders,
+    Known::AccessControlAllowMethods,
+    Known::AccessControlAllowOrigin,
+    Known::AccessControlAllowPrivateNetwork,
+    Known::AccessControlExposeHeaders,
+    Known::AccessControlMaxAge,
+    Known::Age,
+    Known::CacheControl,
+    Known::Connection,
+    Known::ContentEncoding,
+    Known::ContentLength,
+    Known::ContentType,
+    Known::Date,
+    Known::Etag,
+    Known::Expires,
+    Known::GrpcMessage,
+    Known::GrpcStatus,
+    Known::KeepAlive,
+    Known::LastModified,
+    Known::Location,
+    Known::ProxyConnection,
+    Known::ProxyStatus,
+    Known::Server,
+    Known::TransferEncoding,
+    Known::Upgrade,
+    Known::Vary,
+    Known::Via,
+    Known::XEnvoyAttemptCount,
+    Known::XEnvoyDecoratorOperation,
+    Known::XEnvoyDegraded,
+    Known::XEnvoyImmediateHealthCheckFail,
+    Known::XEnvoyRatelimited,
+    Known::XEnvoyUpstreamCanary,
+    Known::XEnvoyUpstreamHealthcheckedCluster,
+    Known::XEnvoyUpstreamServiceTime,
+    Known::XRequestId,
+]);
 
 impl AsRef<[u8]> for Known {
     fn as_ref(&self) -> &[u8] {

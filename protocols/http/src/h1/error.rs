@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::ResetReason;
+
 /// The downstream broke the rules. The connection cannot go on: after the local reply, if a
 /// response has not begun, it is closed. Response flag DPE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -15,16 +17,22 @@ pub enum RequestError {
     /// The target is neither a path, an absolute URI, an authority for CONNECT, nor `*`.
     #[error("malformed request: invalid target")]
     InvalidTarget,
+    /// The scheme of an absolute-form target is neither `http` nor `https`.
+    #[error("malformed request: invalid scheme")]
+    InvalidScheme,
+    /// The `host` field holds a byte that no authority holds.
+    #[error("malformed request: invalid authority")]
+    InvalidAuthority,
+    /// The `connection` field names too much, or what it must not name.
+    #[error("malformed request: rejected connection field")]
+    ConnectionRejected,
     /// HTTP/1.0 or HTTP/0.9, not accepted by configuration.
     #[error("protocol version is not accepted")]
     LowVersion,
-    /// More fields than `max_headers_count`.
+    /// More fields (or trailers) than `max_headers_count`.
     #[error("too many header fields")]
     TooManyFields,
-    /// More trailer fields or bytes than allowed.
-    #[error("trailers are too large")]
-    TrailersTooLarge,
-    /// More bytes of head than `max_request_headers_kb`.
+    /// More bytes of head (or trailers) than `max_request_headers_kb`.
     #[error("header fields are too large")]
     HeadTooLarge,
     /// A transfer coding other than exactly `chunked`.
@@ -50,7 +58,7 @@ impl RequestError {
     pub fn status(self) -> u16 {
         match self {
             Self::LowVersion => 426,
-            Self::TooManyFields | Self::HeadTooLarge | Self::TrailersTooLarge => 431,
+            Self::TooManyFields | Self::HeadTooLarge => 431,
             Self::InvalidTransferEncoding => 501,
             _ => 400,
         }
@@ -74,9 +82,11 @@ impl RequestError {
             Self::Malformed(_) => "http1.codec_error",
             Self::InvalidCharacters => "http1.invalid_characters",
             Self::InvalidTarget => "http1.invalid_url",
+            Self::InvalidScheme => "http1.invalid_scheme",
+            Self::InvalidAuthority => "http.invalid_authority",
+            Self::ConnectionRejected => "http1.connection_header_rejected",
             Self::LowVersion => "low_version",
             Self::TooManyFields => "http1.too_many_headers",
-            Self::TrailersTooLarge => "http1.trailers_too_large",
             Self::HeadTooLarge => "http1.headers_too_large",
             Self::InvalidTransferEncoding => "http1.invalid_transfer_encoding",
             Self::TransferEncodingNotAllowed => "http1.transfer_encoding_not_allowed",
@@ -104,9 +114,6 @@ pub enum ResponseError {
     /// More bytes of head than allowed.
     #[error("header fields of the response are too large")]
     HeadTooLarge,
-    /// More trailer fields or bytes than allowed.
-    #[error("trailers of the response are too large")]
-    TrailersTooLarge,
     /// A transfer coding other than exactly `chunked`.
     #[error("unsupported transfer coding in the response")]
     InvalidTransferEncoding,
@@ -125,6 +132,9 @@ pub enum ResponseError {
     /// The connection ended within the head or the body.
     #[error("response ended before it was complete")]
     Truncated,
+    /// The connection ended where the response should begin: 503, response flag UC.
+    #[error("connection closed instead of a response")]
+    Closed,
     /// Bytes without a request that asks for them.
     #[error("response without a request")]
     Unsolicited,
@@ -135,17 +145,17 @@ impl ResponseError {
     #[must_use]
     pub fn status(self) -> u16 {
         match self {
-            Self::Truncated => 503,
+            Self::Closed => 503,
             _ => 502,
         }
     }
 
     /// The reason with which the upstream stream is reset.
     #[must_use]
-    pub fn reset_reason(self) -> crate::ResetReason {
+    pub fn reset_reason(self) -> ResetReason {
         match self {
-            Self::Truncated => crate::ResetReason::ConnectionTermination,
-            _ => crate::ResetReason::ProtocolError,
+            Self::Closed => ResetReason::ConnectionTermination,
+            _ => ResetReason::ProtocolError,
         }
     }
 }

@@ -16,7 +16,7 @@ pub use decode::{
 };
 pub use encode::{
     ConnectionField, Framing, HeaderKeyFormat, RequestOptions, ResponseOptions, encode_chunk_end,
-    encode_chunk_prefix, encode_last_chunk, encode_request, encode_response, encode_trailers,
+    encode_chunk_prefix, encode_request, encode_response, encode_trailers,
 };
 pub use error::{RequestError, ResponseError};
 pub use reason::reason_phrase;

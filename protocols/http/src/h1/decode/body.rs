@@ -1,7 +1,7 @@
 //! Walks over a body of any framing.
 
-use super::BodyError;
 use super::chunked::{ChunkedReader, TrailerSink};
+use super::error::HeadError;
 use crate::{Body, Step};
 
 /// What is left of the body of the current message.
@@ -34,13 +34,12 @@ impl BodyReader {
         &mut self,
         input: &[u8],
         trailers: TrailerSink<'_>,
-    ) -> Result<(usize, Step), BodyError> {
+    ) -> Result<(usize, Step), HeadError> {
         match self {
             Self::Done => Ok((0, Step::Complete)),
             _ if input.is_empty() => Ok((0, Step::NeedMore)),
             Self::Length(left) => {
-                let taken =
-                    usize::try_from(*left).map_or(input.len(), |left| left.min(input.len()));
+                let taken = at_most(*left, input.len());
                 *left -= taken as u64;
                 if *left == 0 {
                     *self = Self::Done;
@@ -48,17 +47,19 @@ impl BodyReader {
                 Ok((taken, Step::Data(0..taken)))
             }
             Self::Chunked(reader) => {
-                let result = reader.step(input, trailers);
+                let (consumed, step) = reader.step(input, trailers)?;
                 if reader.is_done() {
                     *self = Self::Done;
-                    // Trailers that were dropped end the message in the same step.
-                    if let Ok((consumed, Step::NeedMore)) = result {
-                        return Ok((consumed, Step::Complete));
-                    }
                 }
-                result
+                Ok((consumed, step))
             }
             Self::UntilClose => Ok((input.len(), Step::Data(0..input.len()))),
         }
     }
+}
+
+/// The smaller of the two.
+#[inline]
+pub(super) fn at_most(left: u64, room: usize) -> usize {
+    usize::try_from(left).map_or(room, |left| left.min(room))
 }
