@@ -11,7 +11,7 @@ use prost_reflect::prost::Message;
 
 use crate::descriptors;
 use crate::error::{ConfigError, ErrorKind};
-use crate::findings::Findings;
+use crate::findings::{Finding, Findings};
 use crate::located::Located;
 use crate::path::Path;
 use crate::source::{self, Node, Source};
@@ -57,10 +57,11 @@ pub fn read(sources: &[Source], support: &Support) -> Result<Loaded, Vec<ConfigE
     }
     match message.transcode_to() {
         Ok(bootstrap) => Ok(Loaded { bootstrap, message, located }),
-        // Types and descriptors are of one package; a difference would be a broken build.
-        Err(error) => {
-            let message = format!("cannot be read as a typed message: {error}");
-            Err(vec![located.error(ErrorKind::Invalid, &Path::default(), message)])
+        // Types and descriptors are of one package, so again only the depth can be wrong: typed
+        // messages count one level more in a Struct.
+        Err(_) => {
+            let message = decode::TOO_DEEP.to_owned();
+            Err(vec![located.error(ErrorKind::Syntax, &Path::default(), message)])
         }
     }
 }
@@ -83,10 +84,15 @@ fn decode_all(trees: &[Node], findings: &mut Findings) -> DynamicMessage {
     let mut merged = DynamicMessage::new(descriptor.clone());
     for tree in trees {
         let message = decode::decode(tree, &descriptor, findings);
-        // These bytes were just encoded from a message of the same descriptor, within the depth
-        // that decoding allows.
-        let result = merged.merge(message.encode_to_vec().as_slice());
-        debug_assert!(result.is_ok(), "a message merges with its like: {result:?}");
+        // The bytes come from a message of the same type: only their depth can be wrong.
+        if merged.merge(message.encode_to_vec().as_slice()).is_err() {
+            findings.push(Finding {
+                kind: ErrorKind::Syntax,
+                path: Path::default(),
+                position: tree.position,
+                message: decode::TOO_DEEP.to_owned(),
+            });
+        }
     }
     merged
 }

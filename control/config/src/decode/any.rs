@@ -3,7 +3,7 @@
 use prost_reflect::prost::bytes::Bytes;
 use prost_reflect::{DynamicMessage, MessageDescriptor, ReflectMessage, Value};
 
-use super::{Decoder, suggest};
+use super::{Decoder, TOO_DEEP, suggest};
 use crate::canonical;
 use crate::descriptors::{self, POOL};
 use crate::error::ErrorKind;
@@ -37,10 +37,15 @@ impl Decoder<'_> {
             let inner = self.named(name, position)?;
             self.any_content(&inner, entries, node.position)?
         };
+        let bytes = Bytes::from(canonical::encode(&content));
+        if DynamicMessage::decode(content.descriptor(), bytes.clone()).is_err() {
+            self.error(ErrorKind::Syntax, node.position, TOO_DEEP);
+            return None;
+        }
         let url = format!("{PREFIX}{}", content.descriptor().full_name());
         let mut any = DynamicMessage::new(descriptor.clone());
         any.set_field_by_name("type_url", Value::String(url));
-        any.set_field_by_name("value", Value::Bytes(Bytes::from(canonical::encode(&content))));
+        any.set_field_by_name("value", Value::Bytes(bytes));
         Some(any)
     }
 

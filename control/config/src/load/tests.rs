@@ -102,3 +102,31 @@ fn bootstrap_is_typed() {
     let clusters = loaded.bootstrap.static_resources.unwrap().clusters;
     assert_eq!(clusters[0].name, "one");
 }
+
+/// Text within its own bound of depth must not fall through the one that protobuf has for bytes.
+#[test]
+fn deep_values_are_read_or_refused() {
+    let nested = |depth: usize| format!("{}1{}", "{a: ".repeat(depth), "}".repeat(depth));
+    let plain = |depth| format!("node: {{metadata: {}}}", nested(depth));
+    let in_any = |depth| {
+        let any = "'@type': type.googleapis.com/envoy.config.core.v3.Node";
+        let metadata = nested(depth);
+        format!("admin: {{access_log: [{{typed_config: {{{any}, metadata: {metadata}}}}}]}}")
+    };
+    for depth in [10, 30] {
+        assert_eq!(errors_of(&plain(depth)), Vec::<String>::new());
+        assert!(errors_of(&in_any(depth))[0].contains("not supported yet"));
+    }
+    for depth in [36, 50, 90, 94] {
+        for text in [plain(depth), in_any(depth)] {
+            let errors = errors_of(&text);
+            assert!(errors[0].ends_with(decode::TOO_DEEP), "{depth}: {errors:?}");
+        }
+    }
+    assert!(errors_of(&plain(101))[0].ends_with("nested deeper than 100 levels"));
+}
+
+fn errors_of(text: &str) -> Vec<String> {
+    let errors = read(&[source("a.yaml", text)], &Support::built_in()).err();
+    errors.unwrap_or_default().iter().map(ToString::to_string).collect()
+}
