@@ -18,8 +18,8 @@ use crate::findings::{Finding, Findings};
 use crate::path::Path;
 use crate::source::{Node, Position};
 
-/// Protobuf reads messages from bytes to a depth of 100, and a level of a Struct takes three: a
-/// text can be within its own bound of depth and beyond this one.
+/// Protobuf reads messages from bytes to a depth of 100, and a level of a Struct takes two or
+/// three: a text can be within its own bound of depth and beyond this one.
 pub(crate) const TOO_DEEP: &str = "nested deeper than protobuf can read";
 
 /// Decodes a tree as a message of the given type. What could not be decoded is in `findings`, and
