@@ -29,6 +29,12 @@ impl RawClient {
         Self::over(Stream::Tcp(stream), format!("client to {address}"))
     }
 
+    /// Takes over a socket that is connected already.
+    pub fn from_stream(stream: TcpStream) -> Self {
+        Self::over(Stream::Tcp(stream), "client on a socket of its own".into())
+            .expect("a fresh TCP socket takes its options")
+    }
+
     /// Connects to a Unix socket.
     pub fn connect_unix(path: &Path) -> Self {
         let stream = UnixStream::connect(path)

@@ -1,0 +1,185 @@
+//! Envoy's command line: what it prints and with which code it ends.
+
+use std::fs;
+
+use ringway_test_support::{Bootstrap, Launch, Make, RawClient, run_to_end};
+
+use crate::only_ringway;
+
+const GOOD: &str =
+    "admin: { address: { socket_address: { address: 127.0.0.1, port_value: 0 } } }\n";
+
+struct Folder(std::path::PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let folder =
+            std::env::temp_dir().join(format!("ringway-cli-{}-{name}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        Self(folder)
+    }
+
+    fn file(&self, name: &str, text: &str) -> String {
+        fs::write(self.0.join(name), text).unwrap();
+        self.0.join(name).display().to_string()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _gone_already = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn run(arguments: &[&str]) -> (i32, String, String) {
+    run_to_end(Make::subject(), arguments)
+}
+
+#[test]
+fn validate_says_ok() {
+    let folder = Folder::new("ok");
+    let path = folder.file("good.yaml", GOOD);
+    let (code, out, _) = run(&["--mode", "validate", "-c", &path]);
+    assert_eq!((code, out), (0, format!("configuration '{path}' OK\n")));
+}
+
+#[test]
+fn validate_says_why_not() {
+    let folder = Folder::new("bad");
+    let path = folder.file("bad.yaml", "admin:\n  adress: {}\n");
+    let (code, out, err) = run(&["--mode", "validate", "-c", &path]);
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(err.contains(&path) && err.contains("adress"), "{err}");
+    assert!(err.contains(&format!("error initializing configuration '{path}'")), "{err}");
+}
+
+#[test]
+fn validate_opens_no_port() {
+    let busy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = busy.local_addr().unwrap().port().to_string();
+    let folder = Folder::new("busy");
+    let yaml = Bootstrap::new()
+        .routes("main", "- { match: { prefix: / }, direct_response: { status: 200 } }");
+    let path = folder.file(
+        "busy.yaml",
+        &yaml.to_yaml().replace("port_value: 0", &format!("port_value: {port}")),
+    );
+    let (code, out, err) = run(&["--mode", "validate", "-c", &path]);
+    assert_eq!((code, out), (0, format!("configuration '{path}' OK\n")), "{err}");
+}
+
+#[test]
+fn no_configuration() {
+    let (code, _, err) = run(&["--mode", "validate"]);
+    assert_eq!(code, 1);
+    assert!(err.contains("At least one of --config-path or --config-yaml"), "{err}");
+}
+
+#[test]
+fn a_missing_file() {
+    let (code, _, err) = run(&["--mode", "validate", "-c", "/nowhere/missing.yaml"]);
+    assert_eq!(code, 1);
+    assert!(err.contains("/nowhere/missing.yaml"), "{err}");
+}
+
+#[test]
+fn wrong_arguments() {
+    let folder = Folder::new("wrong");
+    let path = folder.file("good.yaml", GOOD);
+    for (arguments, word) in [
+        (&["--bogus"][..], "--bogus"),
+        (&["--mode", "bogus", "-c", &path], "bogus"),
+        (&["--concurrency", "x", "-c", &path], "concurrency"),
+        (&["-l", "bogus", "-c", &path], "bogus"),
+    ] {
+        let (code, _, err) = run(arguments);
+        assert_eq!(code, 1, "{arguments:?}: {err}");
+        assert!(err.contains(word), "{arguments:?}: {err}");
+    }
+}
+
+#[test]
+fn version_and_help() {
+    let (code, out, _) = run(&["--version"]);
+    assert_eq!(code, 0);
+    assert!(out.contains("version: "), "{out}");
+    let (code, out, _) = run(&["--help"]);
+    assert_eq!(code, 0);
+    for flag in [
+        "--config-path",
+        "--config-yaml",
+        "--mode",
+        "--concurrency",
+        "--base-id",
+        "--log-level",
+        "--log-format",
+        "--log-path",
+        "--service-node",
+        "--service-cluster",
+        "--service-zone",
+        "--drain-time-s",
+        "--drain-strategy",
+        "--admin-address-path",
+        "--version",
+    ] {
+        assert!(out.contains(flag), "{flag} is not in\n{out}");
+    }
+}
+
+#[test]
+fn inline_yaml_is_merged_over_the_file() {
+    let routes = "- { match: { prefix: / }, direct_response: { status: 200 } }";
+    let yaml = Bootstrap::new().routes("one", routes).to_yaml();
+    let inline = "{ node: { id: from-inline }, stats_flush_interval: 7s }";
+    let launch = Launch::new(Make::subject(), yaml).argument("--config-yaml").argument(inline);
+    let proxy = launch.start().unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(RawClient::connect(proxy.listener("one")).get("/").status(), 200);
+    let dump = proxy.admin("/config_dump").text();
+    assert!(dump.contains("\"from-inline\""), "{dump}");
+}
+
+#[test]
+fn identity_from_the_command_line() {
+    let yaml = Bootstrap::new().to_yaml();
+    let launch = Launch::new(Make::subject(), yaml);
+    let launch = launch.argument("--service-node").argument("n1");
+    let launch = launch.argument("--service-cluster").argument("c1");
+    let proxy = launch
+        .argument("--service-zone")
+        .argument("z1")
+        .start()
+        .unwrap_or_else(|error| panic!("{error}"));
+    let info: serde_json::Value =
+        serde_json::from_slice(&proxy.admin("/server_info").body).unwrap();
+    let node = &info["node"];
+    assert_eq!((&node["id"], &node["cluster"]), (&"n1".into(), &"c1".into()), "{info}");
+    assert_eq!(node["locality"]["zone"], "z1", "{info}");
+}
+
+#[test]
+fn the_log_goes_to_a_file() {
+    let yaml = Bootstrap::new().to_yaml();
+    let launch = Launch::new(Make::subject(), yaml).argument("--log-path").argument("own.log");
+    let proxy =
+        launch.argument("-l").argument("info").start().unwrap_or_else(|error| panic!("{error}"));
+    let log = proxy.wait_file("own.log", |log| !log.is_empty());
+    assert!(!proxy.log().contains(log.lines().next().unwrap()), "{log}");
+}
+
+#[test]
+fn validate_as_a_command_of_its_own() {
+    if !only_ringway("`validate FILE...`") {
+        return;
+    }
+    let folder = Folder::new("many");
+    let good = folder.file("good.yaml", GOOD);
+    let bad = folder.file("bad.yaml", "admin:\n  adress: {}\nnodes: 1\n");
+    let (code, out, _) = run(&["validate", &good]);
+    assert_eq!((code, out), (0, format!("configuration '{good}' OK\n")));
+    let (code, out, err) = run(&["validate", &good, &bad]);
+    assert_eq!(code, 1);
+    // All errors at once, each with its place.
+    let all = format!("{out}{err}");
+    assert!(all.contains(&format!("{bad}:2:")) && all.contains("admin.adress"), "{all}");
+    assert!(all.contains(&format!("{bad}:3:")) && all.contains("nodes"), "{all}");
+}

@@ -1,0 +1,35 @@
+//! What the proxy does, as conversations with the real binary: one file for each matter.
+//!
+//! `RINGWAY_E2E_SUBJECT=envoy` runs the same conversations with the real Envoy, which shows that an
+//! expectation is the reference's behaviour and not a habit of Ringway. The few tests of what only
+//! Ringway has say so and are skipped then.
+#![forbid(unsafe_code)]
+
+mod access_log;
+mod admin;
+mod balancing;
+mod bodies;
+mod command_line;
+mod configuration_errors;
+mod failures;
+mod filter_chains;
+mod interim_responses;
+mod keep_alive;
+mod limits;
+mod listeners;
+mod reload;
+mod routing;
+mod shutdown;
+mod slow_bytes;
+mod smuggling;
+
+use ringway_test_support::{Make, skip};
+
+/// Whether the program under test is Ringway; otherwise says why the test is skipped.
+fn only_ringway(what: &str) -> bool {
+    let ringway = Make::subject() == Make::Ringway;
+    if !ringway {
+        skip(&format!("{what}: Envoy has no such thing"));
+    }
+    ringway
+}
