@@ -89,8 +89,15 @@ fn float(node: &Node) -> Result<f64, Problem> {
     }
 }
 
+/// Envoy's parser also takes quoted hexadecimal numbers.
 fn parse_float(text: &str) -> Result<f64, Problem> {
-    text.parse().map_err(|_| Problem::text(format!("invalid number: {text:?}")))
+    let hexadecimal = || {
+        let digits = text.strip_prefix("0x")?;
+        let plain = digits.starts_with(|first: char| first.is_ascii_hexdigit());
+        plain.then(|| u32::from_str_radix(digits, 16).ok()).flatten().map(f64::from)
+    };
+    let problem = || Problem::text(format!("invalid number: {text:?}"));
+    text.parse().ok().or_else(hexadecimal).ok_or_else(problem)
 }
 
 fn text(node: &Node) -> Result<&str, Problem> {

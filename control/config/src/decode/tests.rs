@@ -62,7 +62,7 @@ fn one_of_a_oneof() {
 
 #[test]
 fn numbers_in_all_forms() {
-    for text in ["16", "0x10", "020", "'16'", "16.0", "1.6e1", "+16", "{value: 16}"] {
+    for text in ["16", "0x10", "020", "'16'", "'0x10'", "16.0", "1.6e1", "+16", "{value: 16}"] {
         let got = decoded(
             "envoy.config.cluster.v3.Cluster",
             &format!("max_requests_per_connection: {text}"),

@@ -17,6 +17,9 @@ const DIFFERENCES: &[&str] = &[
     "A field written both in snake_case and in camelCase is an error. Envoy takes one of the two.",
     "All errors are reported at once, each with file, line and full path. Envoy stops at the \
      first.",
+    "A list inside a list where the API has only one is an error. Envoy flattens it.",
+    "The rules of the API hold in every typed configuration. Envoy leaves some of them out, such \
+     as `choice_count` of at least 2 in the typed least request policy.",
     "Configuration files in protobuf's own formats (`.pb`, `.pb_text`) are not read.",
 ];
 

@@ -89,7 +89,8 @@ impl Walk<'_> {
 
     fn any(&mut self, accept: Accept, any: &DynamicMessage) {
         let Some(inner) = descriptors::open_any(any) else {
-            // An empty Any carries no configuration; a wrong one was reported by the decoder.
+            // Envoy looks some of these up by the name of the extension; here the type decides.
+            self.unsupported("an extension without @type");
             return;
         };
         let descriptor = inner.descriptor();

@@ -1,0 +1,133 @@
+//! Where the compiler stands in the configuration, and what it finds wrong there.
+
+use std::cell::RefCell;
+use std::fmt::Display;
+
+use crate::error::{ConfigError, ErrorKind};
+use crate::findings::{Finding, Findings};
+use crate::located::Located;
+use crate::path::{Path, Step};
+use crate::source;
+
+/// The errors of one compilation.
+#[derive(Debug)]
+pub(super) struct Report<'a> {
+    located: &'a Located,
+    findings: RefCell<Findings>,
+}
+
+impl<'a> Report<'a> {
+    pub(super) fn new(located: &'a Located) -> Self {
+        Self { located, findings: RefCell::default() }
+    }
+
+    /// All errors in the order of the text, or nothing was wrong.
+    pub(super) fn finish(self) -> Result<(), Vec<ConfigError>> {
+        let findings = self.findings.into_inner();
+        if findings.is_empty() { Ok(()) } else { Err(self.located.errors(findings)) }
+    }
+
+    pub(super) fn is_clean(&self) -> bool {
+        self.findings.borrow().is_empty()
+    }
+
+    pub(super) fn root(&'a self) -> At<'a> {
+        At { report: self, above: None, step: Below::Root }
+    }
+}
+
+/// A place in the configuration. It lives on the stack of the function that reads the place, so
+/// that a path costs nothing as long as nothing is wrong.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct At<'a> {
+    report: &'a Report<'a>,
+    above: Option<&'a At<'a>>,
+    step: Below<'a>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Below<'a> {
+    Root,
+    Field(&'static str),
+    Index(usize),
+    Key(&'a str),
+    /// A path inside the message of an extension, as its factory writes it.
+    Inside(&'a str),
+}
+
+impl At<'_> {
+    /// A field of the message at this place.
+    pub(super) fn field<'b>(&'b self, name: &'static str) -> At<'b> {
+        self.below(Below::Field(name))
+    }
+
+    /// An element of the list at this place.
+    pub(super) fn index<'b>(&'b self, index: usize) -> At<'b> {
+        self.below(Below::Index(index))
+    }
+
+    /// An entry of the map at this place.
+    pub(super) fn key<'b>(&'b self, key: &'b str) -> At<'b> {
+        self.below(Below::Key(key))
+    }
+
+    /// A dotted path below this place; empty for the place itself.
+    pub(super) fn inside<'b>(&'b self, path: &'b str) -> At<'b> {
+        self.below(Below::Inside(path))
+    }
+
+    fn below<'b>(&'b self, step: Below<'b>) -> At<'b> {
+        At { report: self.report, above: Some(self), step }
+    }
+
+    /// The value here cannot be.
+    pub(super) fn invalid(&self, message: impl Display) {
+        self.report(ErrorKind::Invalid, &message);
+    }
+
+    /// The value here is valid for Envoy and not built yet.
+    pub(super) fn unsupported(&self, message: impl Display) {
+        self.report(ErrorKind::NotSupported, &message);
+    }
+
+    /// The outside world refuses what is asked for here: a file, a socket.
+    pub(super) fn io(&self, message: impl Display) {
+        self.report(ErrorKind::Io, &message);
+    }
+
+    /// Takes the value, or reports why there is none.
+    pub(super) fn take<T, E: Display>(&self, result: Result<T, E>) -> Option<T> {
+        result.map_err(|error| self.invalid(error)).ok()
+    }
+
+    fn report(&self, kind: ErrorKind, message: &dyn Display) {
+        let path = self.path();
+        let position = source::locate(self.report.located.root(), path.steps());
+        let message = message.to_string();
+        self.report.findings.borrow_mut().push(Finding { kind, path, position, message });
+    }
+
+    fn path(&self) -> Path {
+        let mut path = self.above.map_or_else(Path::default, At::path);
+        match self.step {
+            Below::Root => {}
+            Below::Field(name) => path.push_field(name),
+            Below::Index(index) => path.push(Step::Index(index)),
+            Below::Key(key) => path.push(Step::Key(key.to_owned())),
+            Below::Inside(inner) => push_inside(&mut path, inner),
+        }
+        path
+    }
+}
+
+/// `a.b[3].c` as steps.
+fn push_inside(path: &mut Path, inner: &str) {
+    for part in inner.split('.').filter(|part| !part.is_empty()) {
+        let (name, indexes) = part.split_once('[').unwrap_or((part, ""));
+        if !name.is_empty() {
+            path.push_field(name);
+        }
+        let indexes = indexes.split(['[', ']']).filter_map(|index| index.parse().ok());
+        indexes.for_each(|index| path.push(Step::Index(index)));
+    }
+}

@@ -1,0 +1,18 @@
+//! Short names for the messages that are compiled.
+
+pub(super) use envoy_types::pb::envoy::config::accesslog::v3 as accesslog;
+pub(super) use envoy_types::pb::envoy::config::bootstrap::v3 as bootstrap;
+pub(super) use envoy_types::pb::envoy::config::cluster::v3 as cluster;
+pub(super) use envoy_types::pb::envoy::config::core::v3 as core;
+pub(super) use envoy_types::pb::envoy::config::endpoint::v3 as endpoint;
+pub(super) use envoy_types::pb::envoy::config::listener::v3 as listener;
+pub(super) use envoy_types::pb::envoy::config::route::v3 as route;
+pub(super) use envoy_types::pb::envoy::extensions::access_loggers::file::v3 as file_log;
+pub(super) use envoy_types::pb::envoy::extensions::access_loggers::stream::v3 as stream_log;
+pub(super) use envoy_types::pb::envoy::extensions::filters::http::router::v3 as router;
+pub(super) use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
+pub(super) use envoy_types::pb::envoy::extensions::load_balancing_policies as balancing;
+pub(super) use envoy_types::pb::envoy::extensions::request_id::uuid::v3 as uuid;
+pub(super) use envoy_types::pb::envoy::extensions::upstreams::http::v3 as upstream_http;
+pub(super) use envoy_types::pb::envoy::r#type::matcher::v3 as matcher;
+pub(super) use envoy_types::pb::google::protobuf as google;
