@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use ringway_bridge::stats::HistogramId;
 use ringway_http::h1::RequestLimits;
 use ringway_http::normalize::EscapedSlashes;
 
@@ -66,6 +67,9 @@ pub struct ConnectionManager {
     pub stats: HttpStats,
     /// `listener.<address>.http.<stat_prefix>.*`
     pub listener_stats: ListenerHttpStats,
+    /// `@http.<stat_prefix>.downstream_rq_time_us`: finer than Envoy's milliseconds, for displays
+    /// of our own; names that begin with `@` are not listed by `/stats`.
+    pub latency_us: HistogramId,
 }
 
 /// `normalize_path` and its companions.

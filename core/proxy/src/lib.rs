@@ -1,1 +1,18 @@
-//! (being written)
+//! The data path: what one worker does with connections, from accept to the access log.
+//!
+//! Read it in the order of a request: [`worker`] owns everything that one core owns; `adopt`
+//! follows a new configuration; `listener` accepts and finds the filter chain; `hcm` is the HTTP
+//! connection manager, from the request head to the local reply; `upstream` chooses an endpoint
+//! and keeps connections to it.
+//!
+//! It knows filters only through the traits of `ringway-model`, and the kernel only through
+//! `ringway-runtime`.
+#![forbid(unsafe_code)]
+
+mod adopt;
+mod hcm;
+mod listener;
+mod log;
+mod upstream;
+mod wire;
+pub mod worker;

@@ -92,6 +92,17 @@ impl Deadline {
     }
 }
 
+/// Wakes every task of this worker that waits for a deadline, so that it looks again at what it
+/// waits for.
+pub fn wake_all() {
+    let wheel = Wheel::current();
+    for (_, entry) in wheel.entries.borrow_mut().iter_mut() {
+        if let Some(waker) = entry.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
 impl Default for Deadline {
     fn default() -> Self {
         Self::new()

@@ -36,6 +36,8 @@ pub struct Stream {
     queue: Vec<Buf>,
     tail: Vec<u8>,
     queued_bytes: usize,
+    received_bytes: u64,
+    sent_bytes: u64,
 }
 
 #[derive(Default)]
@@ -82,6 +84,8 @@ impl Stream {
             queue: Vec::new(),
             tail: Vec::new(),
             queued_bytes: 0,
+            received_bytes: 0,
+            sent_bytes: 0,
         }
     }
 
@@ -97,6 +101,7 @@ impl Stream {
         let Some((result, bytes)) = self.receive_slot.done.take() else { return Poll::Pending };
         self.receiving = false;
         let received = result?;
+        self.received_bytes += received as u64;
         self.adapt(received);
         Poll::Ready(Ok(Buf::new(bytes)))
     }
@@ -167,11 +172,18 @@ impl Stream {
     fn next_outgoing(&mut self) -> Option<Outgoing> {
         if self.queue.is_empty() {
             let tail = std::mem::take(&mut self.tail);
+            self.sent_bytes += tail.len() as u64;
             return (!tail.is_empty()).then_some(Outgoing::One(tail));
         }
         self.seal_tail();
+        self.sent_bytes += self.queued_bytes as u64;
         self.queued_bytes = 0;
         Some(Outgoing::Many(std::mem::take(&mut self.queue)))
+    }
+
+    /// Bytes received and bytes given to sends since the stream was made.
+    pub fn transferred(&self) -> (u64, u64) {
+        (self.received_bytes, self.sent_bytes)
     }
 
     /// Tells the peer that nothing more will be sent. Call when flushed.

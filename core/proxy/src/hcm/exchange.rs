@@ -1,0 +1,275 @@
+//! One request and its answer.
+//!
+//! `run` reads as the life of the request: prepare the head, find the route, pass the filters, do
+//! what the route says, and `finish`: counters and access log, whatever happened.
+
+use std::time::{Instant, SystemTime};
+
+use ringway_http::h1::RequestError;
+use ringway_model::filter::{FilterState, Step, StreamCx};
+use ringway_model::format::FormatContext;
+use ringway_model::http::ConnectionManager;
+use ringway_model::route::{Action, Found, Matched, WeightedCluster};
+use ringway_model::stats::status_class;
+use ringway_model::stream::{LocalReply, ResponseFlags, StreamInfo};
+
+use super::downstream::{Downstream, Verdict};
+use super::timers::Timers;
+use super::{request, response};
+
+/// A request under way.
+pub(super) struct Exchange<'c> {
+    pub(super) down: &'c mut Downstream,
+    pub(super) manager: &'c ConnectionManager,
+    pub(super) info: StreamInfo,
+    pub(super) timers: Timers,
+    /// The route, once it is found.
+    pub(super) matched: Option<Matched<'c>>,
+    /// The chosen entry of its weighted clusters.
+    pub(super) weighted: Option<&'c WeightedCluster>,
+    /// The same number decides on everything random about this request.
+    pub(super) random: u64,
+    /// The client is internal, by address.
+    pub(super) internal: bool,
+    /// The whole request was read.
+    pub(super) request_complete: bool,
+    /// The response head is on its way: it cannot be replaced any more.
+    pub(super) response_started: bool,
+    /// The connection ends with this response.
+    pub(super) close: bool,
+    states: Vec<FilterState>,
+}
+
+impl<'c> Exchange<'c> {
+    pub(super) fn new(down: &'c mut Downstream, manager: &'c ConnectionManager) -> Self {
+        let now = Instant::now();
+        let random = down.worker.random();
+        let (page, stats) = (&down.worker.page, &manager.stats);
+        page.inc(stats.downstream_rq_total);
+        page.inc(stats.downstream_rq_http1_total);
+        page.raise(stats.downstream_rq_active, 1);
+        let mut states = Vec::new();
+        states.resize_with(manager.filters.len(), || None);
+        Self {
+            info: StreamInfo::new(now, SystemTime::now()),
+            timers: Timers::start(&manager.timeouts, now),
+            matched: None,
+            weighted: None,
+            random,
+            internal: false,
+            request_complete: false,
+            response_started: false,
+            close: false,
+            states,
+            down,
+            manager,
+        }
+    }
+
+    /// Serves the request whose head was read.
+    pub(super) async fn run(mut self) -> Verdict {
+        let ended = match self.begin().await {
+            Ok(()) => self.act().await,
+            Err(reply) => Err(Ended::Reply(reply)),
+        };
+        match ended {
+            Ok(()) => {}
+            Err(Ended::Reply(reply)) => self.reply(reply),
+            Err(Ended::Abort) => return self.finish(Verdict::Abort),
+        }
+        let verdict = self.verdict();
+        self.finish(verdict)
+    }
+
+    /// Answers bytes that are not a request.
+    pub(super) fn refuse(mut self, error: RequestError) -> Verdict {
+        self.down.worker.page.inc(self.manager.stats.downstream_cx_protocol_error);
+        self.down.request.clear();
+        let flag = ResponseFlags::DOWNSTREAM_PROTOCOL_ERROR;
+        let reply = LocalReply::new(error.status(), error.details()).body(error.body());
+        self.reply(Box::new(reply.flag(flag).close()));
+        self.finish(Verdict::Close)
+    }
+
+    /// Answers a head that did not arrive in time.
+    pub(super) fn too_late(mut self, idle: bool) -> Verdict {
+        self.down.request.clear();
+        let stats = &self.manager.stats;
+        let reply = if idle {
+            self.down.worker.page.inc(stats.downstream_rq_idle_timeout);
+            super::timers::Expired::Idle.reply(false)
+        } else {
+            self.down.worker.page.inc(stats.downstream_rq_header_timeout);
+            LocalReply::new(408, "request_header_timeout").body("request header timeout").close()
+        };
+        self.reply(Box::new(reply));
+        self.finish(Verdict::Close)
+    }
+
+    /// Everything before the route acts: policy of the connection manager, route, filters.
+    async fn begin(&mut self) -> Result<(), Box<LocalReply>> {
+        self.info.protocol = Some(self.down.request.version());
+        self.close = !self.down.wire.decoder.keep_alive();
+        request::prepare(self)?;
+        self.find_route()?;
+        self.filter_request().await
+    }
+
+    fn find_route(&mut self) -> Result<(), Box<LocalReply>> {
+        let (stats, page) = (&self.manager.stats, &self.down.worker.page);
+        let found = self.manager.routes.find(&self.down.request, self.down.info.tls, self.random);
+        let matched = match found {
+            Found::Route(matched) => matched,
+            Found::TlsRequired { .. } => return Err(self.redirect_to_tls()),
+            Found::NoVirtualHost | Found::NoRoute { .. } => {
+                page.inc(stats.no_route);
+                let reply = LocalReply::new(404, "route_not_found");
+                return Err(Box::new(reply.flag(ResponseFlags::NO_ROUTE_FOUND)));
+            }
+        };
+        self.matched = Some(matched);
+        if !self.manager.access_logs.is_empty() || !self.states.is_empty() {
+            let worker = &self.down.worker;
+            self.info.virtual_host = Some(worker.local_name(&matched.virtual_host.name));
+            let name = &matched.route.name;
+            self.info.route_name = (!name.is_empty()).then(|| worker.local_name(name));
+        }
+        Ok(())
+    }
+
+    /// The entry of `weighted_clusters` that serves this request, if its route has any.
+    pub(super) fn choose_weighted(&self) -> Option<&'c WeightedCluster> {
+        let Action::Forward(forward) = &self.matched?.route.action else { return None };
+        forward.choose(&self.down.request, self.random)
+    }
+
+    fn redirect_to_tls(&mut self) -> Box<LocalReply> {
+        self.down.worker.page.inc(self.manager.stats.rq_redirect);
+        let mut location = Vec::new();
+        ringway_model::route::write_tls_location(&self.down.request, &mut location);
+        let location = String::from_utf8_lossy(&location).into_owned();
+        Box::new(LocalReply::new(301, "direct_response").header("location", location))
+    }
+
+    async fn filter_request(&mut self) -> Result<(), Box<LocalReply>> {
+        for &index in self.manager.filters.request_head() {
+            let filter = self.manager.filters.get(index);
+            let mut cx = StreamCx { connection: &self.down.info, info: &mut self.info };
+            let state = &mut self.states[index];
+            let step = filter.request_head(state, &mut self.down.request, &mut cx);
+            settle(step).await?;
+        }
+        Ok(())
+    }
+
+    /// Passes the response head through the filters that want it; they may not wait here.
+    pub(super) fn filter_response(&mut self) -> Result<(), Box<LocalReply>> {
+        for &index in self.manager.filters.response_head() {
+            let filter = self.manager.filters.get(index);
+            let down = &mut *self.down;
+            let mut cx = StreamCx { connection: &down.info, info: &mut self.info };
+            let state = &mut self.states[index];
+            let step = filter.response_head(state, &down.request, &mut down.response, &mut cx);
+            if let Step::Respond(reply) = step {
+                return Err(reply);
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what the route says.
+    async fn act(&mut self) -> Result<(), Ended> {
+        let Some(matched) = self.matched else { return Err(Ended::Abort) };
+        match &matched.route.action {
+            Action::Forward(forward) => self.forward(forward).await,
+            Action::Redirect(redirect) => {
+                response::redirect(self, matched, redirect);
+                Ok(())
+            }
+            Action::Direct(direct) => {
+                response::direct(self, matched, direct);
+                Ok(())
+            }
+            Action::NonForwarding => {
+                let reply = LocalReply::new(404, "route_not_found");
+                Err(Ended::Reply(Box::new(reply.flag(ResponseFlags::NO_ROUTE_FOUND))))
+            }
+        }
+    }
+
+    /// Answers with a local reply instead of whatever would have come.
+    pub(super) fn reply(&mut self, reply: Box<LocalReply>) {
+        response::local(self, &reply);
+    }
+
+    /// How the connection goes on after a complete response.
+    fn verdict(&mut self) -> Verdict {
+        if !self.request_complete {
+            self.read_rest();
+        }
+        // RFC 9112 section 9.3: what is left of the request would be taken for the next one.
+        if self.close || !self.request_complete { Verdict::Close } else { Verdict::KeepAlive }
+    }
+
+    /// Reads what has arrived of a request that nobody wants, without waiting for more.
+    fn read_rest(&mut self) {
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        let mut unused = std::mem::take(&mut self.down.request);
+        while let std::task::Poll::Ready(Ok(event)) =
+            self.down.wire.poll_event(&mut cx, &mut unused)
+        {
+            if let crate::wire::Event::Complete = event {
+                self.request_complete = true;
+                break;
+            }
+        }
+        self.down.request = unused;
+    }
+
+    /// The end of every exchange: counters and access log.
+    fn finish(mut self, verdict: Verdict) -> Verdict {
+        let elapsed = self.info.start.elapsed();
+        self.info.finished = Some(elapsed);
+        let (page, stats) = (&self.down.worker.page, &self.manager.stats);
+        page.lower(stats.downstream_rq_active, 1);
+        page.record(stats.downstream_rq_time, elapsed.as_millis() as u64);
+        page.record(self.manager.latency_us, elapsed.as_micros() as u64);
+        if let Some(class) = status_class(self.info.response_code) {
+            page.inc(stats.downstream_rq_completed);
+            page.inc(stats.by_class()[class]);
+            let listener = &self.manager.listener_stats;
+            page.inc(listener.downstream_rq_completed);
+            page.inc(listener.by_class()[class]);
+        }
+        if !self.manager.access_logs.is_empty() {
+            self.log();
+        }
+        verdict
+    }
+
+    fn log(&self) {
+        let cx = FormatContext::new(&self.info, &self.down.info)
+            .request(&self.down.request)
+            .response(&self.down.response);
+        self.down.worker.log.write(&self.manager.access_logs, &cx);
+    }
+}
+
+/// Why an exchange did not end by itself.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// This is answered instead, if nothing was answered yet.
+    Reply(Box<LocalReply>),
+    /// Nothing can be answered any more.
+    Abort,
+}
+
+async fn settle(mut step: Step) -> Result<(), Box<LocalReply>> {
+    loop {
+        match step {
+            Step::Continue => return Ok(()),
+            Step::Respond(reply) => return Err(reply),
+            Step::Wait(future) => step = future.await,
+        }
+    }
+}

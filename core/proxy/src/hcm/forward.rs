@@ -1,0 +1,294 @@
+//! From a route to an upstream connection: cluster, endpoint, circuit breakers, request head.
+
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Instant;
+
+use ringway_http::h1::{Framing, HeaderKeyFormat, RequestOptions, encode_request};
+use ringway_http::{Known, ResetReason};
+use ringway_model::cluster::ClusterId;
+use ringway_model::format::FormatContext;
+use ringway_model::route::{ClusterTarget, Forward};
+use ringway_model::stream::{LocalReply, ResponseFlags};
+
+use super::exchange::{Ended, Exchange};
+use super::pump::Pump;
+use super::timers::Expired;
+use crate::upstream::{Acquired, ConnectFailure, Connection, Host, RequestUnit, Ticket, Upstream};
+use crate::worker::Worker;
+
+/// A request that an endpoint has to answer; counted as such until dropped.
+#[derive(Debug)]
+struct InFlight {
+    worker: Rc<Worker>,
+    upstream: Rc<Upstream>,
+    host: Rc<Host>,
+    _unit: RequestUnit,
+}
+
+impl InFlight {
+    fn new(worker: &Rc<Worker>, upstream: Rc<Upstream>, host: Rc<Host>, unit: RequestUnit) -> Self {
+        let stats = &upstream.cluster.policy.stats;
+        worker.page.inc(stats.upstream_rq_total);
+        worker.page.raise(stats.upstream_rq_active, 1);
+        host.request_begins();
+        Self { worker: Rc::clone(worker), upstream, host, _unit: unit }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.worker.page.lower(self.upstream.cluster.policy.stats.upstream_rq_active, 1);
+        self.host.request_ends();
+    }
+}
+
+impl Exchange<'_> {
+    /// Forwards the request and its response.
+    pub(super) async fn forward(&mut self, forward: &Forward) -> Result<(), Ended> {
+        self.weighted = self.choose_weighted();
+        let upstream = self.find_cluster(forward)?;
+        self.info.cluster = Some(Rc::clone(&upstream.name));
+        self.set_timers(forward);
+        self.prepare_upstream_head(forward);
+        let result = self.attempt(forward, &upstream).await;
+        if let Err(Ended::Reply(reply)) = &result
+            && !self.response_started
+        {
+            upstream.count_status(&self.down.worker, reply.status, self.internal);
+        }
+        result
+    }
+
+    fn find_cluster(&self, forward: &Forward) -> Result<Rc<Upstream>, Ended> {
+        let id = match forward.target(self.weighted, &self.down.request) {
+            ClusterTarget::Named(cluster) => Some(cluster.id),
+            ClusterTarget::Dynamic(name) => self.cluster_by_name(name),
+            ClusterTarget::Missing => None,
+        };
+        let upstream = id.and_then(|id| self.down.worker.upstream(id));
+        upstream.ok_or_else(|| {
+            self.down.worker.page.inc(self.manager.stats.no_cluster);
+            let reply = LocalReply::new(forward.cluster_not_found_code, "cluster_not_found");
+            Ended::Reply(Box::new(reply.flag(ResponseFlags::NO_CLUSTER_FOUND)))
+        })
+    }
+
+    fn cluster_by_name(&self, name: &[u8]) -> Option<ClusterId> {
+        let name = std::str::from_utf8(name).ok()?;
+        self.down.worker.snapshot.borrow().cluster_ids.get(name).copied()
+    }
+
+    fn set_timers(&mut self, forward: &Forward) {
+        let now = Instant::now();
+        self.timers.response = forward.timeout;
+        if self.internal {
+            self.timers.response = self.requested_timeout().unwrap_or(forward.timeout);
+        }
+        if let Some(idle) = forward.idle_timeout {
+            self.timers.set_idle(idle, now);
+        }
+        if let Some(duration) = forward.max_stream_duration {
+            self.timers.set_duration(duration, self.info.start);
+        }
+        if self.request_complete {
+            self.timers.request_complete(now);
+        }
+    }
+
+    /// `x-envoy-upstream-rq-timeout-ms` of an internal client; 0 turns the timeout off.
+    fn requested_timeout(&self) -> Option<Option<std::time::Duration>> {
+        let value = self.down.request.fields.known(Known::XEnvoyUpstreamRqTimeoutMs)?;
+        let millis: u64 = std::str::from_utf8(value).ok()?.parse().ok()?;
+        Some((millis > 0).then(|| std::time::Duration::from_millis(millis)))
+    }
+
+    /// What the router does to the request head, in Envoy's order.
+    fn prepare_upstream_head(&mut self, forward: &Forward) {
+        let suppress = self.manager.suppress_envoy_headers;
+        let down = &mut *self.down;
+        down.request.fields.remove_known(Known::XEnvoyUpstreamRqTimeoutMs);
+        down.request.fields.remove_known(Known::XEnvoyUpstreamRqPerTryTimeoutMs);
+        if let Some(timeout) = self.timers.response.filter(|_| !suppress) {
+            down.request.fields.set_known_with(Known::XEnvoyExpectedRqTimeoutMs, |out| {
+                use std::io::Write;
+                // Writing to a vector cannot fail.
+                let _ = write!(out, "{}", timeout.as_millis());
+            });
+        }
+        if let Some(matched) = self.matched {
+            if matched.mutates_request() || self.weighted.is_some() {
+                let cx = FormatContext::new(&self.info, &down.info);
+                let (request, scratch) = (&mut down.request, &mut down.scratch);
+                matched.apply_request_mutations(self.weighted, request, &cx, scratch);
+            }
+            let (request, scratch) = (&mut down.request, &mut down.scratch);
+            forward.rewrite(&matched.route.matcher, self.weighted, request, suppress, scratch);
+        }
+    }
+
+    /// One attempt at one endpoint.
+    async fn attempt(&mut self, forward: &Forward, upstream: &Rc<Upstream>) -> Result<(), Ended> {
+        let worker = Rc::clone(&self.down.worker);
+        let policy = &upstream.cluster.policy;
+        let Some(host) = upstream.pick(&worker) else {
+            worker.page.inc(policy.stats.upstream_cx_none_healthy);
+            let reply = LocalReply::new(503, "no_healthy_upstream").body("no healthy upstream");
+            let reply = reply.flag(ResponseFlags::NO_HEALTHY_UPSTREAM);
+            return Err(Ended::Reply(Box::new(reply)));
+        };
+        let host = Rc::clone(host);
+        let Some(unit) = upstream.leases.request(forward.priority) else {
+            worker.page.inc(policy.stats.upstream_rq_pending_overflow);
+            worker.page.inc(policy.stats.upstream_rq_active_overflow);
+            return Err(overflow());
+        };
+        self.info.attempts += 1;
+        self.info.upstream_host = Some(Rc::clone(&host.address_text));
+        let suppress = self.manager.suppress_envoy_headers;
+        let hostname = &host.endpoint.hostname;
+        forward.rewrite_to_endpoint(&mut self.down.request, hostname, suppress);
+        let connection = match host.acquire(forward.priority) {
+            Acquired::Connection(connection) => connection,
+            Acquired::Overflow => return Err(overflow()),
+            Acquired::Wait(ticket) => self.wait(&ticket).await?,
+        };
+        let in_flight = InFlight::new(&worker, Rc::clone(upstream), Rc::clone(&host), unit);
+        let result = self.converse(connection, &host, upstream).await;
+        drop(in_flight);
+        result
+    }
+
+    /// Waits for a connection, as long as the client waits too.
+    async fn wait(&mut self, ticket: &Ticket) -> Result<Connection, Ended> {
+        let outcome = std::future::poll_fn(|cx| {
+            if let Poll::Ready(outcome) = ticket.poll(cx) {
+                return Poll::Ready(outcome.map_err(|failure| self.no_connection(&failure)));
+            }
+            if self.down.wire.poll_gone(cx).is_ready() {
+                return Poll::Ready(Err(self.client_gone()));
+            }
+            self.poll_timers(cx).map(|expired| Err(self.expire(expired)))
+        });
+        outcome.await
+    }
+
+    fn no_connection(&mut self, failure: &ConnectFailure) -> Ended {
+        let details = match failure.transport.is_empty() {
+            true => {
+                format!("upstream_reset_before_response_started{{{}}}", failure.reason.detail())
+            }
+            false => format!(
+                "upstream_reset_before_response_started{{{}|{}}}",
+                failure.reason.detail(),
+                failure.transport.replace(' ', "_")
+            ),
+        };
+        self.info.upstream_transport_failure = Some(failure.transport.clone());
+        let reply = LocalReply::new(503, details).body(reset_body(failure.reason));
+        Ended::Reply(Box::new(reply.flag(ResponseFlags::UPSTREAM_CONNECTION_FAILURE)))
+    }
+
+    /// Sends the request and moves bodies both ways until the response is complete.
+    async fn converse(
+        &mut self,
+        mut connection: Connection,
+        host: &Rc<Host>,
+        upstream: &Rc<Upstream>,
+    ) -> Result<(), Ended> {
+        let chunked = self.send_request_head(&mut connection, upstream);
+        let mut pump = Pump::new(self, &mut connection, upstream, chunked);
+        let result = std::future::poll_fn(|cx| pump.poll(cx)).await;
+        let clean = pump.is_clean();
+        let now = Instant::now();
+        if result.is_ok() {
+            let elapsed = now.duration_since(self.info.start);
+            let stats = &upstream.cluster.policy.stats;
+            self.down.worker.page.record(stats.upstream_rq_time, elapsed.as_millis() as u64);
+        }
+        if result.is_ok() && clean {
+            host.release(connection, now);
+        } else {
+            host.abandon(connection);
+        }
+        result
+    }
+
+    /// Encodes the request head; whether its body goes in chunks.
+    fn send_request_head(&mut self, connection: &mut Connection, upstream: &Upstream) -> bool {
+        let down = &mut *self.down;
+        let framing = Framing::of_request(down.wire.decoder.body());
+        let options = RequestOptions {
+            key_format: if upstream.cluster.policy.proper_case {
+                HeaderKeyFormat::ProperCaseWords
+            } else {
+                HeaderKeyFormat::LowerCase
+            },
+            ..RequestOptions::default()
+        };
+        connection.begin();
+        let upgrade = down.wire.decoder.upgrade();
+        connection.wire.decoder.expect(down.request.method_kind(), upgrade);
+        encode_request(&down.request, framing, options, connection.wire.stream.tail());
+        self.info.upstream_sent = Some(self.info.start.elapsed());
+        framing == Framing::Chunked
+    }
+
+    /// The whole request was read.
+    pub(super) fn note_request_complete(&mut self) {
+        let now = Instant::now();
+        self.request_complete = true;
+        self.info.request_received = Some(now.duration_since(self.info.start));
+        self.timers.request_complete(now);
+    }
+
+    /// The client went away before it was answered.
+    pub(super) fn client_gone(&mut self) -> Ended {
+        self.down.note_peer_close();
+        self.info.flags.insert(ResponseFlags::DOWNSTREAM_CONNECTION_TERMINATION);
+        self.info.details = "downstream_remote_disconnect".into();
+        let (page, stats) = (&self.down.worker.page, &self.manager.stats);
+        page.inc(stats.downstream_rq_rx_reset);
+        page.inc(stats.downstream_cx_destroy_active_rq);
+        page.inc(stats.downstream_cx_destroy_remote_active_rq);
+        Ended::Abort
+    }
+
+    /// Whether a timer is over; moves the connection's deadline to the next one.
+    pub(super) fn poll_timers(&mut self, cx: &mut std::task::Context<'_>) -> Poll<Expired> {
+        self.down.deadline.set(self.timers.next());
+        if self.down.deadline.poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        // The deadline has a coarse tick: it is over for whichever timer is the earliest.
+        self.timers.expired(Instant::now()).map_or(Poll::Pending, Poll::Ready)
+    }
+
+    pub(super) fn expire(&mut self, expired: Expired) -> Ended {
+        let (page, stats) = (&self.down.worker.page, &self.manager.stats);
+        match expired {
+            Expired::Idle => page.inc(stats.downstream_rq_idle_timeout),
+            Expired::Request => page.inc(stats.downstream_rq_timeout),
+            Expired::Duration => page.inc(stats.downstream_rq_max_duration_reached),
+            Expired::Response => {}
+        }
+        Ended::Reply(Box::new(expired.reply(self.request_complete)))
+    }
+}
+
+/// The body of the reply to a request whose upstream failed.
+pub(super) fn reset_body(reason: ResetReason) -> String {
+    format!(
+        "upstream connect error or disconnect/reset before headers. reset reason: {}",
+        reason.text()
+    )
+}
+
+fn overflow() -> Ended {
+    let details = "upstream_reset_before_response_started{overflow}";
+    let reply = LocalReply::new(503, details)
+        .body(reset_body(ResetReason::Overflow))
+        .flag(ResponseFlags::UPSTREAM_OVERFLOW)
+        .header("x-envoy-overloaded", "true");
+    Ended::Reply(Box::new(reply))
+}

@@ -1,0 +1,234 @@
+//! What the connection manager does to a request head before a route is looked for.
+//!
+//! The order of the steps is Envoy's (`ConnectionManagerImpl::ActiveStream::decodeHeaders`, then
+//! `ConnectionManagerUtility::mutateRequestHeaders`), because it shows in the order of headers.
+
+use std::borrow::Cow;
+use std::task::{Context, Poll, Waker};
+
+use ringway_http::h1::Upgrade;
+use ringway_http::normalize::{self, EscapedSlashes};
+use ringway_http::{Known, Method, Version, hop_by_hop};
+use ringway_model::http::ForwardClientCert;
+use ringway_model::stream::LocalReply;
+
+use super::client;
+use super::exchange::Exchange;
+use crate::wire::Event;
+
+type Refusal = Box<LocalReply>;
+
+/// Checks and prepares the request head of `exchange`.
+pub(super) fn prepare(exchange: &mut Exchange<'_>) -> Result<(), Refusal> {
+    take_empty_body(exchange);
+    answer_expectation(exchange);
+    require_host(exchange)?;
+    check_target(exchange)?;
+    normalize_path(exchange)?;
+    normalize_host(exchange);
+    refuse_upgrade(exchange)?;
+    hop_by_hop::strip_request(&mut exchange.down.request.fields, false);
+    client::identify(exchange);
+    append_via(exchange);
+    client::tell_external_address(exchange);
+    set_request_id(exchange);
+    sanitize_client_cert(exchange);
+    Ok(())
+}
+
+/// A request without a body is complete with its head.
+fn take_empty_body(exchange: &mut Exchange<'_>) {
+    if !exchange.down.wire.decoder.body().is_empty() {
+        return;
+    }
+    let mut cx = Context::from_waker(Waker::noop());
+    let down = &mut *exchange.down;
+    if let Poll::Ready(Ok(Event::Complete)) = down.wire.poll_event(&mut cx, &mut down.request) {
+        exchange.note_request_complete();
+    }
+}
+
+/// Envoy answers `Expect: 100-continue` itself unless `proxy_100_continue`.
+fn answer_expectation(exchange: &mut Exchange<'_>) {
+    if exchange.manager.proxy_100_continue || !exchange.down.wire.decoder.expect_continue() {
+        return;
+    }
+    exchange.down.request.fields.remove_known(Known::Expect);
+    if !exchange.request_complete {
+        exchange.down.worker.page.inc(exchange.manager.stats.downstream_rq_1xx);
+        exchange.down.wire.stream.tail().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+    }
+}
+
+/// RFC 9112 section 3.2: a request without a host is answered with 400.
+fn require_host(exchange: &mut Exchange<'_>) -> Result<(), Refusal> {
+    let head = &mut exchange.down.request;
+    if head.has_authority() {
+        return Ok(());
+    }
+    if head.version() == Version::Http10
+        && let Some(host) = &exchange.manager.default_host_for_http_10
+    {
+        head.set_authority(host.as_bytes());
+        return Ok(());
+    }
+    Err(Box::new(LocalReply::new(400, "missing_host_header").close()))
+}
+
+/// Only CONNECT has a target that is not a path; `OPTIONS *` has no route either.
+fn check_target(exchange: &mut Exchange<'_>) -> Result<(), Refusal> {
+    let head = &exchange.down.request;
+    if head.method_kind() == Method::Connect || head.path().first() == Some(&b'/') {
+        return Ok(());
+    }
+    exchange.down.worker.page.inc(exchange.manager.stats.downstream_rq_non_relative_path);
+    Err(Box::new(LocalReply::new(404, "absolute_path_rejected")))
+}
+
+fn normalize_path(exchange: &mut Exchange<'_>) -> Result<(), Refusal> {
+    let policy = exchange.manager.path;
+    let down = &mut *exchange.down;
+    if down.request.has_fragment() {
+        return Err(path_failed(exchange));
+    }
+    if policy.escaped_slashes != EscapedSlashes::KeepUnchanged
+        && normalize::unescape_slashes(down.request.path(), &mut down.text)
+    {
+        match policy.escaped_slashes {
+            EscapedSlashes::RejectRequest => return Err(path_failed(exchange)),
+            EscapedSlashes::UnescapeAndRedirect => return Err(redirect_to_text(exchange)),
+            _ => std::mem::swap(down.request.path_mut(), &mut down.text),
+        }
+    }
+    let down = &mut *exchange.down;
+    if policy.normalize && down.request.method_kind() != Method::Connect {
+        match normalize::normalize_path(down.request.path(), &mut down.text) {
+            Ok(true) => std::mem::swap(down.request.path_mut(), &mut down.text),
+            Ok(false) => {}
+            Err(_) => return Err(path_failed(exchange)),
+        }
+    }
+    let down = &mut *exchange.down;
+    if policy.merge_slashes && normalize::merge_slashes(down.request.path(), &mut down.text) {
+        std::mem::swap(down.request.path_mut(), &mut down.text);
+    }
+    Ok(())
+}
+
+fn path_failed(exchange: &Exchange<'_>) -> Refusal {
+    exchange.down.worker.page.inc(exchange.manager.stats.downstream_rq_failed_path_normalization);
+    Box::new(LocalReply::new(400, "path_normalization_failed").close())
+}
+
+/// `UNESCAPE_AND_REDIRECT`: 307 to the path without escapes, normalised as it would be served.
+fn redirect_to_text(exchange: &mut Exchange<'_>) -> Refusal {
+    let (stats, page) = (&exchange.manager.stats, &exchange.down.worker.page);
+    page.inc(stats.downstream_rq_redirected_with_normalized_path);
+    let mut path = std::mem::take(&mut exchange.down.text);
+    let mut next = Vec::new();
+    if exchange.manager.path.normalize
+        && normalize::normalize_path(&path, &mut next).is_ok_and(|changed| changed)
+    {
+        std::mem::swap(&mut path, &mut next);
+    }
+    if exchange.manager.path.merge_slashes && normalize::merge_slashes(&path, &mut next) {
+        std::mem::swap(&mut path, &mut next);
+    }
+    let location = String::from_utf8_lossy(&path).into_owned();
+    let reply = LocalReply::new(307, "path_normalization_failed");
+    Box::new(reply.header("location", Cow::Owned(location)))
+}
+
+fn normalize_host(exchange: &mut Exchange<'_>) {
+    let policy = exchange.manager.host;
+    let down = &mut *exchange.down;
+    if policy.strip_trailing_dot {
+        down.text.clear();
+        down.text.extend_from_slice(down.request.authority());
+        if normalize::strip_trailing_host_dot(&mut down.text) {
+            down.request.set_authority(&down.text);
+        }
+    }
+    let authority = down.request.authority();
+    let kept = if policy.strip_any_port {
+        normalize::strip_any_host_port(authority)
+    } else if policy.strip_matching_port
+        && let Some(local) = down.info.local.ip()
+    {
+        normalize::strip_matching_host_port(authority, local.port())
+    } else {
+        return;
+    };
+    down.request.truncate_authority(kept);
+}
+
+/// No upgrade is configured: one that is asked for is refused, as Envoy does, before the client
+/// can send bytes of another protocol (`Upgrade: h2c` alone is ignored instead).
+fn refuse_upgrade(exchange: &mut Exchange<'_>) -> Result<(), Refusal> {
+    if exchange.down.wire.decoder.upgrade() == Upgrade::None {
+        return Ok(());
+    }
+    exchange.down.worker.page.inc(exchange.manager.stats.downstream_rq_ws_on_non_ws_route);
+    Err(Box::new(LocalReply::new(403, "upgrade_failed").close()))
+}
+
+fn append_via(exchange: &mut Exchange<'_>) {
+    let via = &exchange.manager.via;
+    if !via.is_empty() {
+        exchange.down.request.fields.append_known(Known::Via, b", ", via.as_bytes());
+    }
+}
+
+/// The request id: kept from inside, made anew at an edge unless `preserve_external_request_id`.
+fn set_request_id(exchange: &mut Exchange<'_>) {
+    let policy = exchange.manager.request_id;
+    if !policy.generate {
+        return;
+    }
+    let edge = exchange.manager.client_address.use_remote_address && !exchange.internal;
+    let fields = &mut exchange.down.request.fields;
+    if fields.has(Known::XRequestId) && (!edge || policy.preserve_external) {
+        return;
+    }
+    let worker = &exchange.down.worker;
+    let id = uuid_v4(worker.random(), worker.random());
+    fields.set_known(Known::XRequestId, &id);
+}
+
+/// A random UUID in its usual form (RFC 9562 section 5.4).
+fn uuid_v4(high: u64, low: u64) -> [u8; 36] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let high = high & !0xf000 | 0x4000;
+    let low = low & !(0b11 << 62) | 0b10 << 62;
+    let bits = u128::from(high) << 64 | u128::from(low);
+    let mut text = [b'-'; 36];
+    let mut shift = 128;
+    for (index, byte) in text.iter_mut().enumerate() {
+        if !matches!(index, 8 | 13 | 18 | 23) {
+            shift -= 4;
+            *byte = DIGITS[(bits >> shift) as usize & 0xf];
+        }
+    }
+    text
+}
+
+/// Without client certificates only `ALWAYS_FORWARD_ONLY` lets the header pass: nothing vouches
+/// for what it says.
+fn sanitize_client_cert(exchange: &mut Exchange<'_>) {
+    if exchange.manager.forward_client_cert != ForwardClientCert::AlwaysForwardOnly {
+        exchange.down.request.fields.remove_known(Known::XForwardedClientCert);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uuid_has_its_version_and_variant() {
+        let id = uuid_v4(u64::MAX, u64::MAX);
+        assert_eq!(std::str::from_utf8(&id), Ok("ffffffff-ffff-4fff-bfff-ffffffffffff"));
+        let id = uuid_v4(0x0123_4567_89ab_cdef, 0);
+        assert_eq!(std::str::from_utf8(&id), Ok("01234567-89ab-4def-8000-000000000000"));
+    }
+}

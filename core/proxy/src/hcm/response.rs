@@ -1,0 +1,171 @@
+//! The head of whatever is answered: upstream responses, redirects, direct and local replies.
+
+use std::io::Write;
+
+use ringway_http::h1::{
+    ConnectionField, Framing, HeaderKeyFormat, ResponseOptions, encode_response,
+};
+use ringway_http::{Known, Method, Version, hop_by_hop};
+use ringway_model::format::FormatContext;
+use ringway_model::http::ServerHeader;
+use ringway_model::route::{DirectResponse, Matched, Redirect};
+use ringway_model::stream::LocalReply;
+
+use super::exchange::Exchange;
+
+/// Answers with a reply of our own. Without effect once a response has started: then only the
+/// end of the connection can tell the client that something went wrong.
+pub(super) fn local(exchange: &mut Exchange<'_>, reply: &LocalReply) {
+    exchange.info.flags.insert(reply.flag);
+    exchange.info.details = reply.details.clone();
+    exchange.close |= reply.close;
+    if exchange.response_started {
+        exchange.close = true;
+        return;
+    }
+    begin(exchange, reply.status);
+    for (name, value) in &reply.headers {
+        exchange.down.response.fields.push(name.as_bytes(), value.as_bytes());
+    }
+    send_text(exchange, reply.body.as_bytes(), b"text/plain");
+}
+
+/// Answers with a redirect of the route.
+pub(super) fn redirect(exchange: &mut Exchange<'_>, matched: Matched<'_>, redirect: &Redirect) {
+    exchange.down.worker.page.inc(exchange.manager.stats.rq_redirect);
+    exchange.info.details = "direct_response".into();
+    begin(exchange, redirect.status());
+    let suppress = exchange.manager.suppress_envoy_headers;
+    let down = &mut *exchange.down;
+    redirect.rewrite(&matched.route.matcher, &mut down.request, suppress, &mut down.scratch);
+    set_location(exchange, redirect);
+    mutate(exchange);
+    send_text(exchange, b"", b"text/plain");
+}
+
+fn set_location(exchange: &mut Exchange<'_>, redirect: &Redirect) {
+    let down = &mut *exchange.down;
+    down.text.clear();
+    redirect.write_location(&down.request, down.request.scheme(), &mut down.text);
+    down.response.fields.push_known(Known::Location, &down.text);
+}
+
+/// Answers with the direct response of the route.
+pub(super) fn direct(exchange: &mut Exchange<'_>, matched: Matched<'_>, direct: &DirectResponse) {
+    let _ = matched;
+    exchange.down.worker.page.inc(exchange.manager.stats.rq_direct_response);
+    exchange.info.details = "direct_response".into();
+    begin(exchange, direct.status);
+    if direct.needs_location() {
+        set_location(exchange, &Redirect::unchanged());
+    }
+    mutate(exchange);
+    let Some(format) = &direct.body_format else {
+        return send_text(exchange, &direct.body, b"text/plain");
+    };
+    let mut body = Vec::new();
+    let mut cx = FormatContext::new(&exchange.info, &exchange.down.info)
+        .request(&exchange.down.request)
+        .response(&exchange.down.response);
+    cx.local_reply_body = Some(&direct.body);
+    format.write(&cx, &mut body);
+    let content_type = match &direct.content_type {
+        Some(text) => text.as_bytes(),
+        None if format.is_json() => b"application/json",
+        None => b"text/plain",
+    };
+    send_text(exchange, &body, content_type);
+}
+
+fn begin(exchange: &mut Exchange<'_>, status: u16) {
+    exchange.down.response.clear();
+    exchange.down.response.status = status;
+}
+
+/// Applies the response header mutations of the route and its levels.
+pub(super) fn mutate(exchange: &mut Exchange<'_>) {
+    let Some(matched) = exchange.matched else { return };
+    let down = &mut *exchange.down;
+    let cx = FormatContext::new(&exchange.info, &down.info).request(&down.request);
+    matched.apply_response_mutations(exchange.weighted, &mut down.response, &cx, &mut down.scratch);
+}
+
+/// Sends the head that was begun, with a body that is known as a whole.
+fn send_text(exchange: &mut Exchange<'_>, body: &[u8], content_type: &[u8]) {
+    if !body.is_empty() {
+        let fields = &mut exchange.down.response.fields;
+        fields.set_known_with(Known::ContentLength, |out| {
+            // Writing to a vector cannot fail.
+            let _ = write!(out, "{}", body.len());
+        });
+        if !fields.has(Known::ContentType) {
+            fields.push_known(Known::ContentType, content_type);
+        }
+    }
+    if let Err(reply) = exchange.filter_response() {
+        // A filter that replaces a reply replaces it once: its own is not filtered again.
+        begin(exchange, reply.status);
+        exchange.info.details = reply.details.clone();
+    }
+    let body = if exchange.down.request.method_kind() == Method::Head { b"" } else { body };
+    let framing = match exchange.down.response.fields.has(Known::ContentLength) {
+        true => Framing::Described,
+        false => Framing::Length(0),
+    };
+    send_head(exchange, framing);
+    exchange.down.wire.stream.tail().extend_from_slice(body);
+    exchange.info.bytes_sent += body.len() as u64;
+}
+
+/// Finishes the response head and puts it on the wire: `date`, `server`, `via`, the request id
+/// and the fate of the connection.
+pub(super) fn send_head(exchange: &mut Exchange<'_>, framing: Framing) {
+    let manager = exchange.manager;
+    let now = exchange.info.start_time + exchange.info.start.elapsed();
+    exchange.close |= exchange.down.wants_close();
+    let down = &mut *exchange.down;
+    let fields = &mut down.response.fields;
+    hop_by_hop::strip_response(fields, false);
+    if !fields.has(Known::Date) {
+        fields.push_known(Known::Date, &down.worker.date(now));
+    }
+    match manager.server_header {
+        ServerHeader::PassThrough => {}
+        ServerHeader::AppendIfAbsent if fields.has(Known::Server) => {}
+        _ => fields.set_known(Known::Server, manager.server_name.as_bytes()),
+    }
+    if !manager.via.is_empty() {
+        fields.append_known(Known::Via, b", ", manager.via.as_bytes());
+    }
+    if manager.request_id.in_response
+        && let Some(id) = down.request.fields.known(Known::XRequestId)
+    {
+        fields.set_known(Known::XRequestId, id);
+    }
+    if down.worker.is_failing_health_checks() {
+        fields.set_known(Known::XEnvoyImmediateHealthCheckFail, b"true");
+    }
+    exchange.response_started = true;
+    exchange.info.response_code = down.response.status;
+    exchange.info.response_sent = Some(exchange.info.start.elapsed());
+    let options = ResponseOptions {
+        version: down.request.version(),
+        asked: down.request.method_kind(),
+        connection: connection_field(exchange.close, down.request.version()),
+        key_format: if manager.proper_case {
+            HeaderKeyFormat::ProperCaseWords
+        } else {
+            HeaderKeyFormat::LowerCase
+        },
+    };
+    encode_response(&down.response, framing, options, down.wire.stream.tail());
+}
+
+/// RFC 9112 section 9.3: HTTP/1.0 closes unless told otherwise, HTTP/1.1 keeps.
+fn connection_field(close: bool, version: Version) -> ConnectionField {
+    match (close, version) {
+        (true, _) => ConnectionField::Close,
+        (false, Version::Http10) => ConnectionField::KeepAlive,
+        (false, _) => ConnectionField::Absent,
+    }
+}

@@ -1,0 +1,214 @@
+//! A stream with an HTTP/1 decoder on it: bytes to events, without copying bodies.
+
+use std::task::{Context, Poll, ready};
+
+use ringway_http::h1::{RequestDecoder, RequestError, ResponseDecoder, ResponseError};
+use ringway_http::{RequestHead, ResponseHead, Step};
+use ringway_runtime::buffer::{self, Buf, Class};
+use ringway_runtime::stream::Stream;
+
+/// Pieces up to this size are copied behind the head that precedes them, so that both leave in
+/// one send; larger ones are handed on as they are.
+pub(crate) const COPY_MAX: usize = 4096;
+
+/// What the one pump knows of any codec. Heads and trailers lie in the storage that the caller
+/// gave or the decoder keeps.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Informational,
+    Head,
+    Data(Buf),
+    Trailers,
+    Complete,
+}
+
+/// Why a wire yields no more events.
+#[derive(Debug)]
+pub(crate) enum Broken<E> {
+    /// The peer closed or reset the connection.
+    Closed,
+    /// The peer broke the protocol.
+    Protocol(E),
+}
+
+/// The common shape of the two HTTP/1 decoders.
+pub(crate) trait Decode {
+    type Head;
+    type Error;
+    fn decode(&mut self, input: &[u8], head: &mut Self::Head)
+    -> Result<(usize, Step), Self::Error>;
+    /// The peer ended its side. `None` when that cannot be the end of a message.
+    fn end(&mut self) -> Result<Option<Event>, Self::Error>;
+}
+
+impl Decode for RequestDecoder {
+    type Head = RequestHead;
+    type Error = RequestError;
+
+    fn decode(
+        &mut self,
+        input: &[u8],
+        head: &mut RequestHead,
+    ) -> Result<(usize, Step), RequestError> {
+        Self::decode(self, input, head)
+    }
+
+    fn end(&mut self) -> Result<Option<Event>, RequestError> {
+        Ok(None)
+    }
+}
+
+impl Decode for ResponseDecoder {
+    type Head = ResponseHead;
+    type Error = ResponseError;
+
+    fn decode(
+        &mut self,
+        input: &[u8],
+        head: &mut ResponseHead,
+    ) -> Result<(usize, Step), ResponseError> {
+        Self::decode(self, input, head)
+    }
+
+    fn end(&mut self) -> Result<Option<Event>, ResponseError> {
+        match self.finish_on_eof() {
+            Ok(Step::Complete) => Ok(Some(Event::Complete)),
+            Ok(_) | Err(ResponseError::Truncated) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// A connected stream, its decoder, and the bytes that were received but not consumed.
+#[derive(Debug)]
+pub(crate) struct Wire<D> {
+    pub(crate) stream: Stream,
+    pub(crate) decoder: D,
+    input: Buf,
+    /// The peer's side has ended or failed: nothing more may be received.
+    ended: bool,
+}
+
+impl<D: Decode> Wire<D> {
+    pub(crate) fn new(stream: Stream, decoder: D) -> Self {
+        Self { stream, decoder, input: Buf::default(), ended: false }
+    }
+
+    /// The next event of the message under way.
+    pub(crate) fn poll_event(
+        &mut self,
+        cx: &mut Context<'_>,
+        head: &mut D::Head,
+    ) -> Poll<Result<Event, Broken<D::Error>>> {
+        loop {
+            let (consumed, step) =
+                self.decoder.decode(&self.input, head).map_err(Broken::Protocol)?;
+            let event = match step {
+                Step::NeedMore => {
+                    self.input = Buf::default();
+                    match ready!(self.poll_fill(cx)) {
+                        Ok(()) => continue,
+                        Err(()) => return Poll::Ready(self.end()),
+                    }
+                }
+                Step::Data(range) => {
+                    return Poll::Ready(Ok(Event::Data(self.take(range, consumed))));
+                }
+                Step::Informational => Event::Informational,
+                Step::Head => Event::Head,
+                Step::Trailers => Event::Trailers,
+                Step::Complete => Event::Complete,
+            };
+            self.input.consume(consumed);
+            return Poll::Ready(Ok(event));
+        }
+    }
+
+    fn end(&mut self) -> Result<Event, Broken<D::Error>> {
+        match self.decoder.end() {
+            Ok(Some(event)) => Ok(event),
+            Ok(None) => Err(Broken::Closed),
+            Err(error) => Err(Broken::Protocol(error)),
+        }
+    }
+
+    /// Receives more input. `Err` means that there will never be more.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ()>> {
+        if self.ended {
+            return Poll::Ready(Err(()));
+        }
+        match ready!(self.stream.poll_receive(cx)) {
+            Ok(bytes) if !bytes.is_empty() => {
+                self.input = bytes;
+                Poll::Ready(Ok(()))
+            }
+            _ => {
+                self.ended = true;
+                Poll::Ready(Err(()))
+            }
+        }
+    }
+
+    /// Takes a piece of body out of the input. The whole buffer goes when nothing (or little)
+    /// follows the piece; a small piece among other bytes is copied.
+    fn take(&mut self, range: std::ops::Range<usize>, consumed: usize) -> Buf {
+        let rest = self.input.len() - consumed;
+        if rest == 0 {
+            let mut data = std::mem::take(&mut self.input);
+            data.consume(range.start);
+            data.truncate(range.len());
+            return data;
+        }
+        if rest <= range.len() / 4 {
+            let mut data = std::mem::take(&mut self.input);
+            self.input = copied(&data[consumed..]);
+            data.consume(range.start);
+            data.truncate(range.len());
+            return data;
+        }
+        let data = copied(&self.input[range]);
+        self.input.consume(consumed);
+        data
+    }
+
+    /// Whether the peer went away while nothing is expected of it. Bytes that arrive early (the
+    /// next request of a pipeline) are kept, and nothing more is received until they are used.
+    pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.input.is_empty() {
+            return Poll::Pending;
+        }
+        match self.poll_fill(cx) {
+            Poll::Ready(Err(())) => Poll::Ready(()),
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Whether received bytes wait to be decoded.
+    pub(crate) fn has_input(&self) -> bool {
+        !self.input.is_empty()
+    }
+
+    /// Throws away what was received.
+    pub(crate) fn discard_input(&mut self) {
+        self.input = Buf::default();
+    }
+
+    /// Queues a piece of body behind what is queued already.
+    pub(crate) fn queue(&mut self, data: Buf) {
+        if data.len() <= COPY_MAX {
+            self.stream.tail().extend_from_slice(&data);
+        } else {
+            self.stream.push(data);
+        }
+    }
+}
+
+fn copied(bytes: &[u8]) -> Buf {
+    let mut class = Class::SMALL;
+    while class < Class::LARGE && class.capacity() < bytes.len() {
+        class = class.grown();
+    }
+    let mut copy = buffer::take(class);
+    copy.extend_from_slice(bytes);
+    Buf::new(copy)
+}

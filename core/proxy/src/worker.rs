@@ -1,0 +1,320 @@
+//! What one core owns, and the loop that follows the control thread.
+
+use std::cell::{Cell, RefCell};
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use ringway_bridge::log_ring::LogSender;
+use ringway_bridge::mailbox::{Receiver, Sender};
+use ringway_bridge::published::Subscriber;
+use ringway_bridge::stats::{Catalog, Page};
+use ringway_http::date::{DATE_LEN, imf_fixdate};
+use ringway_model::cluster::ClusterId;
+use ringway_model::snapshot::Snapshot;
+use ringway_runtime::{deadline, stream::Stream};
+use rustc_hash::FxHashMap;
+
+use crate::adopt;
+use crate::listener::Listening;
+use crate::log::Log;
+use crate::upstream::Upstream;
+
+/// How often idle upstream connections are looked after and log lines handed over.
+const HOUSEKEEPING: Duration = Duration::from_millis(500);
+/// The reaper looks at idle connections at most this often when their peers close them.
+const REAP_PAUSE: Duration = Duration::from_millis(20);
+
+/// What the control thread tells a worker, beside new snapshots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// Stop accepting; answer with `connection: close`; end idle connections; report when none
+    /// is left.
+    Drain,
+    /// Close the listening sockets and nothing else (`/drain_listeners`).
+    StopListening,
+    /// Responses carry `connection: close` (`/healthcheck/fail`) or no longer do.
+    SoftDrain(bool),
+    /// End now, whatever is under way.
+    Stop,
+}
+
+/// What a worker is started with.
+#[derive(Debug)]
+pub struct Parts {
+    /// Counts from 0.
+    pub index: usize,
+    /// Number of workers.
+    pub workers: usize,
+    /// Names of statistics that are met at run time.
+    pub catalog: Arc<Catalog>,
+    /// Where the worker counts.
+    pub page: Arc<Page>,
+    /// New configuration.
+    pub snapshots: Subscriber<Snapshot>,
+    /// Commands.
+    pub commands: Receiver<Command>,
+    /// Rings when there is a snapshot or a command.
+    pub ear: UnixStream,
+    /// Access-log lines go out here.
+    pub log: LogSender,
+    /// Takes each generation that the worker follows.
+    pub adopted: Sender<u64>,
+    /// Takes the worker's number once it drains and has no connection left.
+    pub drained: Sender<usize>,
+}
+
+/// Everything that one core owns.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) index: usize,
+    workers: usize,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) page: Arc<Page>,
+    pub(crate) snapshot: RefCell<Arc<Snapshot>>,
+    /// Indexed by cluster id.
+    pub(crate) upstreams: RefCell<Vec<Option<Rc<Upstream>>>>,
+    pub(crate) listening: RefCell<Vec<Rc<Listening>>>,
+    pub(crate) log: Log,
+    adopted: Sender<u64>,
+    drained: Sender<usize>,
+    random: Cell<u64>,
+    next_connection: Cell<u64>,
+    connections: Cell<usize>,
+    draining: Cell<Option<Instant>>,
+    drained_reported: Cell<bool>,
+    soft_drain: Cell<bool>,
+    stopped: Cell<bool>,
+    /// Names of the snapshot, copied for this worker, by the address of the original.
+    names: RefCell<FxHashMap<usize, (Arc<str>, Rc<str>)>>,
+    date: Cell<(u64, [u8; DATE_LEN])>,
+    reaper: RefCell<Option<Waker>>,
+    main: RefCell<Option<Waker>>,
+}
+
+/// Runs a worker until it is told to stop.
+pub async fn run(parts: Parts) {
+    let (worker, inbox) = Worker::new(parts);
+    ringway_runtime::spawn(Rc::clone(&worker).keep_house());
+    worker.follow(inbox).await;
+}
+
+/// Where the control thread speaks to this worker.
+struct Inbox {
+    ear: Stream,
+    snapshots: Subscriber<Snapshot>,
+    commands: Receiver<Command>,
+}
+
+impl Worker {
+    fn new(parts: Parts) -> (Rc<Self>, Inbox) {
+        // The socket pair was made by this process and is open.
+        let ear = Stream::from_fd(parts.ear.into()).expect("a connected socket pair");
+        let inbox = Inbox { ear, snapshots: parts.snapshots, commands: parts.commands };
+        let worker = Rc::new(Self {
+            index: parts.index,
+            workers: parts.workers,
+            catalog: parts.catalog,
+            page: parts.page,
+            snapshot: RefCell::default(),
+            upstreams: RefCell::default(),
+            listening: RefCell::default(),
+            log: Log::new(parts.log),
+            adopted: parts.adopted,
+            drained: parts.drained,
+            random: Cell::new(seed(parts.index)),
+            next_connection: Cell::new(parts.index as u64),
+            connections: Cell::new(0),
+            draining: Cell::new(None),
+            drained_reported: Cell::new(false),
+            soft_drain: Cell::new(false),
+            names: RefCell::default(),
+            stopped: Cell::new(false),
+            date: Cell::new((u64::MAX, [0; DATE_LEN])),
+            reaper: RefCell::default(),
+            main: RefCell::default(),
+        });
+        (worker, inbox)
+    }
+
+    /// Follows snapshots and commands until told to stop.
+    async fn follow(self: &Rc<Self>, mut inbox: Inbox) {
+        while !self.stopped.get() {
+            self.read_mail(&inbox);
+            if self.stopped.get() {
+                break;
+            }
+            self.report_if_drained();
+            let rung = std::future::poll_fn(|cx| {
+                *self.main.borrow_mut() = Some(cx.waker().clone());
+                if self.is_drained() {
+                    return Poll::Ready(true);
+                }
+                inbox.ear.poll_receive(cx).map(|bytes| bytes.is_ok_and(|bytes| !bytes.is_empty()))
+            })
+            .await;
+            if !rung {
+                // The control thread is gone: nobody could ever stop this worker again.
+                break;
+            }
+        }
+        self.log.flush();
+    }
+
+    fn read_mail(self: &Rc<Self>, inbox: &Inbox) {
+        if let Some(snapshot) = inbox.snapshots.take() {
+            let generation = snapshot.generation;
+            adopt::adopt(self, snapshot);
+            // A full box loses a report about an old generation; a newer one follows.
+            let _ = self.adopted.send(generation);
+        }
+        while let Some(command) = inbox.commands.receive() {
+            self.obey(command);
+        }
+    }
+
+    fn obey(&self, command: Command) {
+        match command {
+            Command::Drain => {
+                if self.draining.get().is_none() {
+                    self.draining.set(Some(Instant::now()));
+                }
+                self.stop_listening();
+                // Idle connections look again at how long they may stay.
+                deadline::wake_all();
+            }
+            Command::StopListening => self.stop_listening(),
+            Command::SoftDrain(on) => self.soft_drain.set(on),
+            Command::Stop => self.stopped.set(true),
+        }
+    }
+
+    fn stop_listening(&self) {
+        for listening in self.listening.borrow().iter() {
+            listening.stop();
+        }
+    }
+
+    fn is_drained(&self) -> bool {
+        let idle = self.connections.get() == 0 && !self.drained_reported.get();
+        self.draining.get().is_some() && idle
+    }
+
+    fn report_if_drained(&self) {
+        if self.is_drained() {
+            self.log.flush();
+            // The control thread also waits for a deadline, so a lost report costs only time.
+            let _ = self.drained.send(self.index);
+            self.drained_reported.set(true);
+        }
+    }
+
+    /// Since when this worker drains, if it does.
+    pub(crate) fn draining_since(&self) -> Option<Instant> {
+        self.draining.get()
+    }
+
+    /// Whether responses should ask the client to go away.
+    pub(crate) fn wants_close(&self) -> bool {
+        self.draining.get().is_some() || self.soft_drain.get()
+    }
+
+    /// Whether `/healthcheck/fail` was asked for.
+    pub(crate) fn is_failing_health_checks(&self) -> bool {
+        self.soft_drain.get()
+    }
+
+    /// A connection begins; its number is unique in the process.
+    pub(crate) fn connection_begins(&self) -> u64 {
+        let id = self.next_connection.get();
+        self.next_connection.set(id + self.workers as u64);
+        self.connections.set(self.connections.get() + 1);
+        id
+    }
+
+    pub(crate) fn connection_ends(&self) {
+        self.connections.set(self.connections.get() - 1);
+        if self.is_drained()
+            && let Some(main) = self.main.borrow().as_ref()
+        {
+            main.wake_by_ref();
+        }
+    }
+
+    /// The worker's side of a cluster of the present generation.
+    pub(crate) fn upstream(&self, id: ClusterId) -> Option<Rc<Upstream>> {
+        self.upstreams.borrow().get(id.index())?.clone()
+    }
+
+    /// This worker's copy of a name: cloning it writes no memory that another core uses.
+    pub(crate) fn local_name(&self, name: &Arc<str>) -> Rc<str> {
+        let mut names = self.names.borrow_mut();
+        let key = name.as_ptr() as usize;
+        let (_, local) = names.entry(key).or_insert_with(|| (Arc::clone(name), Rc::from(&**name)));
+        Rc::clone(local)
+    }
+
+    /// Forgets the names of generations before this one.
+    pub(crate) fn forget_names(&self) {
+        self.names.borrow_mut().clear();
+    }
+
+    /// SplitMix64: fast, and good enough for balancing; nothing secret is made from it.
+    pub(crate) fn random(&self) -> u64 {
+        let state = self.random.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.random.set(state);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// The `date` of a response that is sent at `now`.
+    pub(crate) fn date(&self, now: SystemTime) -> [u8; DATE_LEN] {
+        let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let (made_for, text) = self.date.get();
+        if made_for == seconds {
+            return text;
+        }
+        let text = imf_fixdate(seconds);
+        self.date.set((seconds, text));
+        text
+    }
+
+    /// Wakes the reaper of idle upstream connections.
+    pub(crate) fn reaper_waker(&self) -> Waker {
+        self.reaper.borrow().as_ref().map_or_else(|| Waker::noop().clone(), Clone::clone)
+    }
+
+    /// Closes idle connections and hands over log lines, by time and when an idle peer hangs up.
+    async fn keep_house(self: Rc<Self>) {
+        let mut deadline = deadline::Deadline::new();
+        while !self.stopped.get() {
+            let now = Instant::now();
+            for upstream in self.upstreams.borrow().iter().flatten() {
+                upstream.reap(now);
+            }
+            self.log.flush();
+            ringway_runtime::sleep(REAP_PAUSE).await;
+            deadline.set(Some(now + HOUSEKEEPING));
+            let mut registered = false;
+            std::future::poll_fn(|cx| {
+                *self.reaper.borrow_mut() = Some(cx.waker().clone());
+                // Being polled again without the deadline being over means that a peer hung up.
+                let woken = std::mem::replace(&mut registered, true);
+                if woken { Poll::Ready(()) } else { deadline.poll(cx) }
+            })
+            .await;
+        }
+    }
+}
+
+/// Differs between workers and between runs.
+fn seed(index: usize) -> u64 {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    let mut hasher = RandomState::new().build_hasher();
+    hasher.write_usize(index);
+    hasher.finish()
+}
