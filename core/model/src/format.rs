@@ -17,6 +17,7 @@ use thiserror::Error;
 
 pub use self::json::JsonNode;
 use self::json::JsonPiece;
+use self::json::sparse::SparseNode;
 use self::operator::Operator;
 use crate::stream::{ConnectionInfo, StreamInfo};
 
@@ -38,6 +39,8 @@ pub struct Format {
 enum Kind {
     Text(Vec<Segment>),
     Json(Vec<JsonPiece>),
+    /// JSON without the keys whose values are missing.
+    SparseJson(SparseNode),
 }
 
 /// A piece of a text format.
@@ -143,15 +146,16 @@ impl Format {
         Ok(Self { kind: Kind::Text(parse::segments(source)?), missing: b"" })
     }
 
-    /// A JSON object (`json_format`) with its line end. A string that is one operator keeps the
-    /// type of its value.
+    /// A JSON object (`json_format`) with its line end, its keys sorted. A string that is one
+    /// operator keeps the type of its value, and is `null` when that is missing.
     pub fn json(tree: &JsonNode) -> Result<Self, FormatError> {
         Ok(Self { kind: Kind::Json(json::compile(tree)?), missing: b"-" })
     }
 
-    /// As [`Format::json`] with `omit_empty_values`.
+    /// As [`Format::json`] with `omit_empty_values`: what would be `null` or an object without
+    /// keys is left out.
     pub fn json_omitting_empty(tree: &JsonNode) -> Result<Self, FormatError> {
-        Ok(Self { kind: Kind::Json(json::compile(tree)?), missing: b"" })
+        Ok(Self { kind: Kind::SparseJson(json::sparse::compile(tree)?), missing: b"" })
     }
 
     /// The text itself: no operator is read in it.
@@ -162,7 +166,7 @@ impl Format {
 
     /// Whether this is a JSON format.
     pub fn is_json(&self) -> bool {
-        matches!(self.kind, Kind::Json(_))
+        matches!(self.kind, Kind::Json(_) | Kind::SparseJson(_))
     }
 
     /// Appends the line. Allocates only what `out` needs to grow.
@@ -170,6 +174,7 @@ impl Format {
         match &self.kind {
             Kind::Text(segments) => write_segments(segments, self.missing, cx, out),
             Kind::Json(pieces) => json::write(pieces, self.missing, cx, out),
+            Kind::SparseJson(tree) => json::sparse::write(tree, self.missing, cx, out),
         }
     }
 }
@@ -192,6 +197,7 @@ impl fmt::Debug for Format {
         match &self.kind {
             Kind::Text(segments) => f.debug_tuple("Text").field(segments).finish(),
             Kind::Json(pieces) => f.debug_tuple("Json").field(pieces).finish(),
+            Kind::SparseJson(tree) => f.debug_tuple("SparseJson").field(tree).finish(),
         }
     }
 }

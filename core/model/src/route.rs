@@ -161,7 +161,7 @@ impl RouteTable {
         virtual_hosts: Vec<VirtualHost>,
         options: RouteTableOptions,
     ) -> Result<Self, RouteTableError> {
-        let hosts = HostIndex::new(&virtual_hosts)?;
+        let hosts = HostIndex::new(&name, &virtual_hosts)?;
         Ok(Self { name, options, virtual_hosts, hosts })
     }
 
@@ -296,15 +296,17 @@ impl Route {
 }
 
 impl Matched<'_> {
-    /// Whether any level changes request headers.
+    /// Whether the route, its virtual host or its table change request headers.
     pub fn mutates_request(&self) -> bool {
-        self.request_levels(None).into_iter().flatten().any(|level| !level.is_empty())
+        self.request_levels().into_iter().any(|level| !level.is_empty())
     }
 
-    /// Applies the request header mutations of all levels: weighted cluster, route, virtual host,
-    /// table; or backwards with `most_specific_header_mutations_wins`. The last one wins.
+    /// Applies the request header mutations of all levels: weighted cluster, then route, virtual
+    /// host and table, or table, virtual host and route with `most_specific_header_mutations_wins`
+    /// (the weighted cluster comes first in any case). The last one wins.
     ///
-    /// `cx.request` is taken from `head`. Rewrites come afterwards ([`Forward::rewrite`]).
+    /// `cx.request` is taken from `head`. Rewrites come afterwards ([`Forward::rewrite`]): values
+    /// speak of the path and the host as they came.
     pub fn apply_request_mutations(
         &self,
         weighted: Option<&WeightedCluster>,
@@ -312,7 +314,12 @@ impl Matched<'_> {
         cx: &FormatContext<'_>,
         scratch: &mut Scratch,
     ) {
-        for level in self.request_levels(weighted).into_iter().flatten() {
+        if let Some(weighted) = weighted {
+            weighted.request_headers.apply_request(head, cx, scratch);
+            // The route's values speak of this host already.
+            weighted.rewrite_host(head);
+        }
+        for level in self.request_levels() {
             level.apply_request(head, cx, scratch);
         }
     }
@@ -326,33 +333,28 @@ impl Matched<'_> {
         cx: &FormatContext<'_>,
         scratch: &mut Scratch,
     ) {
+        if let Some(weighted) = weighted {
+            weighted.response_headers.apply_response(head, cx, scratch);
+        }
         let levels = self.in_order([
-            weighted.map(|weighted| &weighted.response_headers),
-            Some(&self.route.response_headers),
-            Some(&self.virtual_host.response_headers),
-            Some(&self.table.options.response_headers),
+            &self.route.response_headers,
+            &self.virtual_host.response_headers,
+            &self.table.options.response_headers,
         ]);
-        for level in levels.into_iter().flatten() {
+        for level in levels {
             level.apply_response(head, cx, scratch);
         }
     }
 
-    fn request_levels<'l>(
-        &'l self,
-        weighted: Option<&'l WeightedCluster>,
-    ) -> [Option<&'l HeaderMutations>; 4] {
+    fn request_levels(&self) -> [&HeaderMutations; 3] {
         self.in_order([
-            weighted.map(|weighted| &weighted.request_headers),
-            Some(&self.route.request_headers),
-            Some(&self.virtual_host.request_headers),
-            Some(&self.table.options.request_headers),
+            &self.route.request_headers,
+            &self.virtual_host.request_headers,
+            &self.table.options.request_headers,
         ])
     }
 
-    fn in_order<'l>(
-        &self,
-        mut levels: [Option<&'l HeaderMutations>; 4],
-    ) -> [Option<&'l HeaderMutations>; 4] {
+    fn in_order<'l>(&self, mut levels: [&'l HeaderMutations; 3]) -> [&'l HeaderMutations; 3] {
         if self.table.options.most_specific_header_mutations_wins {
             levels.reverse();
         }

@@ -1,7 +1,9 @@
 //! Addresses and their parts.
 
 use std::io::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
 
 use super::operator::{ip, number};
 use crate::address::Address;
@@ -15,13 +17,15 @@ pub(super) enum Part {
     WithoutPort,
     /// `80`; a Unix socket has none.
     Port,
+    /// `1.2.0.0/16`: the network of so many bits that the address is in.
+    Network(u8),
 }
 
 /// Appends a part of an address; false when it has none.
 pub(super) fn write(address: &Address, part: Part, out: &mut Vec<u8>) -> bool {
     match address {
         Address::Ip(address) => write_ip(*address, part, out),
-        Address::Pipe(_) if part == Part::Port => false,
+        Address::Pipe(_) if matches!(part, Part::Port | Part::Network(_)) => false,
         // Writing to a vector cannot fail.
         Address::Pipe(_) => write!(out, "{address}").is_ok(),
     }
@@ -29,8 +33,10 @@ pub(super) fn write(address: &Address, part: Part, out: &mut Vec<u8>) -> bool {
 
 /// As [`write`] for an IP address.
 pub(super) fn write_ip(address: SocketAddr, part: Part, out: &mut Vec<u8>) -> bool {
-    if part == Part::Port {
-        return number(u64::from(address.port()), out);
+    match part {
+        Part::Port => return number(u64::from(address.port()), out),
+        Part::Network(bits) => return network(address.ip(), bits, out),
+        Part::Whole | Part::WithoutPort => {}
     }
     let bracketed = part == Part::Whole && address.is_ipv6();
     if bracketed {
@@ -47,14 +53,27 @@ pub(super) fn write_ip(address: SocketAddr, part: Part, out: &mut Vec<u8>) -> bo
     true
 }
 
+fn network(address: IpAddr, bits: u8, out: &mut Vec<u8>) -> bool {
+    let widest = if address.is_ipv4() { 32 } else { 128 };
+    match IpNet::new(address, bits.min(widest)) {
+        // Writing to a vector cannot fail.
+        Ok(network) => write!(out, "{}", network.trunc()).is_ok(),
+        Err(_) => false,
+    }
+}
+
 /// As [`write`] for an address that is text already.
 pub(super) fn write_text(text: &str, part: Part, out: &mut Vec<u8>) -> bool {
+    if let Part::Network(bits) = part {
+        let address: Option<SocketAddr> = text.parse().ok();
+        return address.is_some_and(|address| network(address.ip(), bits, out));
+    }
     let split = text.rsplit_once(':').filter(|_| !text.starts_with(['/', '@']));
     let piece = match (part, split) {
         (Part::Whole, _) | (Part::WithoutPort, None) => text,
         (Part::WithoutPort, Some((host, _))) => host.trim_matches(['[', ']']),
         (Part::Port, Some((_, port))) => port,
-        (Part::Port, None) => return false,
+        (Part::Port, None) | (Part::Network(_), _) => return false,
     };
     out.extend_from_slice(piece.as_bytes());
     true

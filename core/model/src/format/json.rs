@@ -1,12 +1,16 @@
 //! JSON formats: the braces and keys are written once, when the format is compiled.
 
+mod escape;
+pub(super) mod sparse;
+
+use self::escape::{escape_constant, escape_tail};
 use super::operator::Operator;
-use super::{FormatContext, FormatError, Segment, parse, write_segments};
+use super::{FormatContext, FormatError, Segment, parse};
 
 /// A JSON format as configured (`google.protobuf.Struct`).
 #[derive(Debug, Clone, PartialEq)]
 pub enum JsonNode {
-    /// An object; its keys are written in this order.
+    /// An object; its keys are written in their order, as Envoy does.
     Object(Vec<(String, JsonNode)>),
     /// A list.
     List(Vec<JsonNode>),
@@ -27,8 +31,18 @@ pub(super) enum JsonPiece {
     Raw(Box<[u8]>),
     /// One operator: its value keeps its type, and `null` stands for a missing one.
     Typed(Operator),
-    /// A string of several segments.
+    /// A string of several segments, the literal ones escaped already.
     Text(Vec<Segment>),
+}
+
+/// A string, compiled.
+enum Text {
+    /// The same in each line, escaped and quoted.
+    Constant(Vec<u8>),
+    /// One operator.
+    Typed(Operator),
+    /// Several segments, the literal ones escaped already.
+    Segments(Vec<Segment>),
 }
 
 /// Compiles a tree, line end included.
@@ -50,31 +64,101 @@ pub(super) fn write(
     for piece in pieces {
         match piece {
             JsonPiece::Raw(text) => out.extend_from_slice(text),
-            JsonPiece::Typed(operator) if operator.is_number() => {
-                if !operator.write(cx, out) {
-                    out.extend_from_slice(b"null");
-                }
-            }
             JsonPiece::Typed(operator) => {
-                let start = out.len();
-                out.push(b'"');
-                if operator.write(cx, out) {
-                    escape_tail(out, start + 1);
-                    out.push(b'"');
-                } else {
-                    out.truncate(start);
+                if !write_typed(operator, cx, out) {
                     out.extend_from_slice(b"null");
                 }
             }
-            JsonPiece::Text(segments) => {
-                out.push(b'"');
+            JsonPiece::Text(segments) => write_string(segments, missing, cx, out),
+        }
+    }
+}
+
+/// Appends a number or a quoted string; nothing and false when the value is missing.
+fn write_typed(operator: &Operator, cx: &FormatContext<'_>, out: &mut Vec<u8>) -> bool {
+    if operator.is_number() {
+        return operator.write(cx, out);
+    }
+    let start = out.len();
+    out.push(b'"');
+    if !operator.write(cx, out) {
+        out.truncate(start);
+        return false;
+    }
+    escape_tail(out, start + 1);
+    out.push(b'"');
+    true
+}
+
+fn write_string(segments: &[Segment], missing: &[u8], cx: &FormatContext<'_>, out: &mut Vec<u8>) {
+    out.push(b'"');
+    for segment in segments {
+        match segment {
+            Segment::Literal(escaped) => out.extend_from_slice(escaped),
+            Segment::Value(operator) => {
                 let start = out.len();
-                write_segments(segments, missing, cx, out);
+                if !operator.write(cx, out) {
+                    out.extend_from_slice(missing);
+                }
                 escape_tail(out, start);
-                out.push(b'"');
             }
         }
     }
+    out.push(b'"');
+}
+
+/// Compiles a string.
+fn text(format: &str) -> Result<Text, FormatError> {
+    let mut segments = parse::segments(format)?;
+    match segments.pop() {
+        None => Ok(Text::Constant(quoted(""))),
+        Some(Segment::Value(operator)) if segments.is_empty() => Ok(Text::Typed(operator)),
+        Some(Segment::Literal(text)) if segments.is_empty() => {
+            // Literals of a format are parts of a string, and UTF-8 therefore.
+            Ok(Text::Constant(quoted(&String::from_utf8_lossy(&text))))
+        }
+        Some(last) => {
+            segments.push(last);
+            for segment in &mut segments {
+                if let Segment::Literal(text) = segment {
+                    *text = escape_constant(text).into_boxed_slice();
+                }
+            }
+            Ok(Text::Segments(segments))
+        }
+    }
+}
+
+fn quoted(text: &str) -> Vec<u8> {
+    let mut quoted = vec![b'"'];
+    quoted.extend(escape_constant(text.as_bytes()));
+    quoted.push(b'"');
+    quoted
+}
+
+/// A number as C's `%g` writes it, with as many digits as it needs.
+fn number(value: f64) -> String {
+    let magnitude = value.abs();
+    if magnitude == 0.0 || (1e-4..1e15).contains(&magnitude) {
+        return value.to_string();
+    }
+    let text = format!("{value:e}");
+    let Some((digits, exponent)) = text.split_once('e') else {
+        // JSON has no words for infinity; a protobuf struct cannot hold it either.
+        return "null".to_owned();
+    };
+    let (sign, exponent) = match exponent.strip_prefix('-') {
+        Some(exponent) => ('-', exponent),
+        None => ('+', exponent),
+    };
+    format!("{digits}e{sign}{exponent:0>2}")
+}
+
+/// The entries of an object in the order of their keys.
+fn sorted(entries: &[(String, JsonNode)]) -> Vec<&(String, JsonNode)> {
+    let mut sorted: Vec<_> = entries.iter().collect();
+    sorted.sort_by(|(a, _), (b, _)| a.cmp(b));
+    sorted
 }
 
 #[derive(Default)]
@@ -87,17 +171,17 @@ impl Compiler {
     fn node(&mut self, node: &JsonNode) -> Result<(), FormatError> {
         match node {
             JsonNode::Object(entries) => {
-                self.list(b'{', b'}', entries, |compiler, (key, value)| {
-                    compiler.string(key);
+                let entries = sorted(entries);
+                self.list(b'{', b'}', &entries, |compiler, (key, value)| {
+                    compiler.raw.extend(quoted(key));
                     compiler.raw.push(b':');
                     compiler.node(value)
                 })?;
             }
             JsonNode::List(items) => self.list(b'[', b']', items, Self::node)?,
             JsonNode::Text(format) => self.text(format)?,
-            JsonNode::Number(value) => self.raw.extend_from_slice(value.to_string().as_bytes()),
-            JsonNode::Bool(true) => self.raw.extend_from_slice(b"true"),
-            JsonNode::Bool(false) => self.raw.extend_from_slice(b"false"),
+            JsonNode::Number(value) => self.raw.extend_from_slice(number(*value).as_bytes()),
+            JsonNode::Bool(value) => self.raw.extend_from_slice(value.to_string().as_bytes()),
             JsonNode::Null => self.raw.extend_from_slice(b"null"),
         }
         Ok(())
@@ -122,94 +206,23 @@ impl Compiler {
     }
 
     fn text(&mut self, format: &str) -> Result<(), FormatError> {
-        let mut segments = parse::segments(format)?;
-        let literal = |segment: &Segment| match segment {
-            Segment::Literal(text) => Some(text.clone()),
-            Segment::Value(_) => None,
+        let piece = match text(format)? {
+            Text::Constant(quoted) => {
+                self.raw.extend(quoted);
+                return Ok(());
+            }
+            Text::Typed(operator) => JsonPiece::Typed(operator),
+            Text::Segments(segments) => JsonPiece::Text(segments),
         };
-        if segments.len() == 1 && matches!(segments[0], Segment::Value(_)) {
-            if let Some(Segment::Value(operator)) = segments.pop() {
-                self.flush();
-                self.pieces.push(JsonPiece::Typed(operator));
-            }
-            return Ok(());
-        }
-        let literals: Option<Vec<_>> = segments.iter().map(literal).collect();
-        match literals {
-            Some(literals) => {
-                self.raw.push(b'"');
-                let start = self.raw.len();
-                self.raw.extend(literals.iter().flat_map(|text| text.iter()));
-                escape_tail(&mut self.raw, start);
-                self.raw.push(b'"');
-            }
-            None => {
-                self.flush();
-                self.pieces.push(JsonPiece::Text(segments));
-            }
-        }
+        self.flush();
+        self.pieces.push(piece);
         Ok(())
-    }
-
-    fn string(&mut self, text: &str) {
-        self.raw.push(b'"');
-        let start = self.raw.len();
-        self.raw.extend_from_slice(text.as_bytes());
-        escape_tail(&mut self.raw, start);
-        self.raw.push(b'"');
     }
 
     fn flush(&mut self) {
         if !self.raw.is_empty() {
             let raw = std::mem::take(&mut self.raw).into_boxed_slice();
             self.pieces.push(JsonPiece::Raw(raw));
-        }
-    }
-}
-
-/// Escapes what was written from `start` on, in its place: there is mostly nothing to escape.
-fn escape_tail(out: &mut Vec<u8>, start: usize) {
-    let grown: usize = out[start..].iter().map(|byte| escaped_len(*byte) - 1).sum();
-    if grown == 0 {
-        return;
-    }
-    let mut read = out.len();
-    out.resize(read + grown, 0);
-    let mut write = out.len();
-    // From the end, so that nothing is overwritten before it was read.
-    while read > start {
-        read -= 1;
-        let byte = out[read];
-        write -= escaped_len(byte);
-        escape(byte, &mut out[write..write + escaped_len(byte)]);
-    }
-}
-
-fn escaped_len(byte: u8) -> usize {
-    match byte {
-        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
-        0x00..0x20 => 6,
-        _ => 1,
-    }
-}
-
-fn escape(byte: u8, target: &mut [u8]) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    let short = match byte {
-        b'\n' => b'n',
-        b'\r' => b'r',
-        b'\t' => b't',
-        0x08 => b'b',
-        0x0c => b'f',
-        other => other,
-    };
-    match target {
-        [only] => *only = byte,
-        [slash, letter] => (*slash, *letter) = (b'\\', short),
-        long => {
-            long[..4].copy_from_slice(b"\\u00");
-            long[4] = HEX[usize::from(byte >> 4)];
-            long[5] = HEX[usize::from(byte & 15)];
         }
     }
 }

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use ringway_http::{FieldName, Known};
+use ringway_http::{FieldName, Known, ResponseHead};
 
 use super::FormatContext;
 use super::address::{self, Part};
@@ -29,10 +29,14 @@ pub(super) enum Source {
     Trailer { name: FieldName, fallback: Option<FieldName> },
     Path { query: bool, original: Original },
     QueryParameter(Box<[u8]>),
+    QueryParameters,
+    RequestHeadersBytes,
+    ResponseHeadersBytes,
+    ResponseTrailersBytes,
     Constant(Box<[u8]>),
     Protocol,
     ResponseCode,
-    ResponseCodeDetails,
+    ResponseCodeDetails { keep_blanks: bool },
     ResponseFlags,
     ResponseFlagsLong,
     BytesReceived,
@@ -94,20 +98,23 @@ impl Operator {
 
     /// Whether the value is a number in JSON.
     pub(super) fn is_number(&self) -> bool {
-        use Source::{
-            BytesReceived, BytesSent, ConnectionId, Duration, ResponseCode, UpstreamAttempts,
-        };
-        let part = match &self.source {
-            BytesReceived | BytesSent | ConnectionId | Duration(_) | ResponseCode => return true,
-            UpstreamAttempts => return true,
+        match &self.source {
+            Source::ResponseCode
+            | Source::BytesReceived
+            | Source::BytesSent
+            | Source::Duration(_)
+            | Source::ConnectionId
+            | Source::UpstreamAttempts
+            | Source::RequestHeadersBytes
+            | Source::ResponseHeadersBytes
+            | Source::ResponseTrailersBytes => true,
             Source::UpstreamHost(part)
             | Source::UpstreamLocal(part)
             | Source::DownstreamLocal(part)
             | Source::DownstreamRemote(part)
-            | Source::DownstreamDirectRemote(part) => part,
-            _ => return false,
-        };
-        matches!(part, Part::Port)
+            | Source::DownstreamDirectRemote(part) => *part == Part::Port,
+            _ => false,
+        }
     }
 }
 
@@ -121,7 +128,7 @@ impl Source {
             Self::Constant(text) => text_of(Some(text), out),
             Self::Protocol => text_of(cx.info.protocol.map(|v| v.text().as_bytes()), out),
             Self::ResponseCode => number(u64::from(cx.info.response_code), out),
-            Self::ResponseCodeDetails => non_empty(cx.info.details.as_bytes(), out),
+            Self::ResponseCodeDetails { keep_blanks } => details(cx, *keep_blanks, out),
             Self::ResponseFlags => flags(cx.info.flags.short_names(), out),
             Self::ResponseFlagsLong => flags(cx.info.flags.long_names(), out),
             Self::BytesReceived => number(cx.info.bytes_received, out),
@@ -141,7 +148,13 @@ impl Source {
                 non_empty(cx.info.route_name.as_deref().unwrap_or_default().as_bytes(), out)
             }
             Self::ListenerName => non_empty(cx.connection.listener.as_bytes(), out),
-            Self::LocalReplyBody => text_of(cx.local_reply_body, out),
+            // The body of no local reply is an empty one.
+            Self::LocalReplyBody => text_of(Some(cx.local_reply_body.unwrap_or_default()), out),
+            Self::RequestHeadersBytes => number(request_bytes(cx), out),
+            Self::ResponseHeadersBytes => number(response_bytes(cx), out),
+            Self::ResponseTrailersBytes => {
+                number(cx.trailers.map_or(0, |trailers| trailers.byte_size() as u64), out)
+            }
             _ => self.write_head(cx, out).unwrap_or_else(|| self.write_address(cx, out)),
         }
     }
@@ -163,6 +176,7 @@ impl Source {
             Self::Path { query, original } => {
                 path(cx, *original).map(|path| if *query { path } else { without_query(path) })
             }
+            Self::QueryParameters => cx.request.and_then(|head| head.query()),
             Self::QueryParameter(name) => cx.request.and_then(|head| {
                 let mut pairs = crate::route::query_pairs(head.query()?);
                 pairs.find(|(key, _)| *key == &**name).map(|(_, value)| value)
@@ -239,6 +253,33 @@ fn path<'a>(cx: &FormatContext<'a>, original: Original) -> Option<&'a [u8]> {
         Original::Never => current(),
         Original::Only => sent(),
     }
+}
+
+/// Size of the request head as Envoy counts it.
+fn request_bytes(cx: &FormatContext<'_>) -> u64 {
+    cx.request.map_or(0, |head| head.byte_size() as u64)
+}
+
+/// As [`request_bytes`], `:status` and its three digits included.
+fn response_bytes(cx: &FormatContext<'_>) -> u64 {
+    let size = |head: &ResponseHead| (":status".len() + 3 + head.fields.byte_size()) as u64;
+    cx.response.map_or(0, size)
+}
+
+/// Details are one word in a line of words, unless blanks are asked for.
+fn details(cx: &FormatContext<'_>, keep_blanks: bool, out: &mut Vec<u8>) -> bool {
+    let start = out.len();
+    if !non_empty(cx.info.details.as_bytes(), out) {
+        return false;
+    }
+    if !keep_blanks {
+        for byte in &mut out[start..] {
+            if byte.is_ascii_whitespace() {
+                *byte = b'_';
+            }
+        }
+    }
+    true
 }
 
 fn without_query(path: &[u8]) -> &[u8] {

@@ -88,17 +88,32 @@ impl Raw<'_> {
     }
 
     fn required(&self) -> Result<&str, FormatProblem> {
-        self.arguments.ok_or_else(|| self.wrong("arguments in parentheses are required"))
+        let arguments = self.arguments.filter(|arguments| !arguments.is_empty());
+        arguments.ok_or_else(|| self.wrong("arguments in parentheses are required"))
     }
 
     /// The operator's source, if it was written without arguments.
     fn plain(&self, source: Source) -> Result<Source, FormatProblem> {
         match self.arguments {
+            None | Some("") => Ok(source),
             Some(_) => Err(self.wrong("takes no arguments")),
-            None => Ok(source),
         }
     }
 }
+
+/// The operators that take a length, as in Envoy.
+const WITH_LENGTH: [&str; 10] = [
+    "REQ",
+    "REQUEST_HEADER",
+    "REQ_WITHOUT_QUERY",
+    "RESP",
+    "RESPONSE_HEADER",
+    "TRAILER",
+    "RESPONSE_TRAILER",
+    "PATH",
+    "QUERY_PARAM",
+    "ENVIRONMENT",
+];
 
 fn operator(raw: &Raw<'_>) -> Result<Operator, FormatProblem> {
     let source = match with_arguments(raw)? {
@@ -108,6 +123,9 @@ fn operator(raw: &Raw<'_>) -> Result<Operator, FormatProblem> {
             None => return Err(FormatProblem::Unsupported(raw.name.to_owned())),
         },
     };
+    if raw.limit.is_some() && !WITH_LENGTH.contains(&raw.name) {
+        return Err(raw.wrong("takes no length"));
+    }
     Ok(Operator { source, limit: raw.limit })
 }
 
@@ -137,6 +155,12 @@ fn with_arguments(raw: &Raw<'_>) -> Result<Option<Source>, FormatProblem> {
         "PATH" => path(raw)?,
         "QUERY_PARAM" => Source::QueryParameter(raw.required()?.as_bytes().into()),
         "ENVIRONMENT" => environment(raw)?,
+        "RESPONSE_CODE_DETAILS" => match raw.arguments.unwrap_or_default() {
+            "" => Source::ResponseCodeDetails { keep_blanks: false },
+            "ALLOW_WHITESPACES" => Source::ResponseCodeDetails { keep_blanks: true },
+            _ => return Err(raw.wrong("takes ALLOW_WHITESPACES or nothing")),
+        },
+        name if name.ends_with("_WITHOUT_PORT") => return without_port(raw),
         _ => return Ok(None),
     }))
 }
@@ -145,7 +169,6 @@ fn without_arguments(name: &str) -> Option<Source> {
     Some(match name {
         "PROTOCOL" => Source::Protocol,
         "RESPONSE_CODE" => Source::ResponseCode,
-        "RESPONSE_CODE_DETAILS" => Source::ResponseCodeDetails,
         "RESPONSE_FLAGS" => Source::ResponseFlags,
         "RESPONSE_FLAGS_LONG" => Source::ResponseFlagsLong,
         "BYTES_RECEIVED" => Source::BytesReceived,
@@ -161,6 +184,10 @@ fn without_arguments(name: &str) -> Option<Source> {
         "ROUTE_NAME" => Source::RouteName,
         "LISTENER_NAME" => Source::ListenerName,
         "LOCAL_REPLY_BODY" => Source::LocalReplyBody,
+        "QUERY_PARAMS" => Source::QueryParameters,
+        "REQUEST_HEADERS_BYTES" => Source::RequestHeadersBytes,
+        "RESPONSE_HEADERS_BYTES" => Source::ResponseHeadersBytes,
+        "RESPONSE_TRAILERS_BYTES" => Source::ResponseTrailersBytes,
         "HOSTNAME" => Source::Constant(hostname().as_bytes().into()),
         "STREAM_ID" => Source::Request { name: RequestField::new("x-request-id")?, fallback: None },
         _ => return address(name),
@@ -170,24 +197,36 @@ fn without_arguments(name: &str) -> Option<Source> {
 fn address(name: &str) -> Option<Source> {
     Some(match name {
         "UPSTREAM_HOST" | "UPSTREAM_REMOTE_ADDRESS" => Source::UpstreamHost(Part::Whole),
-        "UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT" => Source::UpstreamHost(Part::WithoutPort),
         "UPSTREAM_REMOTE_PORT" => Source::UpstreamHost(Part::Port),
         "UPSTREAM_LOCAL_ADDRESS" => Source::UpstreamLocal(Part::Whole),
-        "UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT" => Source::UpstreamLocal(Part::WithoutPort),
         "UPSTREAM_LOCAL_PORT" => Source::UpstreamLocal(Part::Port),
         "DOWNSTREAM_LOCAL_ADDRESS" => Source::DownstreamLocal(Part::Whole),
-        "DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT" => Source::DownstreamLocal(Part::WithoutPort),
         "DOWNSTREAM_LOCAL_PORT" => Source::DownstreamLocal(Part::Port),
         "DOWNSTREAM_REMOTE_ADDRESS" => Source::DownstreamRemote(Part::Whole),
-        "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT" => Source::DownstreamRemote(Part::WithoutPort),
         "DOWNSTREAM_REMOTE_PORT" => Source::DownstreamRemote(Part::Port),
         "DOWNSTREAM_DIRECT_REMOTE_ADDRESS" => Source::DownstreamDirectRemote(Part::Whole),
-        "DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT" => {
-            Source::DownstreamDirectRemote(Part::WithoutPort)
-        }
         "DOWNSTREAM_DIRECT_REMOTE_PORT" => Source::DownstreamDirectRemote(Part::Port),
         _ => return None,
     })
+}
+
+/// `%..._WITHOUT_PORT(bits)%`: an address alone, or its network of so many bits.
+fn without_port(raw: &Raw<'_>) -> Result<Option<Source>, FormatProblem> {
+    let part = match raw.arguments.unwrap_or_default() {
+        "" => Part::WithoutPort,
+        bits => match bits.parse() {
+            Ok(bits @ 0..=128) => Part::Network(bits),
+            _ => return Err(raw.wrong(format!("\"{bits}\" is not a prefix length"))),
+        },
+    };
+    Ok(Some(match raw.name {
+        "UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT" => Source::UpstreamHost(part),
+        "UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT" => Source::UpstreamLocal(part),
+        "DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT" => Source::DownstreamLocal(part),
+        "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT" => Source::DownstreamRemote(part),
+        "DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT" => Source::DownstreamDirectRemote(part),
+        _ => return Ok(None),
+    }))
 }
 
 /// `X` or `X?Y`: a name and the one that is read when there is no such field.
@@ -195,20 +234,22 @@ fn two_names<T>(
     raw: &Raw<'_>,
     read: impl Fn(&str) -> Option<T>,
 ) -> Result<(T, Option<T>), FormatProblem> {
-    let mut names = raw.required()?.split('?');
-    let mut next = || match names.next() {
-        None => Ok(None),
-        Some(name) => match read(name) {
-            Some(field) => Ok(Some(field)),
-            None => Err(raw.wrong(format!("\"{name}\" is not the name of a header"))),
-        },
-    };
-    let (first, second) = (next()?, next()?);
-    if next()?.is_some() {
+    let (first, second) = raw
+        .required()?
+        .split_once('?')
+        .map_or_else(|| (raw.arguments.unwrap_or_default(), ""), |(first, second)| (first, second));
+    if second.contains('?') {
         return Err(raw.wrong("more than one alternative header"));
     }
-    let first = first.ok_or_else(|| raw.wrong("the name of a header is required"))?;
-    Ok((first, second))
+    let field = |name: &str| {
+        let wrong = || raw.wrong(format!("\"{name}\" is not the name of a header"));
+        read(name).ok_or_else(wrong)
+    };
+    match (first, second) {
+        ("", "") => Err(raw.wrong("the name of a header is required")),
+        ("", only) | (only, "") => Ok((field(only)?, None)),
+        (first, second) => Ok((field(first)?, Some(field(second)?))),
+    }
 }
 
 fn request_field(name: &str) -> Option<RequestField> {

@@ -19,21 +19,39 @@ pub(super) enum Piece {
     YearOfCentury,
     Century,
     Month,
-    MonthName { full: bool },
+    MonthName {
+        full: bool,
+    },
     Day,
     DayPadded,
     DayOfYear,
-    Weekday { full: bool },
-    WeekdayNumber { monday_is_one: bool },
+    Weekday {
+        full: bool,
+    },
+    WeekdayNumber {
+        monday_is_one: bool,
+    },
     Hour,
     Hour12,
     Minute,
     Second,
-    AmPm,
-    Offset { colon: bool },
-    Zone,
-    Epoch { fraction: usize },
-    Fraction { digits: usize },
+    AmPm([&'static str; 2]),
+    /// What is the same for all times, since all are UTC.
+    Text(&'static str),
+    /// Whole seconds since 1970.
+    Epoch,
+    Fraction(Digits),
+    /// `03`, or `03.5` with as many digits as there are.
+    SecondAndFraction,
+}
+
+/// How many digits of a second are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Digits {
+    /// So many, 1 to 9.
+    Fixed(usize),
+    /// Without the zeros at the end, but at least one.
+    Needed,
 }
 
 /// A moment taken apart.
@@ -113,62 +131,90 @@ fn flush(literal: &mut Vec<u8>, pieces: &mut Vec<Piece>) {
 
 /// Reads what follows a `%`, and returns what follows that.
 fn conversion<'a>(rest: &'a str, pieces: &mut Vec<Piece>) -> Result<&'a str, String> {
-    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-    let (width, rest) = rest.split_at(digits);
-    let Some(letter) = rest.chars().next() else {
+    for (text, piece) in COMPOUND {
+        if let Some(behind) = rest.strip_prefix(text) {
+            pieces.push(piece.clone());
+            return Ok(behind);
+        }
+    }
+    // `%E3S`, `%E3f`, `%3f`, `%3s`: so many digits of a second.
+    let plain = rest.strip_prefix('E').unwrap_or(rest);
+    let digits = plain.bytes().take_while(u8::is_ascii_digit).count();
+    let (width, behind_width) = plain.split_at(digits);
+    let Some(letter) = behind_width.chars().next() else {
         return Err("the time format ends within a conversion".to_owned());
     };
-    let behind = &rest[letter.len_utf8()..];
+    let behind = &behind_width[letter.len_utf8()..];
     match (width, letter) {
-        ("", letter) => simple(letter, pieces)?,
-        (width, 'f') => pieces.push(Piece::Fraction { digits: fraction_width(width)? }),
-        (width, 's') => pieces.push(Piece::Epoch { fraction: fraction_width(width)? }),
+        ("", letter) if plain.len() == rest.len() => simple(letter, pieces)?,
+        (width, 'f') => pieces.push(Piece::Fraction(Digits::Fixed(fraction_width(width)?))),
+        (width, 'S') if plain.len() < rest.len() => {
+            let digits = Digits::Fixed(fraction_width(width)?);
+            pieces.extend([
+                Piece::Second,
+                Piece::Literal(b"."[..].into()),
+                Piece::Fraction(digits),
+            ]);
+        }
+        // The digits have no effect on whole seconds, in Envoy either.
+        (_, 's') if plain.len() == rest.len() => pieces.push(Piece::Epoch),
         _ => return Err(format!("unknown conversion %{width}{letter} in the time format")),
     }
     Ok(behind)
 }
 
+/// Conversions of several characters.
+const COMPOUND: [(&str, Piece); 6] = [
+    ("E*S", Piece::SecondAndFraction),
+    ("E*f", Piece::Fraction(Digits::Needed)),
+    ("E4Y", Piece::Year),
+    ("Ez", Piece::Text("+00:00")),
+    ("E*z", Piece::Text("+00:00:00")),
+    (":z", Piece::Text("+00:00")),
+];
+
 fn fraction_width(width: &str) -> Result<usize, String> {
     match width.parse() {
         Ok(digits @ 1..=9) => Ok(digits),
-        _ => Err(format!("{width} digits of a second: 1 to 9 can be had")),
+        _ => Err(format!("\"{width}\" digits of a second: 1 to 9 can be had")),
     }
 }
 
 fn simple(letter: char, pieces: &mut Vec<Piece>) -> Result<(), String> {
-    let compound: &[Piece] = match letter {
-        'Y' => &[Piece::Year],
-        'y' => &[Piece::YearOfCentury],
-        'C' => &[Piece::Century],
-        'm' => &[Piece::Month],
-        'B' => &[Piece::MonthName { full: true }],
-        'b' | 'h' => &[Piece::MonthName { full: false }],
-        'd' => &[Piece::Day],
-        'e' => &[Piece::DayPadded],
-        'j' => &[Piece::DayOfYear],
-        'A' => &[Piece::Weekday { full: true }],
-        'a' => &[Piece::Weekday { full: false }],
-        'u' => &[Piece::WeekdayNumber { monday_is_one: true }],
-        'w' => &[Piece::WeekdayNumber { monday_is_one: false }],
-        'H' => &[Piece::Hour],
-        'I' => &[Piece::Hour12],
-        'M' => &[Piece::Minute],
-        'S' => &[Piece::Second],
-        'p' => &[Piece::AmPm],
-        'z' => &[Piece::Offset { colon: false }],
-        'Z' => &[Piece::Zone],
-        's' => &[Piece::Epoch { fraction: 0 }],
-        'f' => &[Piece::Fraction { digits: 9 }],
+    pieces.push(match letter {
+        'Y' => Piece::Year,
+        'y' => Piece::YearOfCentury,
+        'C' => Piece::Century,
+        'm' => Piece::Month,
+        'B' => Piece::MonthName { full: true },
+        'b' | 'h' => Piece::MonthName { full: false },
+        'd' => Piece::Day,
+        'e' => Piece::DayPadded,
+        'j' => Piece::DayOfYear,
+        'A' => Piece::Weekday { full: true },
+        'a' => Piece::Weekday { full: false },
+        'u' => Piece::WeekdayNumber { monday_is_one: true },
+        'w' => Piece::WeekdayNumber { monday_is_one: false },
+        'H' => Piece::Hour,
+        'I' => Piece::Hour12,
+        'M' => Piece::Minute,
+        'S' => Piece::Second,
+        'p' => Piece::AmPm(["AM", "PM"]),
+        'P' => Piece::AmPm(["am", "pm"]),
+        'z' => Piece::Text("+0000"),
+        'Z' => Piece::Text("UTC"),
+        's' => Piece::Epoch,
+        'f' => Piece::Fraction(Digits::Fixed(9)),
+        't' => Piece::Text("\t"),
         'F' => return several("%Y-%m-%d", pieces),
-        'T' => return several("%H:%M:%S", pieces),
+        'T' | 'X' => return several("%H:%M:%S", pieces),
         'R' => return several("%H:%M", pieces),
-        'D' => return several("%m/%d/%y", pieces),
+        'r' => return several("%I:%M:%S %p", pieces),
+        'D' | 'x' => return several("%m/%d/%y", pieces),
         'c' => return several("%a %b %e %H:%M:%S %Y", pieces),
-        'n' => return several("\n", pieces),
-        't' => return several("\t", pieces),
+        // A line break within a line of the log: Envoy refuses it, too.
         other => return Err(format!("unknown conversion %{other} in the time format")),
-    };
-    pieces.extend_from_slice(compound);
+    });
     Ok(())
 }
 
@@ -204,23 +250,39 @@ impl Piece {
             Self::Hour12 => padded((hour + 11) % 12 + 1, 2, out),
             Self::Minute => padded(civil.second_of_day / 60 % 60, 2, out),
             Self::Second => padded(civil.second_of_day % 60, 2, out),
-            Self::AmPm => out.extend_from_slice(if hour < 12 { b"AM" } else { b"PM" }),
-            Self::Offset { colon: false } => out.extend_from_slice(b"+0000"),
-            Self::Offset { colon: true } => out.extend_from_slice(b"+00:00"),
-            Self::Zone => out.extend_from_slice(b"UTC"),
-            Self::Epoch { fraction } => {
-                super::operator::number(since.as_secs(), out);
-                write_fraction(since.subsec_nanos(), *fraction, out);
+            Self::AmPm([am, pm]) => {
+                out.extend_from_slice(if hour < 12 { am } else { pm }.as_bytes());
             }
-            Self::Fraction { digits } => write_fraction(since.subsec_nanos(), *digits, out),
+            Self::Text(text) => out.extend_from_slice(text.as_bytes()),
+            Self::Epoch => {
+                super::operator::number(since.as_secs(), out);
+            }
+            Self::Fraction(digits) => write_fraction(since.subsec_nanos(), *digits, out),
+            Self::SecondAndFraction => {
+                padded(civil.second_of_day % 60, 2, out);
+                if since.subsec_nanos() > 0 {
+                    out.push(b'.');
+                    write_fraction(since.subsec_nanos(), Digits::Needed, out);
+                }
+            }
         }
     }
 }
 
-/// The first `digits` of nine digits of a second.
-fn write_fraction(nanos: u32, digits: usize, out: &mut Vec<u8>) {
-    let cut = 9_u32.saturating_sub(digits as u32);
-    padded(u64::from(nanos / 10_u32.pow(cut)), digits, out);
+fn write_fraction(nanos: u32, digits: Digits, out: &mut Vec<u8>) {
+    match digits {
+        Digits::Fixed(digits) => {
+            let cut = 9_u32.saturating_sub(digits as u32);
+            padded(u64::from(nanos / 10_u32.pow(cut)), digits, out);
+        }
+        Digits::Needed => {
+            let start = out.len();
+            padded(u64::from(nanos), 9, out);
+            while out.len() > start + 1 && out.last() == Some(&b'0') {
+                out.pop();
+            }
+        }
+    }
 }
 
 fn name(full_name: &str, full: bool, out: &mut Vec<u8>) {

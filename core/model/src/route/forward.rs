@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use ringway_http::{FieldName, Known, RequestHead};
+use ringway_http::{FieldName, Fields, Known, RequestHead};
 
+use super::field::RequestField;
+use super::hosts::STACK_BYTES;
 use super::matching::RouteMatch;
 use super::mutation::HeaderMutations;
 use super::rewrite::{PathRewrite, RegexRewrite, Scratch};
@@ -44,8 +46,8 @@ pub enum ClusterChoice {
     Named(ClusterRef),
     /// `cluster_header`: the value of this header is the cluster's name.
     Header {
-        /// The header.
-        name: FieldName,
+        /// The header, or a pseudo header such as `:authority`.
+        name: RequestField,
     },
     /// `weighted_clusters`
     Weighted(WeightedClusters),
@@ -95,7 +97,7 @@ pub enum HostRewrite {
     /// `host_rewrite_literal`
     Literal(Box<str>),
     /// `host_rewrite_header`: the value of this header, if it is there and not empty.
-    Header(FieldName),
+    Header(RequestField),
     /// `host_rewrite_path_regex`: made from the path without its query.
     PathRegex(RegexRewrite),
     /// `auto_host_rewrite`: the name of the endpoint ([`Forward::rewrite_to_endpoint`]).
@@ -137,8 +139,7 @@ impl WeightedClusters {
     }
 
     fn choose(&self, head: &RequestHead, random: u64) -> &WeightedCluster {
-        let given = self.header.as_ref().and_then(|name| head.fields.get_named(name));
-        let given = given.and_then(|value| std::str::from_utf8(value).ok()?.parse().ok());
+        let given = self.header.as_ref().and_then(|name| given_number(head, name));
         let mut rest = given.unwrap_or(random) % self.total;
         for entry in &self.entries {
             let weight = u64::from(entry.weight);
@@ -149,6 +150,16 @@ impl WeightedClusters {
         }
         // `rest` is below the sum of the weights, so that the loop returns.
         &self.entries[self.entries.len() - 1]
+    }
+}
+
+/// The number in a header that is there exactly once.
+fn given_number(head: &RequestHead, name: &FieldName) -> Option<u64> {
+    let mut values = head.fields.values(name.as_bytes());
+    let value = values.next()?;
+    match values.next() {
+        None => std::str::from_utf8(value).ok()?.parse().ok(),
+        Some(_) => None,
     }
 }
 
@@ -186,7 +197,7 @@ impl Forward {
         match (&self.cluster, weighted) {
             (_, Some(weighted)) => ClusterTarget::Named(&weighted.cluster),
             (ClusterChoice::Named(cluster), None) => ClusterTarget::Named(cluster),
-            (ClusterChoice::Header { name }, None) => match head.fields.get_named(name) {
+            (ClusterChoice::Header { name }, None) => match name.first(head) {
                 Some(value) if !value.is_empty() => ClusterTarget::Dynamic(value),
                 _ => ClusterTarget::Missing,
             },
@@ -205,8 +216,8 @@ impl Forward {
         suppress_envoy_headers: bool,
         scratch: &mut Scratch,
     ) {
-        if let Some(weighted) = weighted.filter(|weighted| !weighted.host_rewrite.is_empty()) {
-            head.set_authority(weighted.host_rewrite.as_bytes());
+        if let Some(weighted) = weighted {
+            weighted.rewrite_host(head);
         }
         self.rewrite_host(head, suppress_envoy_headers, scratch);
         self.path_rewrite.apply(matcher, head, suppress_envoy_headers, scratch);
@@ -218,7 +229,7 @@ impl Forward {
         match &self.host_rewrite {
             HostRewrite::None | HostRewrite::Auto => return,
             HostRewrite::Literal(literal) => host.extend_from_slice(literal.as_bytes()),
-            HostRewrite::Header(name) => match head.fields.get_named(name) {
+            HostRewrite::Header(name) => match name.first(head) {
                 Some(value) if !value.is_empty() => host.extend_from_slice(value),
                 _ => return,
             },
@@ -237,25 +248,42 @@ impl Forward {
     }
 
     fn update_authority(&self, head: &mut RequestHead, host: &[u8], suppress: bool) {
-        if self.append_x_forwarded_host && !head.authority().is_empty() {
-            append_forwarded_host(head);
-        }
+        let mut stack = [0; STACK_BYTES];
+        let heap;
+        let old: &[u8] = match stack.get_mut(..head.authority().len()) {
+            Some(copy) => {
+                copy.copy_from_slice(head.authority());
+                copy
+            }
+            None => {
+                heap = head.authority().to_vec();
+                &heap
+            }
+        };
         if !suppress {
-            let old = head.authority().to_vec();
-            head.fields.set_known(Known::XEnvoyOriginalHost, &old);
+            head.fields.set_known(Known::XEnvoyOriginalHost, old);
+        }
+        if self.append_x_forwarded_host && !old.is_empty() {
+            append_forwarded_host(&mut head.fields, old);
         }
         head.set_authority(host);
     }
 }
 
-/// Appends the authority to `x-forwarded-host`, unless it is its last value already.
-fn append_forwarded_host(head: &mut RequestHead) {
-    let last = head
-        .fields
-        .known(Known::XForwardedHost)
-        .and_then(|value| value.rsplit(|byte| *byte == b',').find(|part| !part.is_empty()));
-    if last != Some(head.authority()) {
-        let authority = head.authority().to_vec();
-        head.fields.append_known(Known::XForwardedHost, b",", &authority);
+/// Appends an authority to `x-forwarded-host`, unless it is its last value already.
+fn append_forwarded_host(fields: &mut Fields, authority: &[u8]) {
+    let value = fields.known(Known::XForwardedHost).unwrap_or_default();
+    let last = value.rsplit(|byte| *byte == b',').find(|part| !part.is_empty());
+    if last != Some(authority) {
+        fields.append_known(Known::XForwardedHost, b",", authority);
+    }
+}
+
+impl WeightedCluster {
+    /// `host_rewrite_literal`: it leaves no trace of the host before.
+    pub(super) fn rewrite_host(&self, head: &mut RequestHead) {
+        if !self.host_rewrite.is_empty() {
+            head.set_authority(self.host_rewrite.as_bytes());
+        }
     }
 }

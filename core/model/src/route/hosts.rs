@@ -5,17 +5,32 @@ use thiserror::Error;
 
 use super::VirtualHost;
 
-/// Why a route table cannot be.
+/// Why a route table cannot be. The words begin as Envoy's do.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum RouteTableError {
     /// Two virtual hosts, or one twice, claim a domain (compared without case).
     #[error(
-        "only unique values for domains are permitted: \"{domain}\" of virtual host \
-         \"{virtual_host}\" is already in \"{first}\""
+        "Only unique values for domains are permitted. Duplicate entry of domain {domain} in \
+         route {table} (virtual host \"{virtual_host}\", first in \"{first}\")"
     )]
     DuplicateDomain {
+        /// The name of the table.
+        table: String,
         /// The domain, in lower case.
         domain: String,
+        /// The virtual host that claimed it second.
+        virtual_host: String,
+        /// The one that claimed it first.
+        first: String,
+    },
+    /// Two virtual hosts, or one twice, claim `*`.
+    #[error(
+        "Only a single wildcard domain is permitted in route {table} (virtual host \
+         \"{virtual_host}\", first in \"{first}\")"
+    )]
+    DuplicateWildcard {
+        /// The name of the table.
+        table: String,
         /// The virtual host that claimed it second.
         virtual_host: String,
         /// The one that claimed it first.
@@ -42,21 +57,19 @@ struct Wildcards {
     by_text: FxHashMap<Box<[u8]>, usize>,
 }
 
-/// Authorities up to this length are lower-cased on the stack: longer than any DNS name.
-const STACK_BYTES: usize = 288;
+/// Authorities up to this length are copied on the stack: longer than any DNS name.
+pub(super) const STACK_BYTES: usize = 288;
 
 impl HostIndex {
-    pub(super) fn new(virtual_hosts: &[VirtualHost]) -> Result<Self, RouteTableError> {
+    /// Indexes the domains of the virtual hosts of the table of that name.
+    pub(super) fn new(table: &str, virtual_hosts: &[VirtualHost]) -> Result<Self, RouteTableError> {
         let mut index = Self::default();
         for (at, virtual_host) in virtual_hosts.iter().enumerate() {
             for domain in &virtual_host.domains {
                 let domain = domain.to_ascii_lowercase();
                 if let Some(first) = index.insert(&domain, at) {
-                    return Err(RouteTableError::DuplicateDomain {
-                        domain,
-                        virtual_host: virtual_host.name.to_string(),
-                        first: virtual_hosts[first].name.to_string(),
-                    });
+                    let names = (&*virtual_host.name, &*virtual_hosts[first].name);
+                    return Err(duplicate(table, domain, names));
                 }
             }
         }
@@ -104,6 +117,14 @@ impl HostIndex {
     }
 }
 
+fn duplicate(table: &str, domain: String, (second, first): (&str, &str)) -> RouteTableError {
+    let (table, virtual_host, first) = (table.to_owned(), second.to_owned(), first.to_owned());
+    match domain.as_str() {
+        "*" => RouteTableError::DuplicateWildcard { table, virtual_host, first },
+        _ => RouteTableError::DuplicateDomain { table, domain, virtual_host, first },
+    }
+}
+
 fn insert(map: &mut FxHashMap<Box<[u8]>, usize>, key: &[u8], at: usize) -> Option<usize> {
     match map.get(key) {
         Some(first) => Some(*first),
@@ -125,15 +146,11 @@ impl Wildcards {
     }
 }
 
-/// Where `:port` begins in an authority, if it ends in one.
+/// Where `:port` begins in an authority. As in Envoy all that follows the last colon counts as the
+/// port, be it digits or not: no domain that a virtual host can claim has a colon elsewhere.
 pub(super) fn port_start(authority: &[u8]) -> Option<usize> {
     let colon = authority.iter().rposition(|byte| *byte == b':')?;
     // A colon inside of brackets belongs to an IPv6 address.
     let bracket = authority.iter().rposition(|byte| *byte == b']');
-    if bracket.is_some_and(|at| at > colon) || colon == 0 && authority.len() == 1 {
-        return None;
-    }
-    let port = &authority[colon + 1..];
-    let is_port = !port.is_empty() && port.iter().all(u8::is_ascii_digit);
-    is_port.then_some(colon)
+    (!bracket.is_some_and(|at| at > colon)).then_some(colon)
 }

@@ -88,7 +88,7 @@ impl HeaderMutations {
         }
         self.remove_from(&mut head.fields);
         self.compose(&head.fields, &FormatContext { request: Some(head), ..*cx }, scratch);
-        self.store(&mut head.fields, scratch);
+        self.store(&mut head.fields, is_single_in_requests, scratch);
     }
 
     /// Applies them to a response; `cx.response` is taken from `head`.
@@ -103,7 +103,7 @@ impl HeaderMutations {
         }
         self.remove_from(&mut head.fields);
         self.compose(&head.fields, &FormatContext { response: Some(head), ..*cx }, scratch);
-        self.store(&mut head.fields, scratch);
+        self.store(&mut head.fields, is_single_in_responses, scratch);
     }
 
     fn remove_from(&self, fields: &mut Fields) {
@@ -134,16 +134,17 @@ impl HeaderMutations {
     }
 
     /// Overwrites first, then adds, as Envoy does.
-    fn store(&self, fields: &mut Fields, scratch: &Scratch) {
+    fn store(&self, fields: &mut Fields, is_single: fn(Known) -> bool, scratch: &Scratch) {
         for overwrite in [true, false] {
             let mut start = 0;
             for (index, end) in &scratch.pieces {
                 let add = &self.add[*index];
                 if add.action.overwrites() == overwrite {
                     if overwrite {
+                        // What is overwritten goes to the end.
                         fields.remove_named(&add.name);
                     }
-                    push(fields, &add.name, &scratch.bytes[start..*end]);
+                    push(fields, &add.name, is_single, &scratch.bytes[start..*end]);
                 }
                 start = *end;
             }
@@ -157,13 +158,53 @@ impl AppendAction {
     }
 }
 
-fn push(fields: &mut Fields, name: &FieldName, value: &[u8]) {
+fn push(fields: &mut Fields, name: &FieldName, is_single: fn(Known) -> bool, value: &[u8]) {
     match name {
-        FieldName::Known(known) => push_known(fields, *known, value),
+        FieldName::Known(known) if is_single(*known) => fields.append_known(*known, b",", value),
+        FieldName::Known(known) => fields.push_known(*known, value),
         FieldName::Other(name) => fields.push(name, value),
     }
 }
 
-fn push_known(fields: &mut Fields, known: Known, value: &[u8]) {
-    fields.push_known(known, value);
+/// Whether Envoy keeps a request header as one field, to whose value more is appended behind a
+/// comma: the slots of its request header map.
+#[rustfmt::skip]
+pub(super) fn is_single_in_requests(known: Known) -> bool {
+    use Known::*;
+    matches!(
+        known,
+        Accept | AcceptEncoding | AccessControlRequestHeaders | AccessControlRequestMethod
+        | AccessControlRequestPrivateNetwork | Authentication | Authorization | CacheControl
+        | CdnLoop | Connection | ContentEncoding | ContentLength | ContentType | Expect
+        | GrpcAcceptEncoding | GrpcTimeout | IfMatch | IfModifiedSince | IfNoneMatch | IfRange
+        | IfUnmodifiedSince | KeepAlive | Origin | Pragma | ProxyConnection | ProxyStatus
+        | Referer | Te | TransferEncoding | Upgrade | UserAgent | Via | XClientTraceId
+        | XEnvoyAttemptCount | XEnvoyDecoratorOperation | XEnvoyDownstreamServiceCluster
+        | XEnvoyDownstreamServiceNode | XEnvoyExpectedRqTimeoutMs | XEnvoyExternalAddress
+        | XEnvoyForceTrace | XEnvoyHedgeOnPerTryTimeout | XEnvoyInternal | XEnvoyIpTags
+        | XEnvoyIsTimeoutRetry | XEnvoyMaxRetries | XEnvoyOriginalHost | XEnvoyOriginalPath
+        | XEnvoyOriginalUrl | XEnvoyRetriableHeaderNames | XEnvoyRetriableStatusCodes
+        | XEnvoyRetryGrpcOn | XEnvoyRetryOn | XEnvoyUpstreamAltStatName
+        | XEnvoyUpstreamRqPerTryTimeoutMs | XEnvoyUpstreamRqTimeoutAltResponse
+        | XEnvoyUpstreamRqTimeoutMs | XEnvoyUpstreamStreamDurationMs | XForwardedClientCert
+        | XForwardedFor | XForwardedHost | XForwardedPort | XForwardedProto | XRequestId
+    )
+}
+
+/// As [`is_single_in_requests`] for Envoy's response header map.
+#[rustfmt::skip]
+fn is_single_in_responses(known: Known) -> bool {
+    use Known::*;
+    matches!(
+        known,
+        AccessControlAllowCredentials | AccessControlAllowHeaders | AccessControlAllowMethods
+        | AccessControlAllowOrigin | AccessControlAllowPrivateNetwork
+        | AccessControlExposeHeaders | AccessControlMaxAge | Age | CacheControl | Connection
+        | ContentEncoding | ContentLength | ContentType | Date | Etag | Expires | GrpcMessage
+        | GrpcStatus | KeepAlive | LastModified | Location | ProxyConnection | ProxyStatus
+        | Server | TransferEncoding | Upgrade | Vary | Via | XEnvoyAttemptCount
+        | XEnvoyDecoratorOperation | XEnvoyDegraded | XEnvoyImmediateHealthCheckFail
+        | XEnvoyRatelimited | XEnvoyUpstreamCanary | XEnvoyUpstreamHealthcheckedCluster
+        | XEnvoyUpstreamServiceTime | XRequestId
+    )
 }

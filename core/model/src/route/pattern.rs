@@ -1,12 +1,17 @@
 //! Regular expressions as RE2 reads them (Envoy `RegexMatcher`, `google_re2`).
 //!
-//! Both engines are linear in the text, so that no text can make a match slow.
+//! Both engines are linear in the text, so that no text can make a match slow. Where their
+//! syntaxes differ, [`translate`] writes RE2's in the words of the engine here.
+
+mod re2;
 
 use regex_automata::meta::Regex;
 use regex_automata::util::primitives::NonMaxUsize;
 use regex_automata::util::syntax;
 use regex_automata::{Anchored, Input};
 use thiserror::Error;
+
+use self::re2::translate;
 
 /// A compiled regular expression.
 #[derive(Debug, Clone)]
@@ -20,10 +25,10 @@ pub struct Pattern {
 
 /// What is wrong with a regular expression.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("invalid regular expression \"{source_text}\": {reason}")]
+#[error("invalid regular expression \"{expression}\": {reason}")]
 pub struct PatternError {
     /// The expression.
-    pub source_text: String,
+    pub expression: String,
     /// Why it is invalid.
     pub reason: String,
 }
@@ -37,15 +42,16 @@ const SIZE_LIMIT_BYTES: usize = 4 << 20;
 impl Pattern {
     /// Compiles an expression.
     pub fn new(source: &str) -> Result<Self, PatternError> {
-        let wrong = |reason: String| PatternError { source_text: source.to_owned(), reason };
+        let wrong = |reason: String| PatternError { expression: source.to_owned(), reason };
+        let translated = translate(source);
         // RE2's \d, \w and \s are those of ASCII. Classes that only Unicode has need Unicode.
-        let (unicode, search) = match build(source, false) {
+        let (unicode, search) = match build(&translated, false) {
             Ok(search) => (false, search),
-            Err(_) => (true, build(source, true).map_err(wrong)?),
+            Err(_) => (true, build(&translated, true).map_err(wrong)?),
         };
         // The expression is valid on its own, so that the group cannot change its meaning.
-        let full = build(&format!(r"\A(?:{source})\z"), unicode);
-        Ok(Self { search, full: full.map_err(wrong)?, source: source.into() })
+        let full = build(&format!(r"\A(?:{translated})\z"), unicode).map_err(wrong)?;
+        Ok(Self { search, full, source: source.into() })
     }
 
     /// The text itself, anywhere: no character is special in it.
@@ -74,7 +80,7 @@ impl Pattern {
         self.search.is_match(text)
     }
 
-    /// The first match at or behind `start`, with the positions of its groups.
+    /// The first match at or behind `start`, with the positions of its groups in `slots`.
     pub(super) fn find_at(
         &self,
         text: &[u8],

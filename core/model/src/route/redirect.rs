@@ -114,11 +114,14 @@ impl Redirect {
     fn write_path(&self, head: &RequestHead, out: &mut Vec<u8>) {
         let path = head.path();
         let query_start = path.iter().position(|byte| *byte == b'?').unwrap_or(path.len());
-        if self.path.is_empty() {
-            out.extend_from_slice(&path[..query_start]);
-        } else {
-            out.extend_from_slice(self.path.as_bytes());
+        let new_path = match self.path.as_bytes() {
+            b"" => &path[..query_start],
+            configured => configured,
+        };
+        if new_path.first() != Some(&b'/') {
+            out.push(b'/');
         }
+        out.extend_from_slice(new_path);
         // A query in `path_redirect` stays, whatever `strip_query` says.
         if !self.strip_query && !self.path.contains('?') {
             out.extend_from_slice(&path[query_start..]);

@@ -62,6 +62,10 @@ impl PathRewrite {
             }
             Self::Regex(rewrite) => {
                 rewrite.replace_all(without_query, &mut scratch.bytes);
+                if scratch.bytes.is_empty() {
+                    // A path cannot be empty: Envoy leaves the one that came.
+                    return false;
+                }
                 scratch.bytes.extend_from_slice(&path[without_query.len()..]);
             }
         }

@@ -3,6 +3,7 @@
 use ringway_http::{FieldName, Known, RequestHead};
 
 use super::field::RequestField;
+use super::mutation::is_single_in_requests;
 use super::pattern::{Pattern, PatternError};
 
 /// A condition on a string (Envoy `StringMatcher`).
@@ -112,31 +113,32 @@ impl HeaderMatch {
                 // A missing header meets no condition on its value, not even an inverted one.
                 None if !self.treat_missing_as_empty => false,
                 None => condition.holds(b"") != self.invert,
-                Some(first) => self.holds_joined(condition, first, head) != self.invert,
+                Some(first) => self.any_holds(condition, first, head) != self.invert,
             },
         }
     }
 
-    /// Several fields of one name are one value, joined by commas (RFC 9110 section 5.3).
-    fn holds_joined(&self, condition: &HeaderCondition, first: &[u8], head: &RequestHead) -> bool {
-        let Some(name) = self.name.name() else { return condition.holds(first) };
-        let mut values = values_named(head, name);
-        if values.nth(1).is_none() {
-            return condition.holds(first);
+    /// Of several fields of one name it is enough that one meets the condition
+    /// (`envoy.reloadable_features.match_headers_individually`, on in 1.40), unless Envoy keeps
+    /// that header as one field: then it is one value, joined by commas.
+    fn any_holds(&self, condition: &HeaderCondition, first: &[u8], head: &RequestHead) -> bool {
+        match self.name.name() {
+            None => condition.holds(first),
+            Some(FieldName::Other(name)) => {
+                head.fields.values(&**name).any(|value| condition.holds(value))
+            }
+            Some(FieldName::Known(known)) if !is_single_in_requests(*known) => {
+                head.fields.values_known(*known).any(|value| condition.holds(value))
+            }
+            Some(FieldName::Known(known)) => {
+                if head.fields.values_known(*known).nth(1).is_none() {
+                    return condition.holds(first);
+                }
+                // Rare enough for a value of its own.
+                let all: Vec<&[u8]> = head.fields.values_known(*known).collect();
+                condition.holds(&all.join(&b','))
+            }
         }
-        // Rare enough for a value of its own.
-        let all: Vec<&[u8]> = values_named(head, name).collect();
-        condition.holds(&all.join(&b','))
-    }
-}
-
-fn values_named<'a>(
-    head: &'a RequestHead,
-    name: &'a FieldName,
-) -> Box<dyn Iterator<Item = &'a [u8]> + 'a> {
-    match name {
-        FieldName::Known(known) => Box::new(head.fields.values_known(*known)),
-        FieldName::Other(name) => Box::new(head.fields.values(&**name)),
     }
 }
 
@@ -153,6 +155,7 @@ impl HeaderCondition {
 }
 
 fn integer(value: &[u8]) -> Option<i64> {
+    // Rust reads what absl's SimpleAtoi reads: a sign, then digits and nothing else.
     std::str::from_utf8(value).ok()?.trim_ascii().parse().ok()
 }
 
@@ -219,13 +222,14 @@ impl CookieMatch {
     }
 }
 
-/// The pairs of a `cookie` header (RFC 6265 section 4.2.1).
+/// The pairs of a `cookie` header (RFC 6265 section 4.2.1), with the blanks that Envoy leaves:
+/// only those before a name go.
 fn cookie_pairs(header: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     header.split(|byte| *byte == b';').filter_map(|pair| {
         let at = pair.iter().position(|byte| *byte == b'=')?;
-        let value = pair[at + 1..].trim_ascii();
+        let value = &pair[at + 1..];
         let unquoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
-        Some((pair[..at].trim_ascii(), unquoted.unwrap_or(value)))
+        Some((pair[..at].trim_ascii_start(), unquoted.unwrap_or(value)))
     })
 }
 
