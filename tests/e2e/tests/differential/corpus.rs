@@ -4,7 +4,7 @@ mod bodies;
 mod failures;
 mod framing;
 mod headers;
-mod manager;
+mod options;
 mod plain;
 mod rewriting;
 mod routing;
