@@ -9,12 +9,17 @@
 
 pub mod admin;
 mod distribution;
+pub mod dns;
 pub mod endpoint_stats;
+#[cfg(test)]
+mod fixture;
 pub mod log_writer;
+pub mod plane;
 mod process;
 pub mod publish;
 mod server_stats;
 mod telemetry;
 mod timestamp;
+pub mod watch;
 
 pub use server_stats::ServerStats;

@@ -192,3 +192,85 @@ pub(super) fn locality_json(endpoint: &Endpoint) -> Value {
     let set = fields.into_iter().filter(|(_, value)| !value.is_empty());
     Value::Object(set.map(|(name, value)| (name.to_owned(), json!(value))).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use ringway_bridge::stats::StatName;
+
+    use super::*;
+    use crate::fixture::{cluster, policy};
+
+    fn count(catalog: &Catalog, leaf: &str, gauge: bool) {
+        let prefix = endpoint_stats::prefix("backend", "127.0.0.1:80");
+        let name = StatName::new(&prefix, "@endpoint", leaf, &[]);
+        let page = catalog.new_page();
+        if gauge {
+            page.raise(catalog.gauge(name), 2);
+        } else {
+            page.add(catalog.counter(name), 2);
+        }
+    }
+
+    /// The reply of Envoy 1.40 on the same cluster, with other counts.
+    const TEXT: &str = "backend::observability_name::backend\n\
+        backend::default_priority::max_connections::1024\n\
+        backend::default_priority::max_pending_requests::1024\n\
+        backend::default_priority::max_requests::1024\n\
+        backend::default_priority::max_retries::3\n\
+        backend::high_priority::max_connections::1024\n\
+        backend::high_priority::max_pending_requests::1024\n\
+        backend::high_priority::max_requests::1024\n\
+        backend::high_priority::max_retries::3\n\
+        backend::added_via_api::false\n\
+        backend::127.0.0.1:80::cx_active::2\n\
+        backend::127.0.0.1:80::cx_connect_fail::0\n\
+        backend::127.0.0.1:80::cx_total::2\n\
+        backend::127.0.0.1:80::rq_active::0\n\
+        backend::127.0.0.1:80::rq_error::0\n\
+        backend::127.0.0.1:80::rq_pending_active::0\n\
+        backend::127.0.0.1:80::rq_success::0\n\
+        backend::127.0.0.1:80::rq_timeout::0\n\
+        backend::127.0.0.1:80::rq_total::0\n\
+        backend::127.0.0.1:80::hostname::\n\
+        backend::127.0.0.1:80::health_flags::healthy\n\
+        backend::127.0.0.1:80::weight::1\n\
+        backend::127.0.0.1:80::region::\n\
+        backend::127.0.0.1:80::zone::\n\
+        backend::127.0.0.1:80::sub_zone::\n\
+        backend::127.0.0.1:80::canary::false\n\
+        backend::127.0.0.1:80::priority::0\n\
+        backend::127.0.0.1:80::success_rate::-1\n\
+        backend::127.0.0.1:80::local_origin_success_rate::-1\n";
+
+    #[test]
+    fn a_cluster_reads_as_in_envoy() {
+        let catalog = Catalog::default();
+        let cluster = cluster(&policy(&catalog, "backend"), "backend", &["127.0.0.1:80"]);
+        count(&catalog, "cx_total", false);
+        count(&catalog, "cx_active", true);
+        let mut out = String::new();
+        text(&mut out, &catalog, &cluster).expect("written");
+        assert_eq!(out, TEXT);
+    }
+
+    #[test]
+    fn json_leaves_out_what_is_default() {
+        let catalog = Catalog::default();
+        let policy = policy(&catalog, "backend");
+        count(&catalog, "cx_total", false);
+        let status = json(&catalog, &cluster(&policy, "backend", &["127.0.0.1:80"]));
+        let host = &status["host_statuses"][0];
+        let address = json!({"socket_address": {"address": "127.0.0.1", "port_value": 80}});
+        assert_eq!(host["address"], address);
+        assert_eq!(host["stats"][0], json!({"name": "cx_connect_fail"}));
+        assert_eq!(host["stats"][1], json!({"value": "2", "name": "cx_total"}));
+        assert_eq!(host["stats"][6], json!({"type": "GAUGE", "name": "cx_active"}));
+        assert_eq!(host["health_status"], json!({"eds_health_status": "HEALTHY"}));
+        assert_eq!(host["locality"], json!({}));
+        assert!(host.get("hostname").is_none() && host.get("priority").is_none());
+        let high = json!({"priority": "HIGH", "max_connections": 1024,
+            "max_pending_requests": 1024, "max_requests": 1024, "max_retries": 3});
+        assert_eq!(status["circuit_breakers"]["thresholds"][1], high);
+        assert!(json(&catalog, &cluster(&policy, "backend", &[])).get("host_statuses").is_none());
+    }
+}

@@ -133,16 +133,14 @@ pub(crate) fn logging(state: &AdminState, request: &Request) -> Reply {
     let levels = &state.log_levels;
     match change(levels, request) {
         Ok(()) => Reply::text(levels.list()),
-        Err(GROUP) => Reply::bad_request(format!("error: {GROUP}\n\n")),
         Err(error) => Reply::bad_request(format!("error: {error}\n\n{USAGE}{}", levels.list())),
     }
 }
 
-const GROUP: &str = "group parameter requires fine-grain logging to be enabled";
-
 const USAGE: &str = "usage: /logging?<name>=<level> (change single level)\n\
 usage: /logging?paths=name1:level1,name2:level2,... (change multiple levels)\n\
 usage: /logging?level=<level> (change all levels)\n\
+usage: /logging?group=<group_name>:<level> (change group of loggers)\n\
 levels: trace debug info warning error critical off \n";
 
 fn change(levels: &LogLevels, request: &Request) -> Result<(), &'static str> {
@@ -156,7 +154,7 @@ fn change(levels: &LogLevels, request: &Request) -> Result<(), &'static str> {
             levels.set_all(Level::parse(level).ok_or("unknown logger level")?);
             Ok(())
         }
-        Some(("group", _)) => Err(GROUP),
+        Some(("group", _)) => Err("group parameter requires fine-grain logging to be enabled"),
         Some((name, level)) => {
             let level = Level::parse(level).ok_or("unknown logger level")?;
             levels.set(&[(name, level)])

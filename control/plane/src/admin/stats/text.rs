@@ -12,10 +12,15 @@ pub(super) fn render(reading: &Reading, buckets: Buckets) -> String {
         push(&mut out, format_args!("{}: {}\n", scalar.name.full, scalar.value));
     }
     for histogram in &reading.histograms {
-        push(&mut out, format_args!("{}: ", histogram.name.full));
+        push(&mut out, format_args!("{}:", histogram.name.full));
+        out.push_str(if buckets == Buckets::Detailed && histogram.total.count() > 0 {
+            "\n"
+        } else {
+            " "
+        });
         match buckets {
-            Buckets::Detailed => detailed(&mut out, histogram),
             _ if histogram.total.count() == 0 => out.push_str("No recorded values"),
+            Buckets::Detailed => detailed(&mut out, histogram),
             Buckets::Summary => summary(&mut out, histogram),
             Buckets::Cumulative => bounds(&mut out, histogram, Distribution::count_up_to),
             Buckets::Disjoint => disjoint(&mut out, histogram),
@@ -76,7 +81,7 @@ pub(super) fn between(values: &Distribution, bound: f64) -> u64 {
 
 /// The bins themselves: `low,width:count`.
 fn detailed(out: &mut String, histogram: &Histogram) {
-    push(out, format_args!("\n  totals={}", bins(&histogram.total)));
+    push(out, format_args!("  totals={}", bins(&histogram.total)));
     push(out, format_args!("\n  intervals={}", bins(&histogram.interval)));
     out.push_str("\n  summary=");
     summary(out, histogram);

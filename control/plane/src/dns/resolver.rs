@@ -1,0 +1,180 @@
+//! Who asks the name servers.
+
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::time::Duration;
+
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{
+    ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
+};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::{RData, RecordType};
+
+use super::LookupFamily;
+
+/// How long one query may take, and how often it is repeated (c-ares' defaults are 5 s and 4).
+const QUERY_MAX: Duration = Duration::from_secs(5);
+const ATTEMPTS: usize = 3;
+
+/// What a name stands for. A name without addresses, or that does not exist, is an answer too.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// In the order in which they are to be used.
+    pub addresses: Vec<IpAddr>,
+    /// The lowest TTL of the records; `None` where there are none.
+    pub ttl: Option<Duration>,
+}
+
+/// Nobody could be asked, or nobody gave an answer that counts.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ResolveError(pub String);
+
+/// An answer to come.
+pub type Resolving<'a> = Pin<Box<dyn Future<Output = Result<Answer, ResolveError>> + Send + 'a>>;
+
+/// Finds the addresses of a name.
+pub trait Resolve: Send + Sync {
+    /// Asks for `name`, for the families of addresses that are wanted.
+    fn resolve<'a>(&'a self, name: &'a str, family: LookupFamily) -> Resolving<'a>;
+}
+
+/// The resolver of the host: `/etc/hosts`, and the name servers of `/etc/resolv.conf`.
+///
+/// A resolver in the process rather than `getaddrinfo`, because that tells no TTL and blocks a
+/// thread for as long as a name server is silent.
+pub struct SystemResolver(TokioResolver);
+
+impl std::fmt::Debug for SystemResolver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SystemResolver")
+    }
+}
+
+impl SystemResolver {
+    /// Reads the host's configuration. Without one the name server on this host is asked, as
+    /// resolv.conf(5) has it. Must be called inside the control thread's runtime.
+    pub fn new() -> Result<Self, ResolveError> {
+        match TokioResolver::builder_tokio() {
+            Ok(builder) => {
+                let mut builder = builder;
+                tune(builder.options_mut());
+                Ok(Self(builder.build().map_err(describe)?))
+            }
+            Err(error) => {
+                tracing::warn!(target: "dns", %error, "no usable resolv.conf: asking 127.0.0.1");
+                Self::with_servers(&[SocketAddr::from(([127, 0, 0, 1], 53))])
+            }
+        }
+    }
+
+    /// Asks these name servers over UDP, and over TCP where an answer is too long for UDP.
+    pub fn with_servers(servers: &[SocketAddr]) -> Result<Self, ResolveError> {
+        let name_servers = servers.iter().map(|server| {
+            let mut connections = vec![ConnectionConfig::udp(), ConnectionConfig::tcp()];
+            connections.iter_mut().for_each(|connection| connection.port = server.port());
+            NameServerConfig::new(server.ip(), true, connections)
+        });
+        let config = ResolverConfig::from_parts(None, vec![], name_servers.collect());
+        let mut builder =
+            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+        tune(builder.options_mut());
+        Ok(Self(builder.build().map_err(describe)?))
+    }
+
+    async fn lookup(&self, name: &str, kind: RecordType) -> Result<Answer, ResolveError> {
+        match self.0.lookup(name, kind).await {
+            Ok(lookup) => {
+                let mut answer = Answer::default();
+                for record in lookup.answers() {
+                    let address = match &record.data {
+                        RData::A(a) => IpAddr::V4(a.0),
+                        RData::AAAA(aaaa) => IpAddr::V6(aaaa.0),
+                        _ => continue,
+                    };
+                    let ttl = Duration::from_secs(u64::from(record.ttl));
+                    answer.addresses.push(address);
+                    answer.ttl = Some(answer.ttl.map_or(ttl, |lowest| lowest.min(ttl)));
+                }
+                Ok(answer)
+            }
+            Err(error) if says_nothing_is_there(&error) => Ok(Answer::default()),
+            Err(error) => Err(describe(error)),
+        }
+    }
+
+    /// The first kind, and the second only where the first gives nothing.
+    async fn either(
+        &self,
+        name: &str,
+        first: RecordType,
+        second: RecordType,
+    ) -> Result<Answer, ResolveError> {
+        match self.lookup(name, first).await {
+            Ok(answer) if !answer.addresses.is_empty() => Ok(answer),
+            _ => self.lookup(name, second).await,
+        }
+    }
+
+    async fn both(&self, name: &str) -> Result<Answer, ResolveError> {
+        let (four, six) =
+            tokio::join!(self.lookup(name, RecordType::A), self.lookup(name, RecordType::AAAA));
+        match (four, six) {
+            (Ok(four), Ok(six)) => Ok(Answer {
+                ttl: four.ttl.into_iter().chain(six.ttl).min(),
+                addresses: [four.addresses, six.addresses].concat(),
+            }),
+            // One family is better than none.
+            (Ok(answer), Err(_)) | (Err(_), Ok(answer)) if !answer.addresses.is_empty() => {
+                Ok(answer)
+            }
+            (Err(error), _) | (_, Err(error)) => Err(error),
+        }
+    }
+}
+
+impl Resolve for SystemResolver {
+    fn resolve<'a>(&'a self, name: &'a str, family: LookupFamily) -> Resolving<'a> {
+        Box::pin(async move {
+            match family {
+                LookupFamily::V4Only => self.lookup(name, RecordType::A).await,
+                LookupFamily::V6Only => self.lookup(name, RecordType::AAAA).await,
+                LookupFamily::Auto => self.either(name, RecordType::AAAA, RecordType::A).await,
+                LookupFamily::V4Preferred => {
+                    self.either(name, RecordType::A, RecordType::AAAA).await
+                }
+                LookupFamily::All => self.both(name).await,
+            }
+        })
+    }
+}
+
+fn tune(options: &mut ResolverOpts) {
+    // The schedule of the cluster says when to ask again, so an answer is never remembered here.
+    options.cache_size = 0;
+    options.timeout = QUERY_MAX;
+    options.attempts = ATTEMPTS;
+    options.use_hosts_file = ResolveHosts::Always;
+    options.try_tcp_on_error = true;
+}
+
+/// Envoy takes a name that does not exist, and one without such addresses, as an empty answer.
+fn says_nothing_is_there(error: &NetError) -> bool {
+    match error {
+        NetError::Dns(DnsError::NoRecordsFound(none)) => {
+            matches!(none.response_code, ResponseCode::NXDomain | ResponseCode::NoError)
+        }
+        _ => false,
+    }
+}
+
+fn describe(error: NetError) -> ResolveError {
+    ResolveError(error.to_string())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+//! Snapshots for tests.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ringway_bridge::limit::Limit;
+use ringway_bridge::stats::Catalog;
+use ringway_lb::{Health, Host, Policy, Settings};
+use ringway_model::address::Address;
+use ringway_model::cluster::{
+    Cluster, ClusterId, ClusterPolicy, Endpoint, Locality, PriorityLimits,
+};
+use ringway_model::listener::{ChainMatcher, Listener, Sockets};
+use ringway_model::snapshot::Snapshot;
+use ringway_model::stats::{ClusterStats, ListenerStats};
+
+pub(crate) fn cluster_stats(catalog: &Catalog, name: &str) -> ClusterStats {
+    let tags = [("envoy.cluster_name", name.to_owned())];
+    ClusterStats::register(catalog, &format!("cluster.{name}"), "cluster", &tags)
+}
+
+pub(crate) fn policy(catalog: &Catalog, name: &str) -> Arc<ClusterPolicy> {
+    let limits = PriorityLimits {
+        connections: Limit::new(1024),
+        pending: Limit::new(1024),
+        requests: Limit::new(1024),
+        retries: Limit::new(3),
+    };
+    Arc::new(ClusterPolicy {
+        connect_timeout: Duration::from_secs(5),
+        balancing: Policy::RoundRobin,
+        settings: Settings::default(),
+        limits: [limits.clone(), limits],
+        idle_timeout: None,
+        max_requests_per_connection: None,
+        max_connection_duration: None,
+        max_stream_duration: None,
+        max_response_headers: 100,
+        max_response_head_bytes: 80 * 1024,
+        buffer_limit: 1 << 20,
+        keepalive: None,
+        enable_trailers: false,
+        proper_case: false,
+        stats: cluster_stats(catalog, name),
+    })
+}
+
+pub(crate) fn cluster(policy: &Arc<ClusterPolicy>, name: &str, endpoints: &[&str]) -> Arc<Cluster> {
+    let endpoints = endpoints.iter().map(|address| Arc::new(endpoint(address))).collect();
+    Arc::new(Cluster { name: name.into(), id: ClusterId(0), policy: Arc::clone(policy), endpoints })
+}
+
+pub(crate) fn endpoint(address: &str) -> Endpoint {
+    let ip: SocketAddr = address.parse().expect("an address");
+    Endpoint {
+        address: Address::Ip(ip),
+        address_text: address.into(),
+        hostname: "".into(),
+        host: Host { health: Health::Healthy, ..Host::PLAIN },
+        locality: Arc::new(Locality::default()),
+    }
+}
+
+pub(crate) fn listener(catalog: &Catalog, name: &str, address: &str) -> Arc<Listener> {
+    let ip: SocketAddr = address.parse().expect("an address");
+    let tags = [("envoy.listener_address", address.replace(':', "_"))];
+    Arc::new(Listener {
+        name: name.into(),
+        address: Address::Ip(ip),
+        sockets: Arc::new(Sockets { fds: Vec::new(), address: Address::Ip(ip) }),
+        chains: Vec::new(),
+        matcher: ChainMatcher::default(),
+        buffer_limit: 1 << 20,
+        stats: ListenerStats::register(catalog, &format!("listener.{name}"), "listener", &tags),
+    })
+}
+
+/// The clusters take the places of their order.
+pub(crate) fn snapshot(listeners: &[Arc<Listener>], clusters: &[Arc<Cluster>]) -> Snapshot {
+    Snapshot {
+        listeners: listeners.to_vec(),
+        clusters: clusters.iter().cloned().map(Some).collect(),
+        ..Snapshot::default()
+    }
+}

@@ -1,0 +1,196 @@
+//! Watched configuration files.
+//!
+//! What is watched is the folder that a file is in, not the file: editors and `mv` replace the
+//! file, and Kubernetes swaps a symbolic link (`..data`) beside it, so a watch on the file itself
+//! would look at something that is gone. An event only makes the watch look: it tells of a change
+//! when the file's identity, size or time of modification is another than before.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::mpsc;
+
+/// A change is told when nothing more has happened for so long: writers take several steps.
+const QUIET: Duration = Duration::from_millis(100);
+/// However busy the folder is, a change is told after so long.
+const QUIET_MAX: Duration = Duration::from_secs(2);
+
+/// Looks after some files.
+#[derive(Debug)]
+pub struct FileWatch {
+    watcher: RecommendedWatcher,
+    events: mpsc::Receiver<()>,
+    files: Vec<(PathBuf, Option<Fingerprint>)>,
+    folders: Vec<PathBuf>,
+}
+
+/// What tells one state of a file from another. The path is the one behind all links.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Fingerprint {
+    target: PathBuf,
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    modified: (i64, i64),
+}
+
+impl Fingerprint {
+    fn of(path: &Path) -> Option<Self> {
+        let (target, meta) = (fs::canonicalize(path).ok()?, fs::metadata(path).ok()?);
+        Some(Self {
+            target,
+            device: meta.dev(),
+            inode: meta.ino(),
+            bytes: meta.len(),
+            modified: (meta.mtime(), meta.mtime_nsec()),
+        })
+    }
+}
+
+impl FileWatch {
+    /// Watches `files`, which should exist; their folders must.
+    pub fn new(files: impl IntoIterator<Item = PathBuf>) -> notify::Result<Self> {
+        // One pending event says all: the watch looks at the files, not at the event.
+        let (sender, events) = mpsc::channel(1);
+        let watcher = notify::recommended_watcher(move |_| {
+            let _ = sender.try_send(());
+        })?;
+        let files = files.into_iter().map(|file| (Fingerprint::of(&file), file));
+        let files = files.map(|(fingerprint, file)| (file, fingerprint)).collect();
+        let mut watch = Self { watcher, events, files, folders: Vec::new() };
+        watch.watch_folders()?;
+        Ok(watch)
+    }
+
+    /// Waits for the next change; returns the files that changed and exist.
+    pub async fn changed(&mut self) -> Vec<PathBuf> {
+        loop {
+            if self.events.recv().await.is_none() {
+                // The watcher lives as long as `self`, so this does not happen; waiting is safer
+                // than telling of changes for ever.
+                std::future::pending::<()>().await;
+            }
+            let _ = tokio::time::timeout(QUIET_MAX, self.quiet()).await;
+            let changed = self.look();
+            if !changed.is_empty() {
+                return changed;
+            }
+        }
+    }
+
+    /// Waits until no event has come for a while.
+    async fn quiet(&mut self) {
+        while tokio::time::timeout(QUIET, self.events.recv()).await.is_ok() {}
+    }
+
+    fn look(&mut self) -> Vec<PathBuf> {
+        let mut changed = Vec::new();
+        for (file, known) in &mut self.files {
+            let now = Fingerprint::of(file);
+            // A file that is missing is between two steps of being replaced.
+            if now.is_some() && now != *known {
+                *known = now;
+                changed.push(file.clone());
+            }
+        }
+        if let Err(error) = self.watch_folders() {
+            tracing::warn!(target: "config", %error, "a folder cannot be watched");
+        }
+        changed
+    }
+
+    /// Watches the folder of each file and, if it is a link, that of the file behind it.
+    fn watch_folders(&mut self) -> notify::Result<()> {
+        let folder = |path: &Path| match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        let mut wanted = Vec::new();
+        for (file, known) in &self.files {
+            wanted.push(folder(file));
+            wanted.extend(known.iter().map(|known| folder(&known.target)));
+        }
+        wanted.sort();
+        wanted.dedup();
+        for gone in self.folders.iter().filter(|folder| !wanted.contains(folder)) {
+            // It may not exist any more, and then it is not watched either.
+            let _ = self.watcher.unwatch(gone);
+        }
+        for new in wanted.iter().filter(|folder| !self.folders.contains(folder)) {
+            self.watcher.watch(new, RecursiveMode::NonRecursive)?;
+        }
+        self.folders = wanted;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// Far more than a loaded machine needs.
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    async fn next(watch: &mut FileWatch) -> Vec<PathBuf> {
+        tokio::time::timeout(LIMIT, watch.changed()).await.expect("a change was seen")
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_renamed_into_place_or_written_to_is_a_change() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("envoy.yaml");
+        fs::write(&file, "1").expect("written");
+        let mut watch = FileWatch::new([file.clone()]).expect("watched");
+        for text in ["2", "3"] {
+            fs::write(folder.path().join("new"), text).expect("written");
+            fs::rename(folder.path().join("new"), &file).expect("renamed");
+            assert_eq!(next(&mut watch).await, vec![file.clone()]);
+        }
+        let mut open = fs::OpenOptions::new().append(true).open(&file).expect("opened");
+        open.write_all(b"more").expect("written");
+        assert_eq!(next(&mut watch).await, vec![file.clone()]);
+    }
+
+    #[tokio::test]
+    async fn a_swapped_link_to_the_folder_of_data_is_a_change() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        for version in ["v1", "v2", "v3"] {
+            fs::create_dir(path(version)).expect("created");
+            fs::write(path(version).join("envoy.yaml"), version).expect("written");
+        }
+        symlink("v1", path("..data")).expect("linked");
+        symlink("..data/envoy.yaml", path("envoy.yaml")).expect("linked");
+        let mut watch = FileWatch::new([path("envoy.yaml")]).expect("watched");
+        for version in ["v2", "v3"] {
+            symlink(version, path("..data_tmp")).expect("linked");
+            fs::rename(path("..data_tmp"), path("..data")).expect("swapped");
+            assert_eq!(next(&mut watch).await, [path("envoy.yaml")]);
+            assert_eq!(fs::read_to_string(path("envoy.yaml")).expect("read"), version);
+        }
+    }
+
+    #[tokio::test]
+    async fn other_files_and_a_file_that_is_missing_for_a_moment_are_no_change() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("envoy.yaml");
+        fs::write(&file, "1").expect("written");
+        let mut watch = FileWatch::new([file.clone()]).expect("watched");
+        fs::write(folder.path().join("other"), "x").expect("written");
+        fs::rename(&file, folder.path().join("away")).expect("moved");
+        assert!(watch.look().is_empty());
+        fs::write(&file, "2").expect("written");
+        assert_eq!(next(&mut watch).await, [file]);
+    }
+
+    #[test]
+    fn a_folder_that_does_not_exist_is_an_error() {
+        assert!(FileWatch::new(["/nonexistent/envoy.yaml".into()]).is_err());
+    }
+}
