@@ -89,6 +89,7 @@ mod tests {
     }
 
     fn leap(year: u64) -> u64 {
-        u64::from(year % 4 == 0 && (year % 100 != 0 || year % 400 == 0))
+        let divides = |divisor| year.is_multiple_of(divisor);
+        u64::from(divides(4) && (!divides(100) || divides(400)))
     }
 }

@@ -30,6 +30,7 @@ pub(super) fn reconsider_request(
     let line = without_line_end(&bytes[..=end])?;
     check_start_line(line)?;
     let words = RequestLine::read(line)?;
+    limits.check_method(words.method)?;
     let Some(minor) = words.minor_version(limits.allow_http10)? else {
         // A request of HTTP/0.9 is its first line.
         return Ok(Some(Rewritten { head: words.written(0, b"\r\n"), len: end + 1 }));

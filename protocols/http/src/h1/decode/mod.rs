@@ -15,9 +15,6 @@ mod request;
 mod response;
 mod target;
 
-#[cfg(test)]
-mod tests;
-
 pub use request::{RequestDecoder, RequestLimits};
 pub use response::{ResponseDecoder, ResponseLimits};
 

@@ -375,19 +375,26 @@ impl RequestLimits {
         parsed: &httparse::Request<'_, '_>,
         head: &mut RequestHead,
     ) -> Result<(), RequestError> {
+        let method = parsed.method.unwrap_or_default().as_bytes();
+        head.set_method(method);
+        if head.method_kind() == Method::Other {
+            self.check_method(method)?;
+        }
         if parsed.version == Some(0) {
             if !self.allow_http10 {
                 return Err(RequestError::LowVersion);
             }
             head.set_version(Version::Http10);
         }
-        let method = parsed.method.unwrap_or_default().as_bytes();
-        head.set_method(method);
-        match head.method_kind() {
-            Method::Other if !self.allow_custom_methods && !is_envoy_method(method) => {
-                Err(RequestError::Malformed("unknown method"))
-            }
-            _ => Ok(()),
+        Ok(())
+    }
+
+    /// Refuses methods that Envoy does not know, unless custom ones are allowed.
+    pub(super) fn check_method(&self, method: &[u8]) -> Result<(), HeadError> {
+        let known = || Method::classify(method) != Method::Other || is_envoy_method(method);
+        match self.allow_custom_methods || known() {
+            true => Ok(()),
+            false => Err(HeadError::Malformed("unknown method")),
         }
     }
 
