@@ -23,8 +23,10 @@ use ringway_model::access_log::SinkId;
 
 use sink::Sink;
 
-/// How long batches may lie in a ring before they are written.
-const POLL: Duration = Duration::from_millis(50);
+/// How long batches may lie in a ring before they are written: while lines come, and after a
+/// while without any.
+const POLL_BUSY: Duration = Duration::from_millis(10);
+const POLL_IDLE: Duration = Duration::from_millis(200);
 /// Batches that a worker may have in flight.
 const BATCHES_MAX: usize = 256;
 /// How long the end of the process waits for the last lines.
@@ -160,8 +162,9 @@ impl Scribe {
     }
 
     fn run(mut self, inbox: &Receiver<Order>) {
+        let mut pause = POLL_IDLE;
         loop {
-            match inbox.recv_timeout(POLL) {
+            match inbox.recv_timeout(pause) {
                 Ok(Order::Add(id, sink)) => {
                     debug_assert_eq!(id.0 as usize, self.sinks.len(), "sinks come in order");
                     self.sinks.push(sink);
@@ -174,14 +177,21 @@ impl Scribe {
                     self.drain();
                     let _ = done.send(());
                 }
-                Err(RecvTimeoutError::Timeout) => self.drain(),
-                Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return self.drain(),
+                Err(RecvTimeoutError::Timeout) => {
+                    let written = self.drain();
+                    pause = if written { POLL_BUSY } else { (pause * 2).min(POLL_IDLE) };
+                }
+                Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => {
+                    self.drain();
+                    return;
+                }
             }
         }
     }
 
-    /// Writes what lies in the rings, a bounded number of batches from each.
-    fn drain(&mut self) {
+    /// Writes what lies in the rings, a bounded number of batches from each; whether there was
+    /// anything.
+    fn drain(&mut self) -> bool {
         let mut written = false;
         for ring in &self.rings {
             for _ in 0..BATCHES_PER_TURN {
@@ -197,6 +207,7 @@ impl Scribe {
             self.page.inc(self.stats.flushed_by_timer);
         }
         self.count_dropped();
+        written
     }
 
     fn count(&self, bytes: &[u8], outcome: io::Result<u64>) {
@@ -221,7 +232,7 @@ impl Scribe {
             if let Err(error) = sink.reopen() {
                 self.page.inc(self.stats.reopen_failed);
                 let path = sink.path().unwrap_or(Path::new("")).display().to_string();
-                tracing::warn!(target: "file", %error, path, "an access log stays with its old file");
+                tracing::warn!(target: "file", %error, path, "cannot be opened again");
             }
         }
     }

@@ -91,19 +91,31 @@ impl Control {
         snapshot
     }
 
-    /// Publishes the current snapshot with other endpoints of one cluster; `false` when the
-    /// cluster is gone or has these endpoints already.
-    pub fn replace_endpoints(&mut self, cluster: &str, endpoints: Vec<Arc<Endpoint>>) -> bool {
+    /// Publishes the current snapshot with other endpoints of some clusters; `false` when all of
+    /// these are gone or have the endpoints already.
+    pub fn replace_endpoints(
+        &mut self,
+        updates: impl IntoIterator<Item = (Arc<str>, Vec<Arc<Endpoint>>)>,
+    ) -> bool {
         let current = self.current();
-        let found = current.clusters.iter().flatten().find(|known| &*known.name == cluster);
-        let Some(found) = found.filter(|known| known.endpoints != endpoints) else { return false };
         let mut clusters = current.clusters.clone();
-        clusters[found.id.index()] = Some(Arc::new(Cluster {
-            name: Arc::clone(&found.name),
-            id: found.id,
-            policy: Arc::clone(&found.policy),
-            endpoints,
-        }));
+        let mut changed = false;
+        for (name, endpoints) in updates {
+            let place = clusters.iter_mut().flatten().find(|cluster| cluster.name == name);
+            let Some(place) = place.filter(|cluster| cluster.endpoints != endpoints) else {
+                continue;
+            };
+            *place = Arc::new(Cluster {
+                name,
+                id: place.id,
+                policy: Arc::clone(&place.policy),
+                endpoints,
+            });
+            changed = true;
+        }
+        if !changed {
+            return false;
+        }
         self.publish(Snapshot {
             generation: 0, // given by publish
             listeners: current.listeners.clone(),

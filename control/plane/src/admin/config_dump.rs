@@ -281,12 +281,13 @@ mod tests {
         "node": {"id": "n", "cluster": "c"},
         "static_resources": {
             "listeners": [{"name": "l", "filter_chains": [{"filters": [{"typed_config": {
-                "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+                "@type": "MANAGER",
                 "route_config": {"name": "r", "virtual_hosts": []}}}]}]}],
             "clusters": [{"name": "one", "type": "STATIC"}, {"name": "two"}]}}"#;
 
     fn all(regex: Option<&str>) -> Vec<Dump> {
-        let source = ConfigSource::new(BOOTSTRAP, SystemTime::UNIX_EPOCH).expect("valid JSON");
+        let bootstrap = BOOTSTRAP.replace("MANAGER", CONNECTION_MANAGER);
+        let source = ConfigSource::new(&bootstrap, SystemTime::UNIX_EPOCH).expect("valid JSON");
         let wanted = Wanted(regex.map(|regex| Regex::new(regex).expect("valid")));
         DUMPS.into_iter().map(|kind| (kind, source.dump(kind.0, &wanted))).collect()
     }
@@ -310,7 +311,10 @@ mod tests {
         let clusters = one_resource(all(Some("^two$")), "static_clusters", Some("cluster.name"));
         let expected = json!([{
             "@type": "type.googleapis.com/envoy.admin.v3.ClustersConfigDump.StaticCluster",
-            "cluster": {"@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster", "name": "two"},
+            "cluster": {
+                "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
+                "name": "two",
+            },
         }]);
         assert_eq!(json!(clusters.expect("found")), expected);
         assert_eq!(one_resource(all(None), "dynamic_listeners", None), Ok(Vec::new()));

@@ -140,8 +140,8 @@ async fn ask_for_ever(
             Err(error) => {
                 failures += 1;
                 page.inc(ids.update_failure);
-                let (name, cluster_name) = (&target.name, &*cluster.name);
-                tracing::debug!(target: "dns", cluster = cluster_name, name, %error, "not resolved");
+                let (name, of) = (&target.name, &*cluster.name);
+                tracing::debug!(target: "dns", cluster = of, name, %error, "not resolved");
                 let pause = cluster.schedule.after_failure(failures, fastrand::f64());
                 (state.failed(index), pause)
             }

@@ -89,14 +89,14 @@ fn new_endpoints_are_a_generation_that_keeps_everything_else() {
     let listener = listener(&catalog, "a", "127.0.0.1:1");
     control.publish(snapshot(std::slice::from_ref(&listener), &[cluster(&policy, "one", &[])]));
     let endpoints = vec![Arc::new(crate::fixture::endpoint("127.0.0.1:80"))];
-    assert!(control.replace_endpoints("one", endpoints.clone()));
+    assert!(control.replace_endpoints([("one".into(), endpoints.clone())]));
     let now = control.current();
     assert_eq!(now.generation, 2);
     assert!(Arc::ptr_eq(&now.listeners[0], &listener));
     let cluster = now.clusters[0].as_ref().expect("still there");
     assert!(Arc::ptr_eq(&cluster.policy, &policy));
     assert_eq!(cluster.endpoints, endpoints);
-    assert!(!control.replace_endpoints("one", endpoints), "nothing changes");
-    assert!(!control.replace_endpoints("gone", Vec::new()));
+    assert!(!control.replace_endpoints([("one".into(), endpoints)]), "nothing changes");
+    assert!(!control.replace_endpoints([("gone".into(), Vec::new())]));
     assert_eq!(control.current().generation, 2);
 }

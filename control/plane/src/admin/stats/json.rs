@@ -21,7 +21,10 @@ fn histograms(all: &[Histogram], buckets: Buckets) -> Value {
     match buckets {
         Buckets::Summary => json!({
             "supported_quantiles": percents(),
-            "computed_quantiles": each(all, |h| json!({"name": h.name.full, "values": quantiles(h)})),
+            "computed_quantiles": each(all, |h| json!({
+                "name": h.name.full,
+                "values": quantiles(h),
+            })),
         }),
         Buckets::Detailed => json!({
             "supported_percentiles": percents(),
