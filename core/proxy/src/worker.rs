@@ -89,6 +89,8 @@ pub(crate) struct Worker {
     stopped: Cell<bool>,
     /// Names of the snapshot, copied for this worker, by the address of the original.
     names: RefCell<FxHashMap<usize, (Arc<str>, Rc<str>)>>,
+    /// The same moment on both clocks, at most half a second ago when it is used.
+    clocks: Cell<(Instant, SystemTime)>,
     date: Cell<(u64, [u8; DATE_LEN])>,
     reaper: RefCell<Option<Waker>>,
     main: RefCell<Option<Waker>>,
@@ -132,6 +134,7 @@ impl Worker {
             soft_drain: Cell::new(false),
             names: RefCell::default(),
             stopped: Cell::new(false),
+            clocks: Cell::new((Instant::now(), SystemTime::now())),
             date: Cell::new((u64::MAX, [0; DATE_LEN])),
             reaper: RefCell::default(),
             main: RefCell::default(),
@@ -269,6 +272,19 @@ impl Worker {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
+    }
+
+    /// The wall-clock time of a moment, without asking for it each time.
+    pub(crate) fn wall_clock(&self, at: Instant) -> SystemTime {
+        let (instant, wall) = self.clocks.get();
+        match at.checked_duration_since(instant) {
+            Some(later) if later < HOUSEKEEPING => wall + later,
+            _ => {
+                let wall = SystemTime::now();
+                self.clocks.set((at, wall));
+                wall
+            }
+        }
     }
 
     /// The `date` of a response that is sent at `now`.

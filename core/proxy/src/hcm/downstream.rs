@@ -32,6 +32,9 @@ pub(super) struct Downstream {
     pub(super) wire: Wire<RequestDecoder>,
     pub(super) info: ConnectionInfo,
     pub(super) deadline: Deadline,
+    /// The time of this turn of the loop: read once per turn, since reading it costs as much as
+    /// looking for a route.
+    pub(super) now: Instant,
     pub(super) request: RequestHead,
     pub(super) response: ResponseHead,
     pub(super) scratch: Scratch,
@@ -107,6 +110,7 @@ impl Downstream {
         Self {
             wire: Wire::new(stream, RequestDecoder::new(manager.h1)),
             deadline: Deadline::new(),
+            now: info.start,
             request: RequestHead::new(),
             response: ResponseHead::new(),
             scratch: Scratch::new(),
@@ -145,7 +149,7 @@ impl Downstream {
                 return verdict;
             }
             self.served += 1;
-            self.idle_since = Instant::now();
+            self.idle_since = self.now;
             self.wire.stream.relax();
         }
     }
@@ -265,7 +269,7 @@ impl Downstream {
             return true;
         }
         let oldest = self.manager.timeouts.max_connection_duration;
-        if oldest.is_some_and(|oldest| self.info.start.elapsed() >= oldest) {
+        if oldest.is_some_and(|oldest| self.now.duration_since(self.info.start) >= oldest) {
             page.inc(stats.downstream_cx_max_duration_reached);
             return true;
         }

@@ -3,7 +3,7 @@
 //! `run` reads as the life of the request: prepare the head, find the route, pass the filters, do
 //! what the route says, and `finish`: counters and access log, whatever happened.
 
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use ringway_http::h1::RequestError;
 use ringway_model::filter::{FilterState, Step, StreamCx};
@@ -43,6 +43,7 @@ pub(super) struct Exchange<'c> {
 impl<'c> Exchange<'c> {
     pub(super) fn new(down: &'c mut Downstream, manager: &'c ConnectionManager) -> Self {
         let now = Instant::now();
+        down.now = now;
         let random = down.worker.random();
         let (page, stats) = (&down.worker.page, &manager.stats);
         page.inc(stats.downstream_rq_total);
@@ -51,7 +52,7 @@ impl<'c> Exchange<'c> {
         let mut states = Vec::new();
         states.resize_with(manager.filters.len(), || None);
         Self {
-            info: StreamInfo::new(now, SystemTime::now()),
+            info: StreamInfo::new(now, down.worker.wall_clock(now)),
             timers: Timers::start(&manager.timeouts, now),
             matched: None,
             weighted: None,
@@ -64,6 +65,11 @@ impl<'c> Exchange<'c> {
             down,
             manager,
         }
+    }
+
+    /// From the start of the stream to this turn of the loop.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.down.now.duration_since(self.info.start)
     }
 
     /// Serves the request whose head was read.
@@ -228,7 +234,7 @@ impl<'c> Exchange<'c> {
 
     /// The end of every exchange: counters and access log.
     fn finish(mut self, verdict: Verdict) -> Verdict {
-        let elapsed = self.info.start.elapsed();
+        let elapsed = self.elapsed();
         self.info.finished = Some(elapsed);
         let (page, stats) = (&self.down.worker.page, &self.manager.stats);
         page.lower(stats.downstream_rq_active, 1);

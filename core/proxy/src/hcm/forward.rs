@@ -80,7 +80,7 @@ impl Exchange<'_> {
     }
 
     fn set_timers(&mut self, forward: &Forward) {
-        let now = Instant::now();
+        let now = self.down.now;
         self.timers.response = forward.timeout;
         if self.internal {
             self.timers.response = self.requested_timeout().unwrap_or(forward.timeout);
@@ -163,6 +163,7 @@ impl Exchange<'_> {
     async fn wait(&mut self, ticket: &Ticket) -> Result<Connection, Ended> {
         let outcome = std::future::poll_fn(|cx| {
             if let Poll::Ready(outcome) = ticket.poll(cx) {
+                self.down.now = Instant::now();
                 return Poll::Ready(outcome.map_err(|failure| self.no_connection(&failure)));
             }
             if self.down.wire.poll_gone(cx).is_ready() {
@@ -200,9 +201,9 @@ impl Exchange<'_> {
         let mut pump = Pump::new(self, &mut connection, upstream, chunked);
         let result = std::future::poll_fn(|cx| pump.poll(cx)).await;
         let clean = pump.is_clean();
-        let now = Instant::now();
+        let now = self.down.now;
         if result.is_ok() {
-            let elapsed = now.duration_since(self.info.start);
+            let elapsed = self.elapsed();
             let stats = &upstream.cluster.policy.stats;
             self.down.worker.page.record(stats.upstream_rq_time, elapsed.as_millis() as u64);
         }
@@ -230,15 +231,15 @@ impl Exchange<'_> {
         let upgrade = down.wire.decoder.upgrade();
         connection.wire.decoder.expect(down.request.method_kind(), upgrade);
         encode_request(&down.request, framing, options, connection.wire.stream.tail());
-        self.info.upstream_sent = Some(self.info.start.elapsed());
+        self.info.upstream_sent = Some(self.elapsed());
         framing == Framing::Chunked
     }
 
     /// The whole request was read.
     pub(super) fn note_request_complete(&mut self) {
-        let now = Instant::now();
+        let now = self.down.now;
         self.request_complete = true;
-        self.info.request_received = Some(now.duration_since(self.info.start));
+        self.info.request_received = Some(self.elapsed());
         self.timers.request_complete(now);
     }
 
@@ -261,7 +262,8 @@ impl Exchange<'_> {
             return Poll::Pending;
         }
         // The deadline has a coarse tick: it is over for whichever timer is the earliest.
-        self.timers.expired(Instant::now()).map_or(Poll::Pending, Poll::Ready)
+        self.down.now = Instant::now();
+        self.timers.expired(self.down.now).map_or(Poll::Pending, Poll::Ready)
     }
 
     pub(super) fn expire(&mut self, expired: Expired) -> Ended {

@@ -37,6 +37,8 @@ pub(super) struct Pump<'p, 'c> {
     /// Sending to the upstream failed; its answer may still be there to read.
     send_failed: bool,
     response_complete: bool,
+    /// Something moved in this turn, so its time was taken.
+    progressed: bool,
     limit: usize,
 }
 
@@ -57,6 +59,7 @@ impl<'p, 'c> Pump<'p, 'c> {
             chunked_down: false,
             send_failed: false,
             response_complete: false,
+            progressed: false,
             limit,
         }
     }
@@ -71,6 +74,7 @@ impl<'p, 'c> Pump<'p, 'c> {
 
     /// Moves what can be moved; `Ready` when the response is complete or cannot be completed.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ended>> {
+        self.progressed = false;
         loop {
             let full_up = self.pull_request(cx)?;
             let flushed_up = self.flush_up(cx);
@@ -97,6 +101,14 @@ impl<'p, 'c> Pump<'p, 'c> {
         }
     }
 
+    /// Something moved: the stream is not idle.
+    fn note_progress(&mut self) {
+        if !std::mem::replace(&mut self.progressed, true) {
+            self.exchange.down.now = Instant::now();
+            self.exchange.timers.touch(self.exchange.down.now);
+        }
+    }
+
     fn count_expiry(&self, expired: super::timers::Expired) {
         if expired == super::timers::Expired::Response {
             self.connection.count(|stats| stats.upstream_rq_timeout);
@@ -119,7 +131,7 @@ impl<'p, 'c> Pump<'p, 'c> {
                     return Err(self.bad_request(error));
                 }
             };
-            self.exchange.timers.touch(Instant::now());
+            self.note_progress();
             self.push_up(event);
         }
         if self.exchange.down.wire.poll_gone(cx).is_ready() {
@@ -195,7 +207,7 @@ impl<'p, 'c> Pump<'p, 'c> {
                 Poll::Ready(Ok(event)) => event,
                 Poll::Ready(Err(broken)) => return Err(self.upstream_broken(&broken)),
             };
-            self.exchange.timers.touch(Instant::now());
+            self.note_progress();
             self.push_down(event)?;
         }
         Ok(false)
@@ -223,7 +235,7 @@ impl<'p, 'c> Pump<'p, 'c> {
     /// The head of the response: counted, filtered, and sent on.
     fn response_head(&mut self) -> Result<(), Ended> {
         let exchange = &mut *self.exchange;
-        let elapsed = exchange.info.start.elapsed();
+        let elapsed = exchange.elapsed();
         exchange.info.response_received = Some(elapsed);
         exchange.info.details = "via_upstream".into();
         let status = exchange.down.response.status;

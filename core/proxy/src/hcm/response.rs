@@ -121,7 +121,8 @@ fn send_text(exchange: &mut Exchange<'_>, body: &[u8], content_type: &[u8]) {
 /// and the fate of the connection.
 pub(super) fn send_head(exchange: &mut Exchange<'_>, framing: Framing) {
     let manager = exchange.manager;
-    let now = exchange.info.start_time + exchange.info.start.elapsed();
+    let elapsed = exchange.elapsed();
+    let now = exchange.info.start_time + elapsed;
     exchange.close |= exchange.down.wants_close();
     let down = &mut *exchange.down;
     let fields = &mut down.response.fields;
@@ -147,7 +148,7 @@ pub(super) fn send_head(exchange: &mut Exchange<'_>, framing: Framing) {
     }
     exchange.response_started = true;
     exchange.info.response_code = down.response.status;
-    exchange.info.response_sent = Some(exchange.info.start.elapsed());
+    exchange.info.response_sent = Some(elapsed);
     let options = ResponseOptions {
         version: down.request.version(),
         asked: down.request.method_kind(),
