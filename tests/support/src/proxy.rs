@@ -1,26 +1,24 @@
 //! A proxy as a process: Ringway, or the real Envoy on the same configuration.
 //!
-//! Owns: the process's folder, start, readiness, the ports that the kernel gave it, admin requests,
-//! signals and the end. The process is killed by its id when the test drops it.
+//! Owns: its configuration, readiness, the ports that the kernel gave it and admin requests. The
+//! process itself, its folder, signals and end are `Process`.
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs;
 use std::net::{SocketAddr, TcpStream};
+use std::ops::{Deref, DerefMut};
 use std::path::Path;
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use tempfile::TempDir;
 
+use crate::process::{POLL, Process, eventually};
 use crate::wire::{Message, Stream, Wire, WireError};
-use crate::{PATIENCE, Transcript, envoy, keeper, ringway};
+use crate::{Transcript, envoy, ringway};
 
-/// How often something is asked that cannot tell by itself: a process's exit, a file, a counter.
-const POLL: Duration = Duration::from_millis(5);
 /// A debug build that shares two cores with other tests needs its time to start.
 const START_PATIENCE: Duration = Duration::from_secs(40);
 
@@ -43,7 +41,7 @@ impl Make {
         }
     }
 
-    fn program(self) -> &'static Path {
+    pub(crate) fn program(self) -> &'static Path {
         match self {
             Self::Ringway => ringway(),
             Self::Envoy => envoy().expect("Envoy was asked for and cannot be had"),
@@ -104,27 +102,30 @@ impl Launch {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let yaml = self.yaml.replace("{folder}", &folder.path().display().to_string());
         fs::write(folder.path().join("config.yaml"), yaml).expect("the folder takes files");
-        let process = self.spawn(folder.path());
+        let arguments = self.arguments();
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let process = Process::start_in(folder, self.make, &arguments);
         let admin = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut proxy = Proxy { make: self.make, process, folder, admin, listeners: Vec::new() };
+        let mut proxy = Proxy { make: self.make, process, admin, listeners: Vec::new() };
         proxy.become_ready()?;
         Ok(proxy)
     }
 
-    fn spawn(&self, folder: &Path) -> Child {
-        let mut command = keeper::mortal(self.make.program());
-        command.arg("-c").arg(folder.join("config.yaml"));
-        command.arg("--admin-address-path").arg(folder.join("admin"));
-        command.arg("--concurrency").arg(self.concurrency.to_string());
-        if self.make == Make::Envoy {
-            // Hot restart would tie processes that run beside each other by one shared memory, and
-            // access logs reach their file only every ten seconds by default.
-            command.args(["--disable-hot-restart", "--file-flush-interval-msec", "20"]);
-        }
-        let log = |name| File::create(folder.join(name)).expect("the folder takes files");
-        command.args(&self.arguments).current_dir(folder);
-        command.stdin(Stdio::null()).stdout(log("stdout")).stderr(log("stderr"));
-        keeper::spawn(command).unwrap_or_else(|error| panic!("{:?}: {error}", self.make.program()))
+    fn arguments(&self) -> Vec<String> {
+        // Hot restart would tie processes that run beside each other by one shared memory, and
+        // access logs reach their file only every ten seconds by default.
+        let fixed = [
+            "-c",
+            "{folder}/config.yaml",
+            "--admin-address-path",
+            "{folder}/admin",
+            "--disable-hot-restart",
+            "--file-flush-interval-msec",
+            "20",
+            "--concurrency",
+        ];
+        let fixed = fixed.map(str::to_owned).into_iter().chain([self.concurrency.to_string()]);
+        fixed.chain(self.arguments.iter().cloned()).collect()
     }
 }
 
@@ -138,8 +139,7 @@ enum Address {
 #[derive(Debug)]
 pub struct Proxy {
     make: Make,
-    process: Child,
-    folder: TempDir,
+    process: Process,
     admin: SocketAddr,
     listeners: Vec<(String, Address)>,
 }
@@ -163,7 +163,7 @@ impl Proxy {
     fn become_ready(&mut self) -> Result<(), StartError> {
         let deadline = Instant::now() + START_PATIENCE;
         while !self.is_ready() {
-            let status = self.process.try_wait().expect("a child can be asked");
+            let status = self.process.status();
             if status.is_some() || Instant::now() > deadline {
                 return Err(StartError { status, log: self.log() });
             }
@@ -175,7 +175,7 @@ impl Proxy {
 
     fn is_ready(&mut self) -> bool {
         if self.admin.port() == 0 {
-            let written = fs::read_to_string(self.folder.path().join("admin")).unwrap_or_default();
+            let written = self.file("admin");
             let Ok(address) = written.trim().parse() else { return false };
             self.admin = address;
         }
@@ -256,35 +256,6 @@ impl Proxy {
         assert!(seen, "{name} stays {value}");
     }
 
-    /// Sends a signal to the process.
-    pub fn signal(&self, signal: Signal) {
-        kill_process(self.process_id(), signal).expect("the process can be signalled");
-    }
-
-    fn process_id(&self) -> Pid {
-        Pid::from_child(&self.process)
-    }
-
-    /// Waits until the process has ended by itself.
-    pub fn wait_exit(&mut self) -> ExitStatus {
-        let mut status = None;
-        eventually(|| {
-            status = self.process.try_wait().expect("a child can be asked");
-            status.is_some()
-        });
-        status.unwrap_or_else(|| panic!("the proxy does not end:\n{}", self.log()))
-    }
-
-    /// Whether the process still runs.
-    pub fn is_running(&mut self) -> bool {
-        self.process.try_wait().expect("a child can be asked").is_none()
-    }
-
-    /// Its folder, where `config.yaml` lies and relative paths point.
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
-    }
-
     /// Puts another configuration in place by rename, so that no half-written file can be read.
     pub fn replace_config(&self, yaml: &str) {
         let new = self.folder().join("config.yaml.new");
@@ -292,54 +263,19 @@ impl Proxy {
         fs::write(&new, yaml).expect("the folder takes files");
         fs::rename(&new, self.folder().join("config.yaml")).expect("a file can be renamed");
     }
+}
 
-    /// What it wrote to standard error so far.
-    pub fn log(&self) -> String {
-        self.file("stderr")
-    }
+impl Deref for Proxy {
+    type Target = Process;
 
-    /// What it wrote to standard output so far.
-    pub fn stdout(&self) -> String {
-        self.file("stdout")
-    }
-
-    /// A file of its folder; empty when it does not exist.
-    pub fn file(&self, name: &str) -> String {
-        let bytes = fs::read(self.folder.path().join(name)).unwrap_or_default();
-        String::from_utf8_lossy(&bytes).into_owned()
-    }
-
-    /// Waits until a file of its folder satisfies `wanted`, and gives it.
-    pub fn wait_file(&self, name: &str, wanted: impl Fn(&str) -> bool) -> String {
-        let mut text = String::new();
-        let seen = eventually(|| {
-            text = self.file(name);
-            wanted(&text)
-        });
-        assert!(seen, "{name} stays:\n{text}");
-        text
-    }
-
-    /// Resident memory, in KiB.
-    pub fn resident_kib(&self) -> u64 {
-        let path = format!("/proc/{}/status", self.process.id());
-        let status = fs::read_to_string(path).expect("the process runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-        number.expect("the kernel shows VmRSS")
+    fn deref(&self) -> &Process {
+        &self.process
     }
 }
 
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        let _ended_already = self.process.kill();
-        let _status = self.process.wait();
-        if std::thread::panicking() {
-            let log = self.log();
-            let lines: Vec<&str> = log.lines().collect();
-            let tail = &lines[lines.len().saturating_sub(30)..];
-            eprintln!("──── {:?}: end of standard error ────\n{}", self.make, tail.join("\n"));
-        }
+impl DerefMut for Proxy {
+    fn deref_mut(&mut self) -> &mut Process {
+        &mut self.process
     }
 }
 
@@ -353,40 +289,4 @@ fn listener_address(status: &Value) -> Option<(String, Address)> {
     let ip = socket["address"].as_str()?.parse().ok()?;
     let port = u16::try_from(socket["port_value"].as_u64()?).ok()?;
     Some((name, Address::Socket(SocketAddr::new(ip, port))))
-}
-
-/// Asks until the answer is yes or [`PATIENCE`] is over; says which.
-pub(crate) fn eventually(mut ask: impl FnMut() -> bool) -> bool {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if ask() {
-            return true;
-        }
-        if Instant::now() > deadline {
-            return false;
-        }
-        sleep(POLL);
-    }
-}
-
-/// Runs the program under test with these arguments until it ends by itself: exit code, standard
-/// output, standard error. Panics when it does not end.
-pub fn run_to_end(make: Make, arguments: &[&str]) -> (i32, String, String) {
-    let folder = tempfile::tempdir().expect("a temporary folder can be made");
-    let log = |name| File::create(folder.path().join(name)).expect("the folder takes files");
-    let mut command = keeper::mortal(make.program());
-    command.args(arguments).stdin(Stdio::null()).stdout(log("out")).stderr(log("err"));
-    let mut child = keeper::spawn(command).expect("the program can be started");
-    let mut status = None;
-    let ended = eventually(|| {
-        status = child.try_wait().expect("a child can be asked");
-        status.is_some()
-    });
-    let read = |name| fs::read_to_string(folder.path().join(name)).unwrap_or_default();
-    if !ended {
-        let _ended_meanwhile = child.kill();
-        let _status = child.wait();
-        panic!("{arguments:?} does not end:\n{}{}", read("out"), read("err"));
-    }
-    (status.and_then(|status| status.code()).unwrap_or(-1), read("out"), read("err"))
 }

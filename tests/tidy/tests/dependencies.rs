@@ -152,7 +152,7 @@ fn each_dependency_has_its_reason_beside_it() {
 fn unexplained(manifest: &str) -> impl Iterator<Item = &str> {
     let mut section = "";
     let mut above = "";
-    let lines = manifest.lines().filter(move |line| {
+    manifest.lines().filter(move |line| {
         if line.starts_with('[') {
             section = line;
         }
@@ -161,8 +161,7 @@ fn unexplained(manifest: &str) -> impl Iterator<Item = &str> {
         let elsewhere = line.contains("path =") || line.starts_with('[');
         above = line;
         section.contains("dependencies") && names_version && !elsewhere && !explained
-    });
-    lines
+    })
 }
 
 #[test]

@@ -11,6 +11,8 @@ mod balancing;
 mod bodies;
 mod command_line;
 mod configuration_errors;
+mod demo;
+mod drivers;
 mod failures;
 mod filter_chains;
 mod interim_responses;
