@@ -24,10 +24,10 @@ pub(super) fn reconsider_request(
     limits: &RequestLimits,
 ) -> Result<Option<Rewritten>, HeadError> {
     let Some(end) = memchr::memchr(b'\n', bytes) else {
-        check_start_line(bytes)?;
+        check_start_line(without_half_line_end(bytes))?;
         return Ok(None);
     };
-    let line = without_line_end(&bytes[..=end])?;
+    let line = without_line_end(&bytes[..=end]);
     check_start_line(line)?;
     let words = RequestLine::read(line)?;
     limits.check_method(words.method)?;
@@ -44,7 +44,7 @@ pub(super) fn reconsider_response(bytes: &[u8]) -> Result<Option<Rewritten>, Hea
     let Some(end) = memchr::memchr(b'\n', bytes) else {
         return Err(HeadError::Malformed("invalid status line"));
     };
-    check_value(without_line_end(&bytes[..=end])?)?;
+    check_value(without_line_end(&bytes[..=end]))?;
     let Some((fields, len)) = unfold(&bytes[end + 1..])? else { return Ok(None) };
     let head = [&bytes[..=end], &fields].concat();
     Ok(Some(Rewritten { head, len: end + 1 + len }))
@@ -98,15 +98,15 @@ pub(super) fn unfold(fields: &[u8]) -> Result<Option<(Vec<u8>, usize)>, HeadErro
     for line in fields.split_inclusive(|byte| *byte == b'\n') {
         read += line.len();
         let whole = line.ends_with(b"\n");
-        let content = if whole { without_line_end(line)? } else { line };
+        let content = if whole { without_line_end(line) } else { without_half_line_end(line) };
         match content.first() {
             None if whole => {
                 joined.extend_from_slice(b"\r\n");
                 return Ok(Some((joined, read)));
             }
             Some(first) if is_blank(*first) => {
-                check_value(content)?;
                 continue_line(&mut joined, content)?;
+                check_value(content)?;
             }
             _ => {
                 check_field(content, whole)?;
@@ -136,14 +136,12 @@ fn check_start_line(line: &[u8]) -> Result<(), HeadError> {
     }
     refuse_first(method, is_token, "invalid method")?;
     let is_target = |byte| is_blank(byte) || (0x21..0x7f).contains(&byte);
-    // A CR at the end may be half of the line end.
-    let rest = rest.strip_suffix(b"\r").unwrap_or(rest);
     refuse_first(rest, is_target, "invalid request line")
 }
 
 fn check_field(line: &[u8], whole: bool) -> Result<(), HeadError> {
     let Some(colon) = memchr::memchr(b':', line) else {
-        refuse_first(line, |byte| is_token(byte) || byte == b'\r', "invalid field name")?;
+        refuse_first(line, is_token, "invalid field name")?;
         return match whole {
             true => Err(HeadError::Malformed("field without a colon")),
             false => Ok(()),
@@ -158,7 +156,6 @@ fn check_field(line: &[u8], whole: bool) -> Result<(), HeadError> {
 
 /// RFC 9110 section 5.5: visible characters, blanks and obs-text.
 fn check_value(value: &[u8]) -> Result<(), HeadError> {
-    let value = value.strip_suffix(b"\r").unwrap_or(value);
     refuse_first(value, |byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f), "invalid value")
 }
 
@@ -175,14 +172,14 @@ fn refuse_first(
     }
 }
 
-/// The line without its CRLF or LF. A CR that is left would be a lone one.
-fn without_line_end(line: &[u8]) -> Result<&[u8], HeadError> {
-    let line = line.strip_suffix(b"\n").unwrap_or(line);
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    match line.ends_with(b"\r") {
-        true => Err(HeadError::Malformed("lone CR")),
-        false => Ok(line),
-    }
+/// The line without its CRLF or LF. A CR that is left is a lone one.
+fn without_line_end(line: &[u8]) -> &[u8] {
+    without_half_line_end(line.strip_suffix(b"\n").unwrap_or(line))
+}
+
+/// A line whose LF is still to come: a CR at its end may be half of the line end.
+fn without_half_line_end(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 fn is_blank(byte: u8) -> bool {

@@ -262,10 +262,12 @@ impl RequestDecoder {
             return Ok((taken, Step::NeedMore));
         }
         match self.limits.parse(self.collected.bytes(), head)? {
-            Some((_, traits)) => {
+            Some((len, traits)) => {
+                // A request of HTTP/0.9 ends with its first line, and that with this input.
+                let behind = self.collected.len() - len;
                 self.collected.clear();
                 self.begin_body(traits);
-                Ok((taken, Step::Head))
+                Ok((taken.saturating_sub(behind), Step::Head))
             }
             None if oversized => Err(RequestError::HeadTooLarge),
             None => Ok((taken, Step::NeedMore)),
