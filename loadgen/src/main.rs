@@ -1,0 +1,6 @@
+//! The binary `ringway-load`.
+#![forbid(unsafe_code)]
+
+fn main() -> std::process::ExitCode {
+    ringway_loadgen::main()
+}

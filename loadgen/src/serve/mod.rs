@@ -1,0 +1,129 @@
+//! `ringway-load serve`: an origin that is cheap enough to measure others with.
+//!
+//! Shared-nothing like the proxy: each thread has its own listening socket on the same port.
+//! [`answer`] reads what a path or a field asks for, [`request`] reads requests, [`connection`]
+//! serves one client.
+
+mod answer;
+mod connection;
+mod request;
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+use ringway_runtime::listener::Listener;
+use ringway_runtime::worker::{self, Driver};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use crate::cli::ServeArgs;
+use crate::compile::{parse_address, threads};
+use crate::plan::Address;
+use answer::Defaults;
+
+/// Connections that wait to be accepted; the kernel cuts it to `net.core.somaxconn`.
+const BACKLOG: i32 = 16_384;
+/// After an accept that failed for lack of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+
+/// Serves until the process is ended.
+pub(crate) fn run(args: &ServeArgs, driver: Driver) -> Result<(), String> {
+    let defaults = Defaults { size: args.size, delay: args.delay };
+    let threads = threads(&args.place)?;
+    let failed = |error: io::Error| format!("{}: {error}", args.listen);
+    let (sockets, text) = match parse_address(&args.listen)? {
+        Address::Tcp(address) => tcp_sockets(address, threads).map_err(failed)?,
+        // A Unix address cannot be shared by several sockets.
+        Address::Unix(path) => unix_socket(path).map_err(failed)?,
+    };
+    let pinned = sockets.len() > 1 || args.place.cpus.is_some();
+    let workers: Result<Vec<_>, io::Error> = sockets
+        .into_iter()
+        .enumerate()
+        .map(|(index, socket)| {
+            let core = pinned.then(|| index % worker::cores());
+            let name = format!("serve-{index}");
+            worker::start(name, core, driver, move || accept_all(socket, defaults))
+        })
+        .collect();
+    let workers = workers.map_err(|error| format!("a worker could not be started: {error}"))?;
+    announce(args, &text)?;
+    for worker in workers {
+        // A worker ends only by a panic, which has said so on standard error.
+        let _ = worker.join();
+    }
+    Err("all workers have ended".to_owned())
+}
+
+/// One listening socket of a worker.
+enum Listening {
+    Tcp(OwnedFd),
+    Unix(OwnedFd),
+}
+
+fn tcp_sockets(address: SocketAddr, count: usize) -> io::Result<(Vec<Listening>, String)> {
+    let (mut sockets, mut address) = (Vec::new(), address);
+    for _ in 0..count {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        // A second process on the same port is an error unless this one shares it with itself.
+        socket.set_reuse_port(count > 1)?;
+        socket.set_tcp_nodelay(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        // The first socket takes a free port; the others share it.
+        address = socket.local_addr()?.as_socket().unwrap_or(address);
+        sockets.push(Listening::Tcp(socket.into()));
+    }
+    Ok((sockets, address.to_string()))
+}
+
+fn unix_socket(path: PathBuf) -> io::Result<(Vec<Listening>, String)> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    let text = format!("unix:{}", path.display());
+    // An abstract name begins with a zero byte where its text has an `@`.
+    let name = match path.to_str().and_then(|path| path.strip_prefix('@')) {
+        Some(name) => PathBuf::from(format!("\0{name}")),
+        None => path,
+    };
+    socket.bind(&SockAddr::unix(name)?)?;
+    socket.listen(BACKLOG)?;
+    Ok((vec![Listening::Unix(socket.into())], text))
+}
+
+fn announce(args: &ServeArgs, address: &str) -> Result<(), String> {
+    let mut stdout = io::stdout();
+    // A pipe that is gone is no reason not to serve.
+    let _ = writeln!(stdout, "listening on {address}").and_then(|()| stdout.flush());
+    let Some(path) = &args.port_file else { return Ok(()) };
+    let port = address.rsplit(':').next().unwrap_or_default();
+    // Written aside and renamed, so that whoever waits for the file never reads half of it.
+    let aside = path.with_extension("new");
+    std::fs::write(&aside, port)
+        .and_then(|()| std::fs::rename(&aside, path))
+        .map_err(|error| format!("{}: {error}", path.display()))
+}
+
+async fn accept_all(socket: Listening, defaults: Defaults) {
+    let listener = match socket {
+        Listening::Tcp(fd) => Listener::tcp(fd),
+        Listening::Unix(fd) => Listener::unix(fd),
+    };
+    let listener = match listener {
+        Ok(listener) => listener,
+        Err(error) => return eprintln!("ringway-load: {error}"),
+    };
+    let shared = Rc::new(connection::Shared::new(defaults));
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                stream.set_nodelay();
+                ringway_runtime::spawn(connection::serve(stream, Rc::clone(&shared)));
+            }
+            Err(_) => ringway_runtime::sleep(ACCEPT_PAUSE).await,
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The URLs of the command line and of request files.
+
+use std::fmt;
+
+/// Where a request goes and what it asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Url {
+    pub(crate) authority: Authority,
+    /// Path and query; begins with `/`.
+    pub(crate) path: String,
+}
+
+/// Host and port, as written.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Authority {
+    /// A name or an address, IPv6 without brackets.
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+impl fmt::Display for Authority {
+    /// The form of the `host` field: without the port when it is the usual one.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bracketed = self.host.contains(':');
+        let (open, close) = if bracketed { ("[", "]") } else { ("", "") };
+        write!(f, "{open}{}{close}", self.host)?;
+        if self.port == 80 { Ok(()) } else { write!(f, ":{}", self.port) }
+    }
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}{}", self.authority, self.path)
+    }
+}
+
+impl Url {
+    /// Reads `http://host:port/path?query`; the scheme and the path may be missing.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let rest = match text.split_once("://") {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => rest,
+            Some((scheme, _)) => {
+                return Err(format!("`{text}`: the scheme `{scheme}` is not supported, only http"));
+            }
+            None => text,
+        };
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(end);
+        let authority = parse_authority(authority).map_err(|error| format!("`{text}`: {error}"))?;
+        Ok(Self { authority, path: parse_path(path).map_err(|e| format!("`{text}`: {e}"))? })
+    }
+
+    /// This URL with another path, or a URL of its own when `text` has a scheme.
+    pub(crate) fn join(&self, text: &str) -> Result<Self, String> {
+        if text.starts_with('/') {
+            return Ok(Self { authority: self.authority.clone(), path: parse_path(text)? });
+        }
+        if text.contains("://") { Self::parse(text) } else { Err(format!("`{text}` is no path")) }
+    }
+}
+
+fn parse_path(text: &str) -> Result<String, String> {
+    let path = text.split('#').next().unwrap_or_default();
+    if let Some(bad) = path.chars().find(|c| c.is_control() || *c == ' ') {
+        return Err(format!("{bad:?} must be percent-encoded"));
+    }
+    Ok(if path.starts_with('/') { path.to_owned() } else { format!("/{path}") })
+}
+
+fn parse_authority(text: &str) -> Result<Authority, String> {
+    if text.contains('@') {
+        return Err("user names in a URL are not supported: use -H 'authorization: ...'".to_owned());
+    }
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (host, port) = rest.split_once(']').ok_or("a `[` without `]`")?;
+            (host, port.strip_prefix(':').unwrap_or(port))
+        }
+        None => text.split_once(':').unwrap_or((text, "")),
+    };
+    if host.is_empty() || host.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err("it names no host".to_owned());
+    }
+    let port = match port {
+        "" => 80,
+        port => port.parse().map_err(|_| format!("`{port}` is no port"))?,
+    };
+    Ok(Authority { host: host.to_owned(), port })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_read_and_shown() {
+        let shown = |text| Url::parse(text).expect(text).to_string();
+        assert_eq!(shown("http://127.0.0.1:8080"), "http://127.0.0.1:8080/");
+        assert_eq!(shown("127.0.0.1:8080/a?b=c#d"), "http://127.0.0.1:8080/a?b=c");
+        assert_eq!(shown("http://[::1]:80?x"), "http://[::1]/?x");
+        assert_eq!(shown("HTTP://host/"), "http://host/");
+    }
+
+    #[test]
+    fn other_urls_are_refused_with_a_reason() {
+        for (text, part) in [
+            ("https://host/", "`https` is not supported"),
+            ("http://", "names no host"),
+            ("http://host:99999/", "`99999` is no port"),
+            ("http://a@host/", "user names"),
+            ("http://host/a b", "percent-encoded"),
+            ("http://[::1/", "without `]`"),
+        ] {
+            let error = Url::parse(text).expect_err(text);
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn paths_join() {
+        let base = Url::parse("http://host:81/base").expect("a URL");
+        assert_eq!(base.join("/x").expect("joined").to_string(), "http://host:81/x");
+        assert_eq!(base.join("http://b/x").expect("joined").to_string(), "http://b/x");
+        assert!(base.join("x").is_err());
+    }
+}
