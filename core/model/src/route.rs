@@ -25,7 +25,8 @@ use ringway_http::{Known, RequestHead, ResponseHead};
 pub use self::action::{Action, DirectResponse};
 pub use self::field::RequestField;
 pub use self::forward::{
-    ClusterChoice, ClusterTarget, Forward, HostRewrite, Priority, WeightedCluster, WeightedClusters,
+    ClusterChoice, ClusterTarget, DEFAULT_TIMEOUT, Forward, HostRewrite, Priority, WeightedCluster,
+    WeightedClusters,
 };
 use self::hosts::HostIndex;
 pub use self::hosts::RouteTableError;

@@ -314,7 +314,9 @@ impl Civil {
         let month_from_march = (5 * from_march + 2) / 153;
         let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
         let year = year_of_era + era * 400 + u64::from(month <= 2);
-        let leap = u64::from(year % 4 == 0 && (year % 100 != 0 || year % 400 == 0));
+        let leap = u64::from(
+            year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)),
+        );
         // January and February are days 306 to 365 of the year that began in March.
         let day_of_year = if month <= 2 { from_march - 306 } else { from_march + 59 + leap };
         Self {

@@ -152,5 +152,5 @@ pub(super) fn port_start(authority: &[u8]) -> Option<usize> {
     let colon = authority.iter().rposition(|byte| *byte == b':')?;
     // A colon inside of brackets belongs to an IPv6 address.
     let bracket = authority.iter().rposition(|byte| *byte == b']');
-    (!bracket.is_some_and(|at| at > colon)).then_some(colon)
+    bracket.is_none_or(|at| at < colon).then_some(colon)
 }
