@@ -94,6 +94,18 @@ impl Process {
         text
     }
 
+    /// How many descriptors it has open.
+    pub fn descriptors(&self) -> usize {
+        let path = format!("/proc/{}/fd", self.child.id());
+        fs::read_dir(path).expect("the process runs").count()
+    }
+
+    /// Waits until it has at most that many descriptors open.
+    pub fn wait_descriptors(&self, most: usize) {
+        let seen = eventually(|| self.descriptors() <= most);
+        assert!(seen, "{} descriptors stay open, {most} are due", self.descriptors());
+    }
+
     /// Resident memory, in KiB.
     pub fn resident_kib(&self) -> u64 {
         let path = format!("/proc/{}/status", self.child.id());

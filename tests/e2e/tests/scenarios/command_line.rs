@@ -139,6 +139,17 @@ fn inline_yaml_is_merged_over_the_file() {
 }
 
 #[test]
+fn json_with_the_names_of_json() {
+    let folder = Folder::new("json");
+    let json = r#"{"admin":{"address":{"socketAddress":{"address":"127.0.0.1","portValue":0}}},
+                   "staticResources":{"clusters":[{"name":"c","connectTimeout":"1.5s",
+                   "loadAssignment":{"clusterName":"c"}}]}}"#;
+    let path = folder.file("camel.json", json);
+    let (code, out, err) = run(&["--mode", "validate", "-c", &path]);
+    assert_eq!((code, out), (0, format!("configuration '{path}' OK\n")), "{err}");
+}
+
+#[test]
 fn identity_from_the_command_line() {
     let yaml = Bootstrap::new().to_yaml();
     let launch = Launch::new(Make::subject(), yaml);

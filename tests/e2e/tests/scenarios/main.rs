@@ -15,6 +15,7 @@ mod demo;
 mod drivers;
 mod failures;
 mod filter_chains;
+mod hostile_clients;
 mod interim_responses;
 mod keep_alive;
 mod limits;
@@ -24,6 +25,7 @@ mod routing;
 mod shutdown;
 mod slow_bytes;
 mod smuggling;
+mod timeouts;
 
 use ringway_test_support::{Make, skip};
 
