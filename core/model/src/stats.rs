@@ -1,6 +1,7 @@
 //! The names of the statistics that the data path writes, as Envoy 1.40 names them.
 
 use ringway_bridge::stat_group;
+use ringway_bridge::stats::Catalog;
 
 stat_group! {
     /// `listener.<address>.*`
@@ -96,6 +97,23 @@ stat_group! {
         histograms {
             upstream_cx_connect_ms, upstream_cx_length_ms, upstream_rq_time,
         }
+    }
+}
+
+stat_group! {
+    /// One endpoint's numbers, for `/clusters`.
+    pub struct EndpointStats {
+        counters { cx_connect_fail, cx_total, rq_error, rq_success, rq_timeout, rq_total }
+        gauges { cx_active, rq_active, rq_pending_active }
+        histograms {}
+    }
+}
+
+impl EndpointStats {
+    /// The numbers of the endpoint of a cluster at an address. Their names begin with `@`: they
+    /// are shown by `/clusters` and not listed by `/stats`.
+    pub fn of(catalog: &Catalog, cluster: &str, address: &str) -> Self {
+        Self::register(catalog, &format!("@endpoint.{cluster}|{address}"), "@endpoint", &[])
     }
 }
 

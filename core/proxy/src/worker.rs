@@ -35,8 +35,10 @@ pub enum Command {
     Drain,
     /// Close the listening sockets and nothing else (`/drain_listeners`).
     StopListening,
-    /// Responses carry `connection: close` (`/healthcheck/fail`) or no longer do.
+    /// Responses carry `connection: close` (`/drain_listeners?graceful`), or no longer do.
     SoftDrain(bool),
+    /// The same, and they say that health checks fail (`/healthcheck/fail`), or no longer do.
+    FailHealthChecks(bool),
     /// End now, whatever is under way.
     Stop,
 }
@@ -86,6 +88,7 @@ pub(crate) struct Worker {
     draining: Cell<Option<Instant>>,
     drained_reported: Cell<bool>,
     soft_drain: Cell<bool>,
+    failing: Cell<bool>,
     stopped: Cell<bool>,
     /// Names of the snapshot, copied for this worker, by the address of the original.
     names: RefCell<FxHashMap<usize, (Arc<str>, Rc<str>)>>,
@@ -132,6 +135,7 @@ impl Worker {
             draining: Cell::new(None),
             drained_reported: Cell::new(false),
             soft_drain: Cell::new(false),
+            failing: Cell::new(false),
             names: RefCell::default(),
             stopped: Cell::new(false),
             clocks: Cell::new((Instant::now(), SystemTime::now())),
@@ -190,6 +194,7 @@ impl Worker {
             }
             Command::StopListening => self.stop_listening(),
             Command::SoftDrain(on) => self.soft_drain.set(on),
+            Command::FailHealthChecks(on) => self.failing.set(on),
             Command::Stop => self.stopped.set(true),
         }
     }
@@ -221,12 +226,12 @@ impl Worker {
 
     /// Whether responses should ask the client to go away.
     pub(crate) fn wants_close(&self) -> bool {
-        self.draining.get().is_some() || self.soft_drain.get()
+        self.draining.get().is_some() || self.soft_drain.get() || self.failing.get()
     }
 
     /// Whether `/healthcheck/fail` was asked for.
     pub(crate) fn is_failing_health_checks(&self) -> bool {
-        self.soft_drain.get()
+        self.failing.get()
     }
 
     /// A connection begins; its number is unique in the process.

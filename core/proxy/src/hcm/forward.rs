@@ -207,6 +207,7 @@ impl Exchange<'_> {
             let stats = &upstream.cluster.policy.stats;
             self.down.worker.page.record(stats.upstream_rq_time, elapsed.as_millis() as u64);
         }
+        host.count_outcome(result.is_ok().then_some(self.info.response_code));
         if result.is_ok() && clean {
             host.release(connection, now);
         } else {

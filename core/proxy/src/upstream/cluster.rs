@@ -47,7 +47,7 @@ impl Upstream {
         let hosts: Vec<Rc<Host>> = (cluster.endpoints.iter())
             .map(|endpoint| match old_hosts.remove(&endpoint.address) {
                 Some(host) => host,
-                None => Host::new(worker, Arc::clone(endpoint), &cluster.policy, &leases),
+                None => Host::new(worker, Arc::clone(endpoint), cluster, &leases),
             })
             .collect();
         for gone in old_hosts.into_values() {

@@ -8,6 +8,7 @@ use ringway_bridge::stats::{CounterId, Page};
 use ringway_http::ResponseHead;
 use ringway_http::h1::{ResponseDecoder, ResponseLimits};
 use ringway_model::cluster::ClusterPolicy;
+use ringway_model::stats::EndpointStats;
 use ringway_runtime::stream::Stream;
 use std::sync::Arc;
 
@@ -39,6 +40,7 @@ pub(crate) struct Connection {
 pub(super) struct Tally {
     pub(super) page: Arc<Page>,
     pub(super) policy: Arc<ClusterPolicy>,
+    pub(super) endpoint: EndpointStats,
 }
 
 impl Connection {
@@ -59,6 +61,8 @@ impl Connection {
         page.inc(stats.upstream_cx_total);
         page.inc(stats.upstream_cx_http1_total);
         page.raise(stats.upstream_cx_active, 1);
+        page.inc(tally.endpoint.cx_total);
+        page.raise(tally.endpoint.cx_active, 1);
         Self {
             wire: Wire::new(stream, ResponseDecoder::new(limits)),
             served: 0,
@@ -148,6 +152,7 @@ impl Drop for Connection {
         self.count_bytes();
         let (page, stats) = (&self.tally.page, &self.tally.policy.stats);
         page.lower(stats.upstream_cx_active, 1);
+        page.lower(self.tally.endpoint.cx_active, 1);
         page.inc(stats.upstream_cx_destroy);
         page.record(stats.upstream_cx_length_ms, self.opened.elapsed().as_millis() as u64);
         let (by, with_request) = if self.closed_by_peer {

@@ -14,8 +14,9 @@ use std::time::Instant;
 
 use ringway_http::ResetReason;
 use ringway_model::address::Address;
-use ringway_model::cluster::{ClusterPolicy, Endpoint};
+use ringway_model::cluster::{Cluster, ClusterPolicy, Endpoint};
 use ringway_model::route::Priority;
+use ringway_model::stats::EndpointStats;
 use ringway_runtime::stream::Stream;
 use ringway_runtime::{connect, deadline::Deadline};
 
@@ -57,10 +58,14 @@ impl Host {
     pub(super) fn new(
         worker: &Rc<Worker>,
         endpoint: Arc<Endpoint>,
-        policy: &Arc<ClusterPolicy>,
+        cluster: &Cluster,
         leases: &Rc<Leases>,
     ) -> Rc<Self> {
-        let tally = Tally { page: Arc::clone(&worker.page), policy: Arc::clone(policy) };
+        let tally = Tally {
+            page: Arc::clone(&worker.page),
+            policy: Arc::clone(&cluster.policy),
+            endpoint: EndpointStats::of(&worker.catalog, &cluster.name, &endpoint.address_text),
+        };
         Rc::new(Self {
             address_text: Rc::from(&*endpoint.address_text),
             endpoint,
@@ -85,11 +90,25 @@ impl Host {
     }
 
     pub(crate) fn request_begins(&self) {
+        self.worker.page.inc(self.tally.endpoint.rq_total);
+        self.worker.page.raise(self.tally.endpoint.rq_active, 1);
         self.active.set(self.active.get() + 1);
     }
 
     pub(crate) fn request_ends(&self) {
+        self.worker.page.lower(self.tally.endpoint.rq_active, 1);
         self.active.set(self.active.get() - 1);
+    }
+
+    /// Counts how a request ended: with a status of its own, or without one.
+    pub(crate) fn count_outcome(&self, status: Option<u16>) {
+        let good = status.is_some_and(|status| status < 500);
+        let stats = &self.tally.endpoint;
+        self.worker.page.inc(if good { stats.rq_success } else { stats.rq_error });
+    }
+
+    pub(crate) fn count_timeout(&self) {
+        self.worker.page.inc(self.tally.endpoint.rq_timeout);
     }
 
     /// A connection at once where one is idle, else a ticket for the next.
@@ -197,6 +216,8 @@ impl Host {
     fn connect_failed(&self, failure: &ConnectFailure) {
         let (page, stats) = (&self.worker.page, &self.policy().stats);
         page.inc(stats.upstream_cx_connect_fail);
+        page.inc(self.tally.endpoint.cx_connect_fail);
+        page.inc(self.tally.endpoint.cx_total);
         page.inc(stats.upstream_cx_total);
         page.inc(stats.upstream_cx_http1_total);
         page.inc(stats.upstream_cx_destroy);
