@@ -102,7 +102,7 @@ impl Raw<'_> {
 }
 
 /// The operators that take a length, as in Envoy.
-const WITH_LENGTH: [&str; 10] = [
+const WITH_LENGTH: [&str; 11] = [
     "REQ",
     "REQUEST_HEADER",
     "REQ_WITHOUT_QUERY",
@@ -112,6 +112,7 @@ const WITH_LENGTH: [&str; 10] = [
     "RESPONSE_TRAILER",
     "PATH",
     "QUERY_PARAM",
+    "QUERY_PARAMS",
     "ENVIRONMENT",
 ];
 

@@ -166,6 +166,7 @@ const OPERATORS: &[(&str, &str, &str)] = &[
     ("%QUERY_PARAM(z)%", "2", "-"),
     ("%QUERY_PARAM(none)%", "-", "-"),
     ("%QUERY_PARAMS%", "q=1&z=2", "-"),
+    ("%QUERY_PARAMS:2%", "q=", "-"),
     ("%STREAM_ID%", "an-id", "-"),
     ("%LOCAL_REPLY_BODY%", "", ""),
     ("%ENVIRONMENT(RINGWAY_NO_SUCH_VARIABLE)%", "-", "-"),

@@ -85,9 +85,17 @@ fn a_tree_is_written_sorted_and_typed() {
         ("slash", text("a/b<&>")),
     ]);
     let (full, sparse) = both(&Stream::finished(), &tree);
-    let expected = r#"{"a":"x---200","b":true,"big":1e+20,"esc\"\\k":"q\"\\\n\té","f":1.5,"l":[200,"s",1,{"q":null},[]],"n":5,"neg":-3,"nn":"--","nul":null,"o":{"e":{},"k1":"a","k2":"HTTP/1.1"},"slash":"a/b<&>","z":"lit"}"#;
+    let expected = concat!(
+        r#"{"a":"x---200","b":true,"big":1e+20,"esc\"\\k":"q\"\\\n\té","f":1.5,"#,
+        r#""l":[200,"s",1,{"q":null},[]],"n":5,"neg":-3,"nn":"--","nul":null,"#,
+        r#""o":{"e":{},"k1":"a","k2":"HTTP/1.1"},"slash":"a/b<&>","z":"lit"}"#,
+    );
     assert_eq!(full.trim_end(), expected);
-    let expected = r#"{"a":"x--200","b":true,"big":1e+20,"esc\"\\k":"q\"\\\n\té","f":1.5,"l":[200,"s",1,[]],"n":5,"neg":-3,"nn":"","o":{"k1":"a","k2":"HTTP/1.1"},"slash":"a/b<&>","z":"lit"}"#;
+    let expected = concat!(
+        r#"{"a":"x--200","b":true,"big":1e+20,"esc\"\\k":"q\"\\\n\té","f":1.5,"#,
+        r#""l":[200,"s",1,[]],"n":5,"neg":-3,"nn":"","#,
+        r#""o":{"k1":"a","k2":"HTTP/1.1"},"slash":"a/b<&>","z":"lit"}"#,
+    );
     assert_eq!(sparse.trim_end(), expected);
 }
 

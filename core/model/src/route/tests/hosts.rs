@@ -158,10 +158,13 @@ fn naive(domains: &[String], host: &str) -> Option<usize> {
     ranked.max_by_key(|(rank, _)| *rank).map(|(_, at)| at)
 }
 
+/// Domains of few letters, so that many overlap: `*`, suffixes, exact ones, prefixes.
+const DOMAIN: &str = "\\*|(\\*[.-])?[ab]{0,2}(\\.[abAB]){0,2}|[ab](\\.[ab]){0,2}[.]\\*";
+
 proptest! {
     #[test]
     fn the_index_agrees_with_trying_all_domains(
-        domains in prop::collection::hash_set("\\*|(\\*[.-])?[ab]{0,2}(\\.[abAB]){0,2}|[ab](\\.[ab]){0,2}[.]\\*", 1..12),
+        domains in prop::collection::hash_set(DOMAIN, 1..12),
         host in "[abAB-]{0,3}(\\.[abAB]){0,3}",
     ) {
         let mut domains: Vec<String> = domains.into_iter().collect();

@@ -281,7 +281,10 @@ fn bad_patterns_are_errors() {
 
 proptest! {
     #[test]
-    fn no_pattern_panics(source in "[\\\\QECpx{}\\[\\]^&~:a-c,0-9()*|-]{0,12}", text in "[a-c{}&]{0,8}") {
+    fn no_pattern_panics(
+        source in "[\\\\QECpx{}\\[\\]^&~:a-c,0-9()*|-]{0,12}",
+        text in "[a-c{}&]{0,8}",
+    ) {
         if let Ok(pattern) = Pattern::new(&source) {
             pattern.is_full_match(text.as_bytes());
         }
