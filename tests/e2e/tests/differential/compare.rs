@@ -20,13 +20,28 @@ pub(crate) fn check(corpus: &Corpus) {
         let subject = play(corpus, Make::subject());
         (reference.join().expect("the reference's side does not panic"), subject)
     });
-    let reference = reference.unwrap_or_else(|why| panic!("Envoy on {}: {why}", corpus.name));
+    let mut reference = reference.unwrap_or_else(|why| panic!("Envoy on {}: {why}", corpus.name));
     if std::env::var_os("RINGWAY_DIFF_PRINT").is_some() {
         print(corpus, &reference);
     }
     let subject = subject.unwrap_or_else(|why| panic!("{:?}: {why}", Make::subject()));
+    keep_shown(&mut reference, &subject);
     let report = report(corpus, &reference, &subject);
     assert!(report.is_empty(), "{report}");
+}
+
+/// The names of what follows the last exchange.
+const AFTERWARDS: [&str; 2] = ["access log", "statistics"];
+
+/// Envoy shows many statistics of what Ringway does not have: only those are compared that Ringway
+/// shows, and Ringway may show none that Envoy has not.
+fn keep_shown(reference: &mut [Outcome], subject: &[Outcome]) {
+    let [.., reference] = reference else { return };
+    let Some(shown) = subject.last() else { return };
+    let name = |line: &str| line.split(": ").next().unwrap_or("").to_owned();
+    let shown: Vec<String> = shown.iter().map(|line| name(line)).collect();
+    let is_statistic = |line: &str| line.starts_with("http.main.") || line.starts_with("cluster.");
+    reference.retain(|line| !is_statistic(line) || shown.contains(&name(line)));
 }
 
 fn print(corpus: &Corpus, outcomes: &[Outcome]) {
@@ -35,24 +50,30 @@ fn print(corpus: &Corpus, outcomes: &[Outcome]) {
         let (steps, outcome) = (steps.join("\n"), outcome.join("\n"));
         println!("=== {} / {}\n{steps}\n{outcome}\n", corpus.name, exchange.name);
     }
+    for (name, lines) in AFTERWARDS.iter().zip(&outcomes[corpus.exchanges.len()..]) {
+        println!("=== {} / {name}\n{}\n", corpus.name, lines.join("\n"));
+    }
 }
 
 fn report(corpus: &Corpus, reference: &[Outcome], subject: &[Outcome]) -> String {
     let mut report = String::new();
     let mut differing = 0;
-    for (index, exchange) in corpus.exchanges.iter().enumerate() {
-        let known = KNOWN.iter().find(|k| k.corpus == corpus.name && k.exchange == exchange.name);
+    for index in 0..reference.len() {
+        let exchange = corpus.exchanges.get(index);
+        let afterwards = || AFTERWARDS[index - corpus.exchanges.len()];
+        let name = exchange.map_or_else(afterwards, |exchange| &exchange.name);
+        let known = KNOWN.iter().find(|k| k.corpus == corpus.name && k.exchange == name);
         let equal = reference[index] == subject[index];
         if equal == known.is_none() {
             continue;
         }
         differing += 1;
-        let _ = writeln!(report, "=== {} / {}", corpus.name, exchange.name);
+        let _ = writeln!(report, "=== {} / {name}", corpus.name);
         if let Some(known) = known {
             let _ = writeln!(report, "no difference any more, but on record: {}", known.reason);
             continue;
         }
-        for step in &exchange.steps {
+        for step in exchange.iter().flat_map(|exchange| &exchange.steps) {
             let _ = writeln!(report, "    > {step}");
         }
         draw(&mut report, &reference[index], &subject[index]);

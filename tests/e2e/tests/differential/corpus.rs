@@ -1,5 +1,6 @@
 //! The corpora: one file for each matter, one configuration for each test.
 
+mod access_log;
 mod bodies;
 mod failures;
 mod framing;

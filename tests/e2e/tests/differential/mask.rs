@@ -31,6 +31,31 @@ pub(crate) fn field(name: &str, value: &str, ports: &Ports) -> String {
     format!("{name}: {shown}")
 }
 
+/// A line of an access log: its time in brackets, the two durations of the default format after
+/// the quoted request line, and random identifiers are masked.
+pub(crate) fn log_line(line: &str, ports: &Ports) -> String {
+    let line = ports.mask(line);
+    let words = line.split(' ').scan(0, |after_request, word| {
+        *after_request = match word {
+            "HTTP/1.1\"" | "HTTP/1.0\"" => 1,
+            _ if *after_request > 0 => *after_request + 1,
+            _ => 0,
+        };
+        Some(log_word(word, *after_request))
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// `place` counts from the end of the request line: status 2, flags 3, bytes 4 and 5, durations.
+fn log_word(word: &str, place: usize) -> String {
+    match word {
+        _ if word.starts_with("[2") && word.ends_with("Z]") && word.len() == 26 => "<time>".into(),
+        _ if matches!(place, 6 | 7) && is_number(word) => "<ms>".into(),
+        _ if is_uuid(word.trim_matches('"')) => "<uuid>".into(),
+        _ => word.to_owned(),
+    }
+}
+
 fn is_number(value: &str) -> bool {
     !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit())
 }
@@ -68,6 +93,13 @@ pub(crate) fn body(bytes: &[u8], ports: &Ports) -> String {
     });
     let start = ringway_test_support::escape(&bytes[..40]);
     format!("{} bytes, {hash:016x}, {start:?}...", bytes.len())
+}
+
+#[test]
+fn masks_the_times_of_a_log() {
+    let line = "[2026-01-02T03:04:05.678Z] \"GET / HTTP/1.1\" 200 - 0 5 12 11 \"-\" 7";
+    let masked = "<time> \"GET / HTTP/1.1\" 200 - 0 5 <ms> <ms> \"-\" 7";
+    assert_eq!(log_line(line, &Ports::default()), masked);
 }
 
 #[test]

@@ -7,20 +7,31 @@ use ringway_test_support::{Asked, Launch, Make, Message, Proxy, RawClient, Reply
 use crate::exchange::{Corpus, Exchange, Peers, Step};
 use crate::mask::{self, Ports};
 
+/// The file in the proxy's folder that access logs of a corpus go to.
+pub(crate) const LOG: &str = "{folder}/access.log";
+
 /// What happened in one exchange.
 pub(crate) type Outcome = Vec<String>;
 
-/// The outcome of each exchange, in order, or why the program did not start.
+/// The outcome of each exchange, in order, or why the program did not start. A configuration that
+/// logs to [`LOG`] has two outcomes more, the log and the statistics; each of its exchanges must be
+/// one request.
 pub(crate) fn play(corpus: &Corpus, make: Make) -> Result<Vec<Outcome>, String> {
     let peers = Peers::new();
     let yaml = (corpus.bootstrap)(&peers).to_yaml();
-    let proxy = Launch::new(make, yaml).start().map_err(|error| error.to_string())?;
+    let proxy = Launch::new(make, yaml.as_str()).start().map_err(|error| error.to_string())?;
     let ports = known_ports(corpus, &peers, &proxy);
     let stage = Stage { peers, proxy, ports };
     let played: Vec<Played> = corpus.exchanges.iter().map(|e| stage.play(e)).collect();
     // A connection that is to be closed may linger for a second (`delayed_close_timeout`); asked at
     // the end, all of them linger at once.
-    Ok(played.into_iter().map(|played| stage.conclude(played)).collect())
+    let mut outcomes: Vec<Outcome> =
+        played.into_iter().map(|played| stage.conclude(played)).collect();
+    if yaml.contains(LOG) {
+        outcomes.push(stage.log(2 * corpus.exchanges.len()));
+        outcomes.push(stage.statistics());
+    }
+    Ok(outcomes)
 }
 
 fn known_ports(corpus: &Corpus, peers: &Peers, proxy: &Proxy) -> Ports {
@@ -129,6 +140,24 @@ impl Stage {
             }
         }
         Some(client)
+    }
+
+    /// The access log, once every request and every probe has its line.
+    fn log(&self, lines: usize) -> Outcome {
+        let log = self.proxy.wait_file("access.log", |log| log.lines().count() >= lines);
+        log.lines().map(|line| mask::log_line(line, &self.ports)).collect()
+    }
+
+    /// Counters and gauges of the listener and the clusters, but for those that depend on timing.
+    fn statistics(&self) -> Outcome {
+        self.proxy.wait_stat("http.main.downstream_cx_active", |active| active == 0);
+        let text = self.proxy.admin("/stats").text();
+        let compared = |line: &&str| {
+            let ours = line.starts_with("http.main.") || line.starts_with("cluster.");
+            // Random identifiers have one length, but which bytes came in one read differs.
+            ours && !line.contains("_bytes_") && !line.contains("P50(") && !line.contains("No rec")
+        };
+        text.lines().filter(compared).map(str::to_owned).collect()
     }
 
     fn responded(&self, message: &Message, outcome: &mut Outcome) {
