@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod canonical;
+pub mod compile;
 mod decode;
 mod descriptors;
 mod error;

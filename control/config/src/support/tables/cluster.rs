@@ -58,7 +58,6 @@ pub(super) const MESSAGES: &[Message] = &[
             field("max_pending_requests"),
             field("max_requests"),
             field("max_retries"),
-            field("track_remaining"),
         ],
     ),
     message("envoy.config.cluster.v3.UpstreamConnectionOptions", &[field("tcp_keepalive")]),

@@ -49,6 +49,7 @@ pub(super) const MESSAGES: &[Message] = &[
             field("text_format_source"),
             field("omit_empty_values"),
             field("json_format_options"),
+            field("content_type"),
         ],
     ),
     message("envoy.config.core.v3.JsonFormatOptions", &[field("sort_properties")]),

@@ -15,8 +15,6 @@ pub(super) const MESSAGES: &[Message] = &[
             field("per_connection_buffer_limit_bytes"),
             field("metadata"),
             field("socket_options"),
-            field("tcp_fast_open_queue_length"),
-            field("traffic_direction"),
             field("enable_reuse_port"),
             field("tcp_backlog_size"),
             field("freebind"),

@@ -8,7 +8,6 @@ pub(super) const MESSAGES: &[Message] = &[
         &[
             field("name"),
             field("virtual_hosts"),
-            field("internal_only_headers"),
             field("response_headers_to_add"),
             field("response_headers_to_remove"),
             field("request_headers_to_add"),
@@ -17,6 +16,7 @@ pub(super) const MESSAGES: &[Message] = &[
             field("validate_clusters"),
             field("max_direct_response_body_size_bytes"),
             field("ignore_port_in_host_matching"),
+            field("ignore_path_parameters_in_path_matching"),
             field("metadata"),
         ],
     ),
@@ -26,6 +26,7 @@ pub(super) const MESSAGES: &[Message] = &[
             field("name"),
             field("domains"),
             field("routes"),
+            field("require_tls"),
             field("request_headers_to_add"),
             field("request_headers_to_remove"),
             field("response_headers_to_add"),
@@ -59,6 +60,8 @@ pub(super) const MESSAGES: &[Message] = &[
             field("runtime_fraction"),
             field("headers"),
             field("query_parameters"),
+            field("cookies"),
+            field("grpc"),
         ],
     ),
     message(
@@ -98,14 +101,23 @@ pub(super) const MESSAGES: &[Message] = &[
             field("timeout"),
             field("idle_timeout"),
             only("priority", &["DEFAULT", "HIGH"]),
+            field("max_stream_duration"),
         ],
     ),
-    message("envoy.config.route.v3.WeightedCluster", &[field("clusters"), field("total_weight")]),
+    message("envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions", &[]),
+    message(
+        "envoy.config.route.v3.CookieMatcher",
+        &[field("name"), field("string_match"), field("invert_match")],
+    ),
+    message("envoy.config.route.v3.RouteAction.MaxStreamDuration", &[field("max_stream_duration")]),
+    message(
+        "envoy.config.route.v3.WeightedCluster",
+        &[field("clusters"), field("total_weight"), field("header_name")],
+    ),
     message(
         "envoy.config.route.v3.WeightedCluster.ClusterWeight",
         &[
             field("name"),
-            field("cluster_header"),
             field("weight"),
             field("request_headers_to_add"),
             field("request_headers_to_remove"),
@@ -128,5 +140,8 @@ pub(super) const MESSAGES: &[Message] = &[
             field("strip_query"),
         ],
     ),
-    message("envoy.config.route.v3.DirectResponseAction", &[field("status"), field("body")]),
+    message(
+        "envoy.config.route.v3.DirectResponseAction",
+        &[field("status"), field("body"), field("body_format")],
+    ),
 ];

@@ -1,0 +1,268 @@
+//! Filter chains of a listener, and how a connection finds its own.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use ringway_model::http::ConnectionManager;
+use ringway_model::listener::{ChainMatch, ChainMatcher, FilterChain, SourceType, Terminal};
+
+use super::at::At;
+use super::proto::{hcm, listener};
+use super::value::{cidrs, unpack};
+use super::{Cx, manager, route_table};
+use listener::filter::ConfigType;
+
+/// What Envoy calls the connection manager in its errors.
+const MANAGER: &str = "envoy.filters.network.http_connection_manager";
+
+/// A listener's chains as configured, each with its place.
+pub(super) fn each<'a>(
+    listener: &'a listener::Listener,
+) -> impl Iterator<Item = (Option<usize>, &'a listener::FilterChain)> {
+    let chains = listener.filter_chains.iter().enumerate();
+    let chains = chains.map(|(index, chain)| (Some(index), chain));
+    chains.chain(listener.default_filter_chain.iter().map(|chain| (None, chain)))
+}
+
+/// Calls `use_it` at the place of a chain.
+pub(super) fn at_chain<T>(
+    at: &At<'_>,
+    index: Option<usize>,
+    use_it: impl FnOnce(&At<'_>) -> T,
+) -> T {
+    match index {
+        Some(index) => use_it(&at.field("filter_chains").index(index)),
+        None => use_it(&at.field("default_filter_chain")),
+    }
+}
+
+pub(super) fn chain(
+    cx: &Cx<'_>,
+    at: &At<'_>,
+    chain: &listener::FilterChain,
+    index: Option<usize>,
+    scope: &str,
+) -> Option<FilterChain> {
+    let manager = terminal(cx, at, chain, scope)?;
+    let name = match (chain.name.as_str(), index) {
+        ("", Some(index)) => Arc::from(format!("filter_chains[{index}]")),
+        ("", None) => Arc::from("default_filter_chain"),
+        (name, _) => Arc::from(name),
+    };
+    Some(FilterChain {
+        name,
+        terminal: Terminal::Http(Arc::new(manager)),
+        // It counts the handshake of a transport socket, and there is none yet.
+        transport_connect_timeout: None,
+    })
+}
+
+/// The connection manager that ends the chain.
+fn terminal(
+    cx: &Cx<'_>,
+    at: &At<'_>,
+    chain: &listener::FilterChain,
+    scope: &str,
+) -> Option<ConnectionManager> {
+    let at = at.field("filters");
+    let Some((_, before)) = chain.filters.split_last() else {
+        at.unsupported("a filter chain without filters");
+        return None;
+    };
+    for (index, filter) in before.iter().enumerate() {
+        at.index(index).invalid(format_args!(
+            "Error: terminal filter named {} of type {MANAGER} must be the last filter in a \
+             network filter chain.",
+            filter.name
+        ));
+    }
+    let mut compiled = None;
+    for (index, filter) in chain.filters.iter().enumerate() {
+        let at = at.index(index);
+        let at = at.field("typed_config");
+        if let Some(config) = manager_config(&at, filter) {
+            compiled = manager::manager(cx, &at, &config, scope);
+        }
+    }
+    compiled.filter(|_| before.is_empty())
+}
+
+fn manager_config(at: &At<'_>, filter: &listener::Filter) -> Option<hcm::HttpConnectionManager> {
+    match &filter.config_type {
+        Some(ConfigType::TypedConfig(any)) => unpack(at, any),
+        _ => {
+            at.invalid(format_args!("the filter {} has no typed_config", filter.name));
+            None
+        }
+    }
+}
+
+/// As [`route_table::check_clusters`] for all tables of a chain.
+pub(super) fn check_clusters(cx: &Cx<'_>, at: &At<'_>, chain: &listener::FilterChain) {
+    let at = at.field("filters");
+    for (index, filter) in chain.filters.iter().enumerate() {
+        let at = at.index(index);
+        let at = at.field("typed_config");
+        let config = manager_config(&at, filter);
+        if let Some(table) = config.as_ref().and_then(manager::inline_routes) {
+            route_table::check_clusters(cx, &at.field("route_config"), table);
+        }
+    }
+}
+
+/// The conditions of all chains. Chains are numbered as [`each`] lists them.
+pub(super) fn matcher(at: &At<'_>, listener: &listener::Listener) -> ChainMatcher {
+    let at_chains = at.field("filter_chains");
+    let mut rules = Vec::with_capacity(listener.filter_chains.len());
+    for (index, chain) in listener.filter_chains.iter().enumerate() {
+        let at = at_chains.index(index);
+        let at = at.field("filter_chain_match");
+        let empty = listener::FilterChainMatch::default();
+        let conditions = chain.filter_chain_match.as_ref().unwrap_or(&empty);
+        rules.push((chain_match(&at, conditions), index));
+    }
+    check_overlap(&at_chains, listener, &rules);
+    let default = listener.default_filter_chain.as_ref();
+    ChainMatcher { default: default.map(|_| listener.filter_chains.len()), rules }
+}
+
+fn chain_match(at: &At<'_>, conditions: &listener::FilterChainMatch) -> ChainMatch {
+    use listener::filter_chain_match::ConnectionSourceType as Source;
+    let ports = conditions.source_ports.iter();
+    // The API's own rules keep ports below 65536.
+    let port = |port: u32| u16::try_from(port).unwrap_or(u16::MAX);
+    ChainMatch {
+        destination_port: conditions.destination_port.map(|wrapper| port(wrapper.value)),
+        destination: cidrs(&at.field("prefix_ranges"), &conditions.prefix_ranges),
+        server_names: server_names(&at.field("server_names"), &conditions.server_names),
+        transport_protocol: conditions.transport_protocol.clone(),
+        application_protocols: conditions.application_protocols.clone(),
+        direct_source: cidrs(
+            &at.field("direct_source_prefix_ranges"),
+            &conditions.direct_source_prefix_ranges,
+        ),
+        source_type: match Source::try_from(conditions.source_type) {
+            Ok(Source::SameIpOrLoopback) => SourceType::SameIpOrLoopback,
+            Ok(Source::External) => SourceType::External,
+            Ok(Source::Any) | Err(_) => SourceType::Any,
+        },
+        source: cidrs(&at.field("source_prefix_ranges"), &conditions.source_prefix_ranges),
+        source_ports: ports.map(|number| port(*number)).collect(),
+    }
+}
+
+fn server_names(at: &At<'_>, names: &[String]) -> Vec<String> {
+    for (index, name) in names.iter().enumerate() {
+        if name.strip_prefix("*.").unwrap_or(name).contains('*') {
+            at.index(index).invalid("partial wildcards are not supported in \"server_names\"");
+        }
+    }
+    names.iter().map(|name| name.to_lowercase()).collect()
+}
+
+/// Combinations of conditions that are looked at before two chains may be called distinct by the
+/// whole of their lists only.
+const COMBINATIONS_MAX: usize = 100_000;
+
+/// No connection may have two chains: Envoy multiplies the lists out, and no combination may
+/// occur twice.
+fn check_overlap(at: &At<'_>, listener: &listener::Listener, rules: &[(ChainMatch, usize)]) {
+    let mut whole: HashMap<String, usize> = HashMap::new();
+    let mut seen: HashMap<Combination<'_>, usize> = HashMap::new();
+    for (rule, index) in rules {
+        let name = |index: usize| &listener.filter_chains[index].name;
+        if let Some(first) = whole.insert(format!("{rule:?}"), *index) {
+            at.index(*index).invalid(format_args!(
+                "filter chain '{}' has the same matching rules defined as '{}'",
+                name(*index),
+                name(first)
+            ));
+            continue;
+        }
+        if count(rule).saturating_add(seen.len()) > COMBINATIONS_MAX {
+            continue;
+        }
+        for combination in combinations(rule) {
+            match seen.get(&combination) {
+                Some(first) if first != index => {
+                    at.index(*index).invalid(format_args!(
+                        "multiple filter chains with overlapping matching rules are defined: '{}' \
+                         and '{}'",
+                        name(*first),
+                        name(*index)
+                    ));
+                    break;
+                }
+                _ => {
+                    seen.insert(combination, *index);
+                }
+            }
+        }
+    }
+}
+
+/// One element of each list; `None` where a list is empty.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Combination<'a> {
+    destination_port: Option<u16>,
+    destination: Option<&'a ipnet::IpNet>,
+    server_name: Option<&'a str>,
+    transport_protocol: &'a str,
+    application_protocol: Option<&'a str>,
+    direct_source: Option<&'a ipnet::IpNet>,
+    source_type: u8,
+    source: Option<&'a ipnet::IpNet>,
+    source_port: Option<u16>,
+}
+
+fn count(rule: &ChainMatch) -> usize {
+    [
+        rule.destination.len(),
+        rule.server_names.len(),
+        rule.application_protocols.len(),
+        rule.direct_source.len(),
+        rule.source.len(),
+        rule.source_ports.len(),
+    ]
+    .into_iter()
+    .fold(1, |product: usize, length| product.saturating_mul(length.max(1)))
+}
+
+fn combinations(rule: &ChainMatch) -> Vec<Combination<'_>> {
+    let base = Combination {
+        destination_port: rule.destination_port,
+        destination: None,
+        server_name: None,
+        transport_protocol: &rule.transport_protocol,
+        application_protocol: None,
+        direct_source: None,
+        source_type: rule.source_type as u8,
+        source: None,
+        source_port: None,
+    };
+    let all = vec![base];
+    let all = times(all, &rule.destination, |one, net| one.destination = Some(net));
+    let all = times(all, &rule.server_names, |one, name| one.server_name = Some(name));
+    let all = times(all, &rule.application_protocols, |one, name| {
+        one.application_protocol = Some(name);
+    });
+    let all = times(all, &rule.direct_source, |one, net| one.direct_source = Some(net));
+    let all = times(all, &rule.source, |one, net| one.source = Some(net));
+    times(all, &rule.source_ports, |one, port| one.source_port = Some(*port))
+}
+
+fn times<'a, T>(
+    all: Vec<Combination<'a>>,
+    list: &'a [T],
+    set: impl Fn(&mut Combination<'a>, &'a T),
+) -> Vec<Combination<'a>> {
+    if list.is_empty() {
+        return all;
+    }
+    let with = |(one, item): (&Combination<'a>, &'a T)| {
+        let mut one = one.clone();
+        set(&mut one, item);
+        one
+    };
+    all.iter().flat_map(|one| list.iter().map(move |item| (one, item))).map(with).collect()
+}

@@ -1,0 +1,133 @@
+//! Clusters (Envoy `config.cluster.v3.Cluster`): how they are used. What they consist of is in
+//! `endpoints`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ringway_model::cluster::{ClusterPolicy, TcpKeepalive};
+
+use super::at::At;
+use super::breakers::Thresholds;
+use super::proto::{cluster, core};
+use super::upstream_http::{self, UpstreamHttp};
+use super::value::{duration, limit_of, or_u32};
+use super::{Cx, balancing, breakers, stat_names};
+
+/// `connect_timeout`.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// `per_connection_buffer_limit_bytes` of clusters and listeners.
+pub(super) const BUFFER_LIMIT_BYTES: u32 = 1 << 20;
+
+/// How endpoints are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Discovery {
+    /// They are listed with their addresses.
+    Static,
+    /// Each name stands for all its addresses.
+    StrictDns,
+}
+
+/// A policy whose limits are still only numbers: they are set when all of the configuration is
+/// right.
+#[derive(Debug)]
+pub(super) struct Policy {
+    pub(super) policy: ClusterPolicy,
+    pub(super) thresholds: [Thresholds; 2],
+}
+
+pub(super) fn discovery(at: &At<'_>, cluster: &cluster::Cluster) -> Option<Discovery> {
+    use cluster::cluster::{ClusterDiscoveryType, DiscoveryType};
+    let number = match &cluster.cluster_discovery_type {
+        None => DiscoveryType::Static as i32,
+        Some(ClusterDiscoveryType::Type(number)) => *number,
+        Some(ClusterDiscoveryType::ClusterType(_)) => {
+            at.field("cluster_type").unsupported("");
+            return None;
+        }
+    };
+    match DiscoveryType::try_from(number) {
+        Ok(DiscoveryType::Static) => Some(Discovery::Static),
+        Ok(DiscoveryType::StrictDns) => Some(Discovery::StrictDns),
+        _ => {
+            at.field("type").unsupported("");
+            None
+        }
+    }
+}
+
+/// Everything but the endpoints.
+pub(super) fn policy(cx: &Cx<'_>, at: &At<'_>, cluster: &cluster::Cluster) -> Option<Policy> {
+    let balancing = balancing::policy(at, cluster);
+    let settings = balancing::settings(at, cluster);
+    let http = upstream_http::options(at, cluster);
+    let thresholds = breakers::thresholds(cluster.circuit_breakers.as_ref());
+    let connect_timeout = duration(&at.field("connect_timeout"), cluster.connect_timeout);
+    let (balancing, settings, http) = (balancing?, settings?, http?);
+    let UpstreamHttp { common, enable_trailers, proper_case } = http;
+    let stat_name = match cluster.alt_stat_name.as_str() {
+        "" => &cluster.name,
+        other => other,
+    };
+    let buffer_limit = or_u32(cluster.per_connection_buffer_limit_bytes, BUFFER_LIMIT_BYTES);
+    let policy = ClusterPolicy {
+        connect_timeout: connect_timeout.unwrap_or(CONNECT_TIMEOUT),
+        balancing,
+        settings,
+        limits: cx.limits_of(&cluster.name),
+        idle_timeout: common.idle_timeout,
+        // The field of the cluster itself is the older one; the newer one wins.
+        max_requests_per_connection: common
+            .max_requests_per_connection
+            .or_else(|| limit_of(cluster.max_requests_per_connection)),
+        max_connection_duration: common.max_connection_duration,
+        max_stream_duration: common.max_stream_duration,
+        max_response_headers: common.max_headers,
+        max_response_head_bytes: common.max_response_head_bytes,
+        buffer_limit: buffer_limit as usize,
+        keepalive: keepalive(cluster),
+        enable_trailers,
+        proper_case,
+        stats: stat_names::cluster(&cx.env.catalog, stat_name),
+    };
+    Some(Policy { policy, thresholds })
+}
+
+fn keepalive(cluster: &cluster::Cluster) -> Option<TcpKeepalive> {
+    let options = cluster.upstream_connection_options.as_ref()?;
+    options.tcp_keepalive.as_ref().map(tcp_keepalive)
+}
+
+/// `core.v3.TcpKeepalive`: a value of 0 counts as absent, as in Envoy.
+pub(super) fn tcp_keepalive(keepalive: &core::TcpKeepalive) -> TcpKeepalive {
+    TcpKeepalive {
+        probes: limit_of(keepalive.keepalive_probes),
+        time: limit_of(keepalive.keepalive_time),
+        interval: limit_of(keepalive.keepalive_interval),
+    }
+}
+
+/// Whether two messages differ in nothing but what `endpoints` reads.
+pub(super) fn same_policy(one: &cluster::Cluster, other: &cluster::Cluster) -> bool {
+    // The weights of localities belong to the settings of the balancer, and so do the fields of
+    // `policy`: those must be equal. The rest of the assignment is endpoints.
+    let without_endpoints = |cluster: &cluster::Cluster| {
+        let mut cluster = cluster.clone();
+        cluster.load_assignment = None;
+        cluster
+    };
+    let weights = |cluster: &cluster::Cluster| -> Vec<_> {
+        let assignment = cluster.load_assignment.iter().flat_map(|all| &all.endpoints);
+        assignment.map(|locality| locality.load_balancing_weight).collect()
+    };
+    let shares = |cluster: &cluster::Cluster| {
+        cluster.load_assignment.as_ref().and_then(|assignment| assignment.policy.clone())
+    };
+    shares(one) == shares(other)
+        && (!balancing::uses_locality_weights(one) || weights(one) == weights(other))
+        && without_endpoints(one) == without_endpoints(other)
+}
+
+/// The name as the snapshot keeps it.
+pub(super) fn name(cluster: &cluster::Cluster) -> Arc<str> {
+    Arc::from(cluster.name.as_str())
+}

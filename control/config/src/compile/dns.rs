@@ -1,0 +1,128 @@
+//! What must be resolved for STRICT_DNS clusters, and the answers.
+//!
+//! The compiler resolves nothing: it lists the names, and takes the answers that are known when
+//! it is called.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::at::At;
+use super::proto::cluster;
+use super::value::duration;
+
+/// The names of one cluster, and how to ask for them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DnsTarget {
+    /// The cluster.
+    pub cluster: Arc<str>,
+    /// The names, each once. Their addresses go to [`super::Compiler::with_endpoints`].
+    pub hosts: Vec<String>,
+    /// `dns_lookup_family`.
+    pub family: LookupFamily,
+    /// When to ask again.
+    pub refresh: Refresh,
+}
+
+/// `dns_lookup_family`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LookupFamily {
+    /// `AUTO`: IPv6, and IPv4 if there is none.
+    #[default]
+    Auto,
+    /// `V4_ONLY`
+    V4Only,
+    /// `V6_ONLY`
+    V6Only,
+    /// `V4_PREFERRED`: IPv4, and IPv6 if there is none.
+    V4Preferred,
+    /// `ALL`: both.
+    All,
+}
+
+/// When a name is asked for again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refresh {
+    /// `dns_refresh_rate`, 5 s, after an answer.
+    pub interval: Duration,
+    /// `dns_failure_refresh_rate`: the first wait after a failure and the longest one; it doubles
+    /// in between, with full jitter. `None` waits as after an answer.
+    pub failure: Option<(Duration, Duration)>,
+    /// `dns_jitter`: up to this much is added to each wait.
+    pub jitter: Duration,
+    /// `respect_dns_ttl`: the answer's time to live takes the place of the interval.
+    pub respect_ttl: bool,
+}
+
+/// The addresses of one cluster's names.
+pub type Resolved = HashMap<String, Vec<IpAddr>>;
+
+/// All answers that are known, by cluster. A name that is missing has no address yet.
+#[derive(Debug, Clone, Default)]
+pub struct ResolvedEndpoints {
+    by_cluster: HashMap<String, Resolved>,
+}
+
+impl ResolvedEndpoints {
+    /// Nothing is known.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Remembers the answer for a name of a cluster.
+    pub fn insert(&mut self, cluster: &str, host: &str, addresses: Vec<IpAddr>) {
+        let hosts = self.by_cluster.entry(cluster.to_owned()).or_default();
+        hosts.insert(host.to_owned(), addresses);
+    }
+
+    /// Forgets the clusters that are not among these.
+    pub fn retain(&mut self, targets: &[DnsTarget]) {
+        self.by_cluster.retain(|name, _| targets.iter().any(|target| &*target.cluster == name));
+    }
+
+    /// The answers for a cluster.
+    pub fn of(&self, cluster: &str) -> Option<&Resolved> {
+        self.by_cluster.get(cluster)
+    }
+}
+
+const REFRESH_RATE: Duration = Duration::from_secs(5);
+/// `max_interval` counts in multiples of `base_interval`.
+const FAILURE_FACTOR: u32 = 10;
+
+pub(super) fn refresh(at: &At<'_>, cluster: &cluster::Cluster) -> Refresh {
+    let interval = duration(&at.field("dns_refresh_rate"), cluster.dns_refresh_rate);
+    Refresh {
+        interval: interval.unwrap_or(REFRESH_RATE),
+        failure: failure_refresh(at, cluster),
+        jitter: duration(&at.field("dns_jitter"), cluster.dns_jitter).unwrap_or_default(),
+        respect_ttl: cluster.respect_dns_ttl,
+    }
+}
+
+fn failure_refresh(at: &At<'_>, cluster: &cluster::Cluster) -> Option<(Duration, Duration)> {
+    let rate = cluster.dns_failure_refresh_rate.as_ref()?;
+    let at = at.field("dns_failure_refresh_rate");
+    let base = duration(&at.field("base_interval"), rate.base_interval)?;
+    let max = duration(&at.field("max_interval"), rate.max_interval);
+    let max = max.unwrap_or_else(|| base.saturating_mul(FAILURE_FACTOR));
+    if max < base {
+        at.field("max_interval").invalid(
+            "dns_failure_refresh_rate must have max_interval greater than or equal to the \
+             base_interval",
+        );
+    }
+    Some((base, max))
+}
+
+pub(super) fn family(number: i32) -> LookupFamily {
+    use cluster::cluster::DnsLookupFamily as Family;
+    match Family::try_from(number) {
+        Ok(Family::V4Only) => LookupFamily::V4Only,
+        Ok(Family::V6Only) => LookupFamily::V6Only,
+        Ok(Family::V4Preferred) => LookupFamily::V4Preferred,
+        Ok(Family::All) => LookupFamily::All,
+        Ok(Family::Auto) | Err(_) => LookupFamily::Auto,
+    }
+}

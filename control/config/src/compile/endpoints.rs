@@ -1,0 +1,214 @@
+//! The endpoints of a cluster (Envoy `config.endpoint.v3.ClusterLoadAssignment`), and what of
+//! them must be resolved.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use ringway_lb::{Health, Host};
+use ringway_model::address::Address;
+use ringway_model::cluster::{Endpoint, Locality};
+
+use super::address::{self, Place};
+use super::at::At;
+use super::cluster::Discovery;
+use super::dns::Resolved;
+use super::proto::{cluster, core, endpoint};
+use super::value::or_u32;
+
+/// The endpoints of a cluster as configured: what is listed, before names are resolved.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Listed {
+    /// One per `lb_endpoints` entry, in order.
+    entries: Vec<Entry>,
+    discovery: Discovery,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Entry {
+    place: Place,
+    /// `hostname`; of a name that is resolved, the name itself stands in for it.
+    hostname: Arc<str>,
+    host: Host,
+    locality: Arc<Locality>,
+}
+
+/// What to do about a name where an address must be.
+const STATIC_HINT: &str = ". Consider setting resolver_name or setting cluster type to \
+                           'STRICT_DNS' or 'LOGICAL_DNS'";
+
+pub(super) fn listed(at: &At<'_>, cluster: &cluster::Cluster, discovery: Discovery) -> Listed {
+    let at = at.field("load_assignment");
+    let at = at.field("endpoints");
+    let assignment = cluster.load_assignment.as_ref();
+    let localities = assignment.map_or(&[][..], |assignment| &assignment.endpoints);
+    let mut entries = Vec::new();
+    for (index, locality) in localities.iter().enumerate() {
+        let at = at.index(index);
+        let weights = locality.lb_endpoints.iter();
+        let weights = weights.map(|one| u64::from(or_u32(one.load_balancing_weight, 1)));
+        if weights.sum::<u64>() > u64::from(u32::MAX) {
+            at.field("lb_endpoints").invalid(format_args!(
+                "The sum of weights of all endpoints in the locality exceeds {}",
+                u32::MAX
+            ));
+        }
+        entries.extend(in_locality(&at, index, locality, discovery));
+    }
+    Listed { entries, discovery }
+}
+
+fn in_locality<'a>(
+    at: &'a At<'a>,
+    index: usize,
+    locality: &'a endpoint::LocalityLbEndpoints,
+    discovery: Discovery,
+) -> impl Iterator<Item = Entry> + 'a {
+    let name = Arc::new(locality_name(locality.locality.as_ref()));
+    let host = Host {
+        priority: locality.priority,
+        // The API's rules bound the size of a message far below this.
+        locality: u32::try_from(index).unwrap_or(u32::MAX),
+        ..Host::PLAIN
+    };
+    locality.lb_endpoints.iter().enumerate().filter_map(move |(number, endpoint)| {
+        let at = at.field("lb_endpoints");
+        entry(&at.index(number), endpoint, host, &name, discovery)
+    })
+}
+
+fn locality_name(locality: Option<&core::Locality>) -> Locality {
+    let locality = locality.cloned().unwrap_or_default();
+    Locality { region: locality.region, zone: locality.zone, sub_zone: locality.sub_zone }
+}
+
+fn entry(
+    at: &At<'_>,
+    listed: &endpoint::LbEndpoint,
+    host: Host,
+    locality: &Arc<Locality>,
+    discovery: Discovery,
+) -> Option<Entry> {
+    use endpoint::lb_endpoint::HostIdentifier;
+    let Some(HostIdentifier::Endpoint(endpoint)) = &listed.host_identifier else {
+        at.unsupported("an endpoint without its address");
+        return None;
+    };
+    let at = at.field("endpoint");
+    let Some(address) = &endpoint.address else {
+        at.invalid("an address is necessary");
+        return None;
+    };
+    let place = match discovery {
+        Discovery::Static => {
+            Place::Known(address::resolved(&at.field("address"), address, STATIC_HINT)?)
+        }
+        Discovery::StrictDns => address::place(&at.field("address"), address)?,
+    };
+    let hostname = match (&place, endpoint.hostname.as_str()) {
+        (Place::Named { host, .. }, "") => host,
+        (_, hostname) => hostname,
+    };
+    let weight = or_u32(listed.load_balancing_weight, 1);
+    Some(Entry {
+        hostname: Arc::from(hostname),
+        host: Host { weight, health: health(listed.health_status), ..host },
+        locality: Arc::clone(locality),
+        place,
+    })
+}
+
+fn health(status: i32) -> Health {
+    use core::HealthStatus;
+    match HealthStatus::try_from(status) {
+        Ok(HealthStatus::Unhealthy | HealthStatus::Draining | HealthStatus::Timeout) => {
+            Health::Unhealthy
+        }
+        Ok(HealthStatus::Degraded) => Health::Degraded,
+        Ok(HealthStatus::Unknown | HealthStatus::Healthy) | Err(_) => Health::Healthy,
+    }
+}
+
+impl Listed {
+    /// The names to resolve, each once, in order.
+    pub(super) fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for entry in &self.entries {
+            if let Place::Named { host, .. } = &entry.place
+                && !names.contains(host)
+            {
+                names.push(host.clone());
+            }
+        }
+        names
+    }
+
+    /// The endpoints at this moment; those equal to one of `before` are that one.
+    pub(super) fn endpoints(
+        &self,
+        resolved: Option<&Resolved>,
+        before: &[Arc<Endpoint>],
+    ) -> Vec<Arc<Endpoint>> {
+        let mut known = Known::new(before);
+        let mut endpoints = Vec::with_capacity(self.entries.len());
+        for entry in &self.entries {
+            match &entry.place {
+                Place::Known(address) => endpoints.push(known.shared(entry.at(address.clone()))),
+                Place::Named { host, port } => {
+                    let addresses = resolved.and_then(|resolved| resolved.get(host));
+                    for ip in addresses.into_iter().flatten() {
+                        endpoints.push(known.shared(entry.at(socket(*ip, *port))));
+                    }
+                }
+            }
+        }
+        match self.discovery {
+            Discovery::Static => endpoints,
+            Discovery::StrictDns => unique(endpoints),
+        }
+    }
+}
+
+fn socket(ip: IpAddr, port: u16) -> Address {
+    Address::Ip(SocketAddr::new(ip, port))
+}
+
+/// Two names may stand for one address; as in Envoy it is one endpoint then, and the first wins.
+fn unique(endpoints: Vec<Arc<Endpoint>>) -> Vec<Arc<Endpoint>> {
+    let mut seen = std::collections::HashSet::new();
+    let mut keep =
+        |endpoint: &Arc<Endpoint>| seen.insert((endpoint.address.clone(), endpoint.host.priority));
+    endpoints.into_iter().filter(|endpoint| keep(endpoint)).collect()
+}
+
+impl Entry {
+    fn at(&self, address: Address) -> Endpoint {
+        Endpoint {
+            address_text: Arc::from(address.to_string()),
+            address,
+            hostname: Arc::clone(&self.hostname),
+            host: self.host,
+            locality: Arc::clone(&self.locality),
+        }
+    }
+}
+
+/// The endpoints of the generation before, by address.
+struct Known<'a> {
+    by_address: std::collections::HashMap<&'a Address, Vec<&'a Arc<Endpoint>>>,
+}
+
+impl<'a> Known<'a> {
+    fn new(before: &'a [Arc<Endpoint>]) -> Self {
+        let mut by_address = std::collections::HashMap::<_, Vec<_>>::new();
+        for endpoint in before {
+            by_address.entry(&endpoint.address).or_default().push(endpoint);
+        }
+        Self { by_address }
+    }
+
+    fn shared(&mut self, endpoint: Endpoint) -> Arc<Endpoint> {
+        let candidates = self.by_address.get(&endpoint.address);
+        let same = candidates.and_then(|all| all.iter().find(|known| ****known == endpoint));
+        same.map_or_else(|| Arc::new(endpoint), |known| Arc::clone(known))
+    }
+}

@@ -1,0 +1,98 @@
+//! HTTP filters: the chain of a connection manager, which ends in the router.
+
+use std::sync::Arc;
+
+use ringway_model::filter::{HttpFilter, HttpFilterChain};
+
+use super::Cx;
+use super::at::At;
+use super::proto::{google, hcm, router};
+use super::value::{is, type_name, unpack};
+use hcm::http_filter::ConfigType;
+
+/// The filters, and what the router at their end says.
+#[derive(Debug)]
+pub(super) struct Chain {
+    pub(super) filters: HttpFilterChain,
+    pub(super) suppress_envoy_headers: bool,
+}
+
+/// What Envoy calls the router in its errors.
+const ROUTER: &str = "envoy.filters.http.router";
+
+pub(super) fn chain(cx: &Cx<'_>, at: &At<'_>, list: &[hcm::HttpFilter]) -> Option<Chain> {
+    let mut filters = Vec::with_capacity(list.len());
+    let mut router = None;
+    let mut whole = true;
+    for (index, filter) in list.iter().enumerate() {
+        let at = at.index(index);
+        let is_last = index + 1 == list.len();
+        match one(cx, &at, filter) {
+            Some(Filter::Router(config)) if is_last => router = Some(config),
+            Some(Filter::Router(_)) => {
+                whole = false;
+                at.invalid(format_args!(
+                    "Error: terminal filter named {} of type {ROUTER} must be the last filter in \
+                     a http filter chain.",
+                    filter.name
+                ));
+            }
+            Some(Filter::Other(_)) if is_last => {
+                whole = false;
+                at.invalid(not_terminal(filter));
+            }
+            Some(Filter::Other(config)) => filters.push((Arc::from(filter.name.as_str()), config)),
+            None => whole = false,
+        }
+    }
+    if list.is_empty() {
+        at.invalid("no router at the end of the http filter chain, so nothing would answer");
+    }
+    let suppress_envoy_headers = router.filter(|_| whole)?.suppress_envoy_headers;
+    Some(Chain { filters: HttpFilterChain::new(filters), suppress_envoy_headers })
+}
+
+fn not_terminal(filter: &hcm::HttpFilter) -> String {
+    let kind = match &filter.config_type {
+        Some(ConfigType::TypedConfig(any)) => type_name(any),
+        _ => "",
+    };
+    format!(
+        "Error: non-terminal filter named {} of type {kind} is the last filter in a http filter \
+         chain.",
+        filter.name
+    )
+}
+
+enum Filter {
+    Router(router::Router),
+    Other(Arc<dyn HttpFilter>),
+}
+
+fn one(cx: &Cx<'_>, at: &At<'_>, filter: &hcm::HttpFilter) -> Option<Filter> {
+    let Some(ConfigType::TypedConfig(any)) = &filter.config_type else {
+        at.invalid(format_args!("the filter {} has no typed_config", filter.name));
+        return None;
+    };
+    let at = at.field("typed_config");
+    if is::<router::Router>(any) {
+        return unpack(&at, any).map(Filter::Router);
+    }
+    from_registry(cx, &at, any).map(Filter::Other)
+}
+
+fn from_registry(cx: &Cx<'_>, at: &At<'_>, any: &google::Any) -> Option<Arc<dyn HttpFilter>> {
+    let Some(factory) = cx.env.registry.http_filter(type_name(any)) else {
+        at.unsupported(format_args!("the extension {}", type_name(any)));
+        return None;
+    };
+    match factory.compile(&any.value) {
+        Ok(filter) => Some(filter),
+        Err(errors) => {
+            for error in &errors {
+                at.inside(&error.path).invalid(&error.message);
+            }
+            None
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! One generation as the compiler remembers it, and what of the last one the next can keep.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use ringway_model::cluster::{Cluster, ClusterPolicy};
+use ringway_model::listener::{ChainMatcher, FilterChain, Listener};
+use ringway_model::stats::ListenerStats;
+
+use super::at::At;
+use super::breakers::Thresholds;
+use super::cluster::Discovery;
+use super::dns::{self, DnsTarget, Resolved, ResolvedEndpoints};
+use super::endpoints::{self, Listed};
+use super::proto::{cluster as cluster_proto, listener as listener_proto};
+use super::sockets::{OpenSockets, SocketSpec};
+use super::{Cx, chain, cluster, listener, stat_names};
+
+/// What was compiled last, with the messages that it came from.
+#[derive(Debug, Default)]
+pub(super) struct Generation {
+    clusters: Vec<KeptCluster>,
+    clusters_by_name: HashMap<Arc<str>, usize>,
+    listeners: Vec<KeptListener>,
+}
+
+/// A cluster and its message.
+#[derive(Debug)]
+pub(super) struct KeptCluster {
+    message: cluster_proto::Cluster,
+    listed: Listed,
+    thresholds: [Thresholds; 2],
+    dns: Option<DnsTarget>,
+    compiled: Arc<Cluster>,
+}
+
+/// A listener and its message.
+#[derive(Debug)]
+pub(super) struct KeptListener {
+    message: listener_proto::Listener,
+    spec: SocketSpec,
+    /// What was read from outside of the message may have changed with the message unchanged.
+    outside: bool,
+    compiled: Arc<Listener>,
+}
+
+impl Generation {
+    pub(super) fn new(clusters: Vec<KeptCluster>, listeners: Vec<KeptListener>) -> Self {
+        let names = clusters.iter().enumerate();
+        let names = names.map(|(index, kept)| (Arc::clone(&kept.compiled.name), index));
+        Self { clusters_by_name: names.collect(), clusters, listeners }
+    }
+
+    pub(super) fn has(&self, cluster: &str) -> bool {
+        self.clusters_by_name.contains_key(cluster)
+    }
+
+    fn cluster(&self, name: &str) -> Option<&KeptCluster> {
+        self.clusters_by_name.get(name).map(|index| &self.clusters[*index])
+    }
+
+    fn listener(&self, name: &str) -> Option<&KeptListener> {
+        self.listeners.iter().find(|kept| &*kept.compiled.name == name)
+    }
+
+    pub(super) fn thresholds(&self) -> impl Iterator<Item = (&str, &[Thresholds; 2])> {
+        self.clusters.iter().map(|kept| (&*kept.compiled.name, &kept.thresholds))
+    }
+
+    pub(super) fn dns_targets(&self) -> Vec<DnsTarget> {
+        self.clusters.iter().filter_map(|kept| kept.dns.clone()).collect()
+    }
+
+    pub(super) fn listeners(&self) -> Vec<Arc<Listener>> {
+        self.listeners.iter().map(|kept| Arc::clone(&kept.compiled)).collect()
+    }
+
+    /// By number, with room for `ids` of them.
+    pub(super) fn clusters(&self, ids: usize) -> Vec<Option<Arc<Cluster>>> {
+        let mut clusters = vec![None; ids];
+        for kept in &self.clusters {
+            clusters[kept.compiled.id.index()] = Some(Arc::clone(&kept.compiled));
+        }
+        clusters
+    }
+
+    /// Replaces the endpoints of a cluster; `None` when that changes nothing.
+    pub(super) fn resolve(&mut self, cluster: &str, resolved: &Resolved) -> Option<()> {
+        let kept = &mut self.clusters[*self.clusters_by_name.get(cluster)?];
+        let before = &kept.compiled;
+        let endpoints = kept.listed.endpoints(Some(resolved), &before.endpoints);
+        if endpoints == before.endpoints {
+            return None;
+        }
+        kept.compiled = Arc::new(Cluster {
+            name: Arc::clone(&before.name),
+            id: before.id,
+            policy: Arc::clone(&before.policy),
+            endpoints,
+        });
+        Some(())
+    }
+}
+
+/// Compiles the clusters, each of which may keep its policy, its endpoints or all of itself.
+pub(super) fn clusters(
+    cx: &Cx<'_>,
+    at: &At<'_>,
+    messages: &[cluster_proto::Cluster],
+    last: &Generation,
+    resolved: &ResolvedEndpoints,
+) -> Vec<KeptCluster> {
+    let at = at.field("clusters");
+    let mut names = std::collections::HashSet::new();
+    let mut kept = Vec::with_capacity(messages.len());
+    for (index, message) in messages.iter().enumerate() {
+        let at = at.index(index);
+        if !names.insert(&message.name) {
+            at.field("name")
+                .invalid(format_args!("cluster manager: duplicate cluster '{}'", message.name));
+        }
+        let before = last.cluster(&message.name);
+        kept.extend(one_cluster(cx, &at, message, before, resolved.of(&message.name)));
+    }
+    kept
+}
+
+fn one_cluster(
+    cx: &Cx<'_>,
+    at: &At<'_>,
+    message: &cluster_proto::Cluster,
+    before: Option<&KeptCluster>,
+    resolved: Option<&Resolved>,
+) -> Option<KeptCluster> {
+    let policy = policy(cx, at, message, before);
+    let discovery = cluster::discovery(at, message)?;
+    let listed = endpoints::listed(at, message, discovery);
+    let dns = dns_target(at, message, discovery, &listed);
+    let (policy, thresholds) = policy?;
+    let known = before.map_or(&[][..], |before| &before.compiled.endpoints);
+    let endpoints = listed.endpoints(resolved, known);
+    let compiled = match before {
+        Some(KeptCluster { compiled, .. })
+            if Arc::ptr_eq(&compiled.policy, &policy) && compiled.endpoints == endpoints =>
+        {
+            Arc::clone(compiled)
+        }
+        _ => Arc::new(Cluster {
+            name: cluster::name(message),
+            id: cx.cluster_id(&message.name),
+            policy,
+            endpoints,
+        }),
+    };
+    Some(KeptCluster { message: message.clone(), listed, thresholds, dns, compiled })
+}
+
+/// The policy of the generation before, if it is still right, or a new one.
+fn policy(
+    cx: &Cx<'_>,
+    at: &At<'_>,
+    message: &cluster_proto::Cluster,
+    before: Option<&KeptCluster>,
+) -> Option<(Arc<ClusterPolicy>, [Thresholds; 2])> {
+    if let Some(kept) = before.filter(|kept| cluster::same_policy(&kept.message, message)) {
+        return Some((Arc::clone(&kept.compiled.policy), kept.thresholds));
+    }
+    let made = cluster::policy(cx, at, message)?;
+    Some((Arc::new(made.policy), made.thresholds))
+}
+
+fn dns_target(
+    at: &At<'_>,
+    message: &cluster_proto::Cluster,
+    discovery: Discovery,
+    listed: &Listed,
+) -> Option<DnsTarget> {
+    // Reported even when there is nothing to resolve.
+    let refresh = dns::refresh(at, message);
+    let hosts = listed.names();
+    (discovery == Discovery::StrictDns && !hosts.is_empty()).then(|| DnsTarget {
+        cluster: cluster::name(message),
+        hosts,
+        family: dns::family(message.dns_lookup_family),
+        refresh,
+    })
+}
+
+/// A listener for which only the sockets are missing.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    index: usize,
+    message: listener_proto::Listener,
+    spec: SocketSpec,
+    outside: bool,
+    parts: Parts,
+}
+
+#[derive(Debug)]
+enum Parts {
+    /// Nothing changed.
+    Kept(Arc<Listener>),
+    /// Compiled anew, chains that did not change excepted.
+    New { chains: Vec<Arc<FilterChain>>, matcher: ChainMatcher, stats: ListenerStats },
+}
+
+/// Compiles the listeners up to their sockets.
+pub(super) fn listeners(
+    cx: &Cx<'_>,
+    at: &At<'_>,
+    messages: &[listener_proto::Listener],
+    last: &Generation,
+) -> Vec<Prepared> {
+    let at = at.field("listeners");
+    listener::check_names(&at, messages);
+    let each = messages.iter().enumerate();
+    let prepared: Vec<Prepared> = each
+        .filter_map(|(index, message)| one_listener(cx, &at.index(index), message, index, last))
+        .collect();
+    let addresses = prepared.iter().map(|one| (one.index, &one.spec.listener, &one.spec.address));
+    listener::check_addresses(&at, addresses);
+    prepared
+}
+
+fn one_listener(
+    cx: &Cx<'_>,
+    at: &At<'_>,
+    message: &listener_proto::Listener,
+    index: usize,
+    last: &Generation,
+) -> Option<Prepared> {
+    let name = listener::name(message, index);
+    let kept = last.listener(&name);
+    let unchanged = kept.filter(|kept| !kept.outside && kept.message == *message);
+    if let Some(kept) = unchanged {
+        // Clusters may have changed all the same.
+        for (index, one) in chain::each(message) {
+            chain::at_chain(at, index, |at| chain::check_clusters(cx, at, one));
+        }
+        return Some(Prepared {
+            index,
+            message: message.clone(),
+            spec: kept.spec.clone(),
+            outside: false,
+            parts: Parts::Kept(Arc::clone(&kept.compiled)),
+        });
+    }
+    cx.outside.set(false);
+    let address = listener::address(at, message);
+    let text = address.as_ref().map(ToString::to_string).unwrap_or_default();
+    let scope = listener::scope(message, &text);
+    let chains = chains(cx, at, message, kept, &scope);
+    let matcher = chain::matcher(at, message);
+    listener::check_chains(at, message, &text);
+    let spec = listener::sockets(at, message, &name, address?, cx.env.workers);
+    let stats = stat_names::listener(&cx.env.catalog, &scope);
+    Some(Prepared {
+        index,
+        message: message.clone(),
+        spec,
+        outside: cx.outside.get(),
+        parts: Parts::New { chains: listener::all(chains)?, matcher, stats },
+    })
+}
+
+/// The chains in the order of [`chain::each`]; one whose message is that of the chain of the same
+/// place is that chain.
+fn chains(
+    cx: &Cx<'_>,
+    at: &At<'_>,
+    message: &listener_proto::Listener,
+    kept: Option<&KeptListener>,
+    scope: &str,
+) -> Vec<Option<Arc<FilterChain>>> {
+    // The statistics of a chain are those of its listener.
+    let kept = kept.filter(|kept| {
+        !kept.outside
+            && kept.message.stat_prefix == message.stat_prefix
+            && kept.message.address == message.address
+    });
+    let before: Vec<_> = kept.into_iter().flat_map(|kept| chain::each(&kept.message)).collect();
+    let mut all = Vec::new();
+    for (index, one) in chain::each(message) {
+        let same = before.iter().position(|(at, before)| *at == index && *before == one);
+        let compiled = chain::at_chain(at, index, |at| {
+            chain::check_clusters(cx, at, one);
+            match (same, kept) {
+                (Some(same), Some(kept)) => Some(Arc::clone(&kept.compiled.chains[same])),
+                _ => chain::chain(cx, at, one, index, scope).map(Arc::new),
+            }
+        });
+        all.push(compiled);
+    }
+    all
+}
+
+/// Finds or opens the sockets of all listeners.
+pub(super) fn open(
+    at: &At<'_>,
+    prepared: Vec<Prepared>,
+    last: &Generation,
+    sockets: &mut dyn OpenSockets,
+) -> Vec<KeptListener> {
+    let at = at.field("listeners");
+    let each = prepared.into_iter();
+    each.filter_map(|one| with_sockets(&at.index(one.index), one, last, sockets)).collect()
+}
+
+fn with_sockets(
+    at: &At<'_>,
+    prepared: Prepared,
+    last: &Generation,
+    sockets: &mut dyn OpenSockets,
+) -> Option<KeptListener> {
+    let Prepared { message, spec, outside, parts, .. } = prepared;
+    let compiled = match parts {
+        Parts::Kept(compiled) => compiled,
+        Parts::New { chains, matcher, stats } => {
+            let kept = last.listeners.iter().find(|kept| kept.spec.serves(&spec));
+            let opened = match kept {
+                Some(kept) => Arc::clone(&kept.compiled.sockets),
+                None => match sockets.open(&spec) {
+                    Ok(sockets) => sockets,
+                    Err(error) => {
+                        let (name, address) = (&spec.listener, &spec.address);
+                        at.field("address").io(format_args!(
+                            "listener \"{name}\": cannot bind {address}: {}",
+                            without_number(&error)
+                        ));
+                        return None;
+                    }
+                },
+            };
+            Arc::new(Listener {
+                name: Arc::clone(&spec.listener),
+                address: opened.address.clone(),
+                sockets: opened,
+                chains,
+                matcher,
+                buffer_limit: listener::buffer_limit(&message),
+                stats,
+            })
+        }
+    };
+    Some(KeptListener { message, spec, outside, compiled })
+}
+
+/// `Address already in use (os error 98)` without what only programmers read.
+fn without_number(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
+}

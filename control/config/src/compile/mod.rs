@@ -1,0 +1,231 @@
+//! From Envoy's messages to a snapshot.
+//!
+//! Owns the meaning of every supported field, the defaults of Envoy 1.40, and what must live on
+//! from one generation to the next: the numbers of clusters, circuit breakers, sockets, and every
+//! resource that did not change. It resolves no name, and opens a socket or a file only through
+//! [`OpenSockets`] and [`OpenSinks`].
+
+#![allow(deprecated, reason = "Envoy 1.40 still takes many fields that its API calls deprecated")]
+
+mod access_log;
+mod address;
+mod admin;
+mod at;
+mod balancing;
+mod breakers;
+mod chain;
+mod cluster;
+mod dns;
+mod endpoints;
+mod filters;
+mod format;
+mod forward;
+mod generation;
+mod listener;
+mod manager;
+mod mutation;
+mod pattern;
+mod proto;
+mod protocol;
+mod route;
+mod route_match;
+mod route_table;
+mod sinks;
+mod sockets;
+mod stat_names;
+#[cfg(test)]
+mod tests;
+mod upstream_http;
+mod value;
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ringway_bridge::stats::Catalog;
+use ringway_model::cluster::{ClusterId, PriorityLimits};
+use ringway_model::filter::Registry;
+use ringway_model::snapshot::Snapshot;
+use rustc_hash::FxHashMap;
+
+pub use admin::Admin;
+pub use dns::{DnsTarget, LookupFamily, Refresh, Resolved, ResolvedEndpoints};
+pub use sinks::{NoSinks, OpenSinks};
+pub use sockets::{
+    BindSockets, NoSockets, OpenSockets, OptionValue, SocketOption, SocketSpec, SocketState,
+};
+
+use crate::error::ConfigError;
+use crate::load::Loaded;
+use at::Report;
+use generation::Generation;
+
+/// What the compiler knows of the process.
+#[derive(Debug)]
+pub struct Environment {
+    /// Where statistics are registered.
+    pub catalog: Arc<Catalog>,
+    /// The HTTP filters of this build, beside the router.
+    pub registry: Registry,
+    /// How many workers there are: each gets a socket of each listener.
+    pub workers: usize,
+    /// This machine's own address, which stands for clients on the same machine in
+    /// `x-forwarded-for`.
+    pub local_ip: IpAddr,
+}
+
+/// Compiles one generation after the other.
+#[derive(Debug)]
+pub struct Compiler {
+    env: Environment,
+    ids: RefCell<ClusterIds>,
+    limits: RefCell<HashMap<String, [PriorityLimits; 2]>>,
+    last: Generation,
+}
+
+/// A compiled configuration.
+#[derive(Debug)]
+pub struct Draft {
+    /// What the workers follow. Its generation is given by whoever publishes it.
+    pub snapshot: Snapshot,
+    /// What must be resolved, by cluster.
+    pub dns: Vec<DnsTarget>,
+    /// `admin`.
+    pub admin: Option<Admin>,
+}
+
+/// The numbers of clusters. A name keeps its number even while there is no such cluster, since
+/// routes may name it.
+#[derive(Debug, Default)]
+struct ClusterIds {
+    by_name: Arc<FxHashMap<Box<str>, ClusterId>>,
+}
+
+impl ClusterIds {
+    fn of(&mut self, name: &str) -> ClusterId {
+        if let Some(id) = self.by_name.get(name) {
+            return *id;
+        }
+        // A process that names 2^32 clusters has no memory left long before.
+        let id = ClusterId(u32::try_from(self.by_name.len()).unwrap_or(u32::MAX));
+        Arc::make_mut(&mut self.by_name).insert(Box::from(name), id);
+        id
+    }
+}
+
+/// What every part of one compilation needs.
+struct Cx<'a> {
+    env: &'a Environment,
+    ids: &'a RefCell<ClusterIds>,
+    limits: &'a RefCell<HashMap<String, [PriorityLimits; 2]>>,
+    clusters: HashSet<&'a str>,
+    sinks: RefCell<&'a mut dyn OpenSinks>,
+    /// Whether what is being compiled has read a file or a variable, so that its message alone
+    /// does not say whether it changed.
+    outside: Cell<bool>,
+}
+
+impl Cx<'_> {
+    fn cluster_id(&self, name: &str) -> ClusterId {
+        self.ids.borrow_mut().of(name)
+    }
+
+    fn has_cluster(&self, name: &str) -> bool {
+        self.clusters.contains(name)
+    }
+
+    fn depends_on_outside(&self) {
+        self.outside.set(true);
+    }
+
+    /// The circuit breakers of a cluster, whose numbers are not set before all is right.
+    fn limits_of(&self, cluster: &str) -> [PriorityLimits; 2] {
+        let mut limits = self.limits.borrow_mut();
+        limits.entry(cluster.to_owned()).or_insert_with(breakers::new_limits).clone()
+    }
+}
+
+impl Compiler {
+    /// A compiler that has seen no configuration.
+    pub fn new(env: Environment) -> Self {
+        Self {
+            env,
+            ids: RefCell::default(),
+            limits: RefCell::default(),
+            last: Generation::default(),
+        }
+    }
+
+    /// Compiles a bootstrap. Whatever did not change since the last call that succeeded is the
+    /// same `Arc` as then. Sockets are opened last, when nothing else is wrong.
+    ///
+    /// # Errors
+    /// All that is wrong, in the order of the text. The generation before stays in force: its
+    /// sockets and limits are as they were.
+    pub fn compile(
+        &mut self,
+        loaded: &Loaded,
+        endpoints: &ResolvedEndpoints,
+        sockets: &mut dyn OpenSockets,
+        sinks: &mut dyn OpenSinks,
+    ) -> Result<Draft, Vec<ConfigError>> {
+        let report = Report::new(&loaded.located);
+        let statics = loaded.bootstrap.static_resources.clone().unwrap_or_default();
+        let cx = Cx {
+            env: &self.env,
+            ids: &self.ids,
+            limits: &self.limits,
+            clusters: statics.clusters.iter().map(|cluster| cluster.name.as_str()).collect(),
+            sinks: RefCell::new(sinks),
+            outside: Cell::new(false),
+        };
+        let root = report.root();
+        let at = root.field("static_resources");
+        let clusters = generation::clusters(&cx, &at, &statics.clusters, &self.last, endpoints);
+        let prepared = generation::listeners(&cx, &at, &statics.listeners, &self.last);
+        let admin = loaded.bootstrap.admin.as_ref();
+        let admin = admin.map(|one| admin::admin(&cx, &root.field("admin"), one));
+        if let Some(runtime) = &loaded.bootstrap.layered_runtime {
+            admin::check_runtime(&root.field("layered_runtime"), runtime);
+        }
+        let mut listeners = Vec::new();
+        if report.is_clean() {
+            listeners = generation::open(&at, prepared, &self.last, sockets);
+        }
+        report.finish()?;
+        let next = Generation::new(clusters, listeners);
+        Ok(self.adopt(next, admin))
+    }
+
+    /// The last generation with the addresses that a resolver found for the names of one cluster.
+    /// `None` when there is no such cluster, or its endpoints are these already.
+    pub fn with_endpoints(&mut self, cluster: &str, resolved: &Resolved) -> Option<Snapshot> {
+        self.last.resolve(cluster, resolved)?;
+        Some(self.snapshot())
+    }
+
+    fn adopt(&mut self, next: Generation, admin: Option<Admin>) -> Draft {
+        self.last = next;
+        let mut limits = self.limits.borrow_mut();
+        // Limits of a cluster that is gone live on while a worker still holds units of them.
+        limits.retain(|name, limits| self.last.has(name) || breakers::in_use(limits));
+        for (name, thresholds) in self.last.thresholds() {
+            if let Some(limits) = limits.get(name) {
+                breakers::apply(limits, thresholds);
+            }
+        }
+        drop(limits);
+        Draft { snapshot: self.snapshot(), dns: self.last.dns_targets(), admin }
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let ids = self.ids.borrow();
+        Snapshot {
+            generation: 0,
+            listeners: self.last.listeners(),
+            clusters: self.last.clusters(ids.by_name.len()),
+            cluster_ids: Arc::clone(&ids.by_name),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The prefixes under which statistics are registered, as Envoy 1.40 splits them into a name and
+//! tags for Prometheus.
+
+use ringway_bridge::stats::{Catalog, HistogramId, StatName, Tag};
+use ringway_model::stats::{ClusterStats, HttpStats, ListenerHttpStats, ListenerStats};
+
+const CLUSTER: &str = "envoy.cluster_name";
+const MANAGER: &str = "envoy.http_conn_manager_prefix";
+const LISTENER: &str = "envoy.listener_address";
+
+/// As Envoy writes a name from the configuration into a dotted one.
+pub(super) fn sanitized(name: &str) -> String {
+    name.replace(':', "_")
+}
+
+/// `cluster.<name>.`
+pub(super) fn cluster(catalog: &Catalog, name: &str) -> ClusterStats {
+    let split = split("cluster", CLUSTER, &sanitized(name));
+    ClusterStats::register(catalog, &split.prefix, &split.base, &split.tags)
+}
+
+/// `http.<stat_prefix>.`
+pub(super) fn manager(catalog: &Catalog, stat_prefix: &str) -> HttpStats {
+    let split = split("http", MANAGER, &sanitized(stat_prefix));
+    HttpStats::register(catalog, &split.prefix, &split.base, &split.tags)
+}
+
+/// `listener.<address>.`, or its `stat_prefix` in place of the address.
+pub(super) fn listener(catalog: &Catalog, scope: &str) -> ListenerStats {
+    let split = listener_split(scope);
+    ListenerStats::register(catalog, &split.prefix, &split.base, &split.tags)
+}
+
+/// `listener.<address>.http.<stat_prefix>.`
+pub(super) fn listener_manager(
+    catalog: &Catalog,
+    scope: &str,
+    stat_prefix: &str,
+) -> ListenerHttpStats {
+    let above = listener_split(scope);
+    let below = split("http", MANAGER, &sanitized(stat_prefix));
+    let prefix = format!("{}.{}", above.prefix, below.prefix);
+    let base = format!("{}.{}", above.base, below.base);
+    ListenerHttpStats::register(catalog, &prefix, &base, &[above.tags, below.tags].concat())
+}
+
+/// `@http.<stat_prefix>.downstream_rq_time_us`, which `/stats` does not list.
+pub(super) fn latency(catalog: &Catalog, stat_prefix: &str) -> HistogramId {
+    let prefix = format!("@http.{}", sanitized(stat_prefix));
+    catalog.histogram(StatName::new(&prefix, "@http", "downstream_rq_time_us", &[]))
+}
+
+/// A prefix and what Prometheus sees of it.
+#[derive(Debug, PartialEq, Eq)]
+struct Split {
+    prefix: String,
+    base: String,
+    tags: Vec<Tag>,
+}
+
+/// Envoy's tags end at the first dot: of the cluster `a.b`, `a` is the tag, and `b` stays in the
+/// name.
+fn split(kind: &str, tag: &'static str, name: &str) -> Split {
+    let (value, rest) = name.split_once('.').unwrap_or((name, ""));
+    split_at(kind, tag, name, value, rest)
+}
+
+fn split_at(kind: &str, tag: &'static str, name: &str, value: &str, rest: &str) -> Split {
+    Split {
+        prefix: format!("{kind}.{name}"),
+        base: if rest.is_empty() { kind.to_owned() } else { format!("{kind}.{rest}") },
+        tags: vec![(tag, value.to_owned())],
+    }
+}
+
+/// The dots of an IPv4 address do not end its tag.
+fn listener_split(scope: &str) -> Split {
+    let name = sanitized(scope);
+    let is_address = name.bytes().all(|byte| byte.is_ascii_digit() || b"._".contains(&byte));
+    match is_address {
+        true => split_at("listener", LISTENER, &name, &name, ""),
+        false => split("listener", LISTENER, &name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As Envoy 1.40 prints them.
+    #[test]
+    fn tags_end_where_envoy_ends_them() {
+        let cases = [
+            (split("cluster", CLUSTER, "a.b_c"), "cluster.a.b_c", "cluster.b_c", "a"),
+            (split("cluster", CLUSTER, "web"), "cluster.web", "cluster", "web"),
+            (listener_split("127.0.0.1:80"), "listener.127.0.0.1_80", "listener", "127.0.0.1_80"),
+            (listener_split("[::1]:80"), "listener.[__1]_80", "listener", "[__1]_80"),
+            (listener_split("/run/u.sock"), "listener./run/u.sock", "listener.sock", "/run/u"),
+            (listener_split("@name"), "listener.@name", "listener", "@name"),
+            (listener_split("foo.bar:baz"), "listener.foo.bar_baz", "listener.bar_baz", "foo"),
+        ];
+        for (split, prefix, base, tag) in cases {
+            assert_eq!((&*split.prefix, &*split.base, &*split.tags[0].1), (prefix, base, tag));
+        }
+    }
+}
