@@ -157,7 +157,7 @@ impl Fields {
     ) {
         let start = self.arena.len();
         self.arena.extend_from_slice(name);
-        self.arena[start..].make_ascii_lowercase();
+        lower(&mut self.arena[start..]);
         let Some(known) = Known::classify(&self.arena[start..]) else {
             return self.push_named(name.len(), value);
         };
@@ -532,6 +532,35 @@ impl FieldName {
 #[inline]
 pub(crate) fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// Lowers ASCII letters eight at a time; the last eight may overlap those before them. Names are
+/// short, and the tails of the loop over single bytes cost more than all the rest of it.
+#[inline]
+fn lower(name: &mut [u8]) {
+    let Some((_, last)) = name.split_last_chunk::<8>() else {
+        return name.make_ascii_lowercase();
+    };
+    let last = lower_eight(u64::from_ne_bytes(*last)).to_ne_bytes();
+    let (eights, _) = name.as_chunks_mut::<8>();
+    for eight in eights {
+        *eight = lower_eight(u64::from_ne_bytes(*eight)).to_ne_bytes();
+    }
+    if let Some((_, tail)) = name.split_last_chunk_mut::<8>() {
+        *tail = last;
+    }
+}
+
+/// In each byte below 0x80 the high bit of the first sum says `>= 'A'`, of the second `> 'Z'`.
+/// Where only the first is set, 0x20 makes the letter small.
+#[inline]
+fn lower_eight(word: u64) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let ascii = word & (0x7f * EACH);
+    let from_a = ascii + (0x80 - b'A' as u64) * EACH;
+    let above_z = ascii + (0x7f - b'Z' as u64) * EACH;
+    let capital = from_a & !above_z & !word & (0x80 * EACH);
+    word | capital >> 2
 }
 
 /// Positions fit 32 bits by the limits on heads; a caller who stores 4 GiB in one map is a defect

@@ -166,3 +166,15 @@ fn named_lookups() {
     let mut fields = fields;
     assert_eq!(fields.remove_named(&foo) + fields.remove_named(&foo), 1);
 }
+
+#[test]
+fn lowering_is_that_of_ascii() {
+    let all: Vec<u8> = (0..=255).collect();
+    for start in 0..9 {
+        for len in 0..all.len() - start {
+            let mut name = all[start..start + len].to_vec();
+            lower(&mut name);
+            assert_eq!(name, all[start..start + len].to_ascii_lowercase());
+        }
+    }
+}

@@ -12,6 +12,7 @@ mod error;
 mod framing;
 mod lenient;
 mod request;
+mod request_head;
 mod response;
 mod target;
 
