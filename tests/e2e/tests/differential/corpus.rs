@@ -2,6 +2,7 @@
 
 mod access_log;
 mod bodies;
+mod configurations;
 mod failures;
 mod framing;
 mod headers;

@@ -61,7 +61,7 @@ fn two_clusters_of_one_name() {
 #[test]
 fn two_equal_domains() {
     let host = "{ name: x, domains: [a.org], routes: [] }";
-    let hosts = format!("- {host}\n- {}\n", host.replace("name: x", "name: y"));
+    let hosts = format!("- {host}\n- {}\n", host.replace("name: x", "name: two"));
     let log = refusal(&Bootstrap::new().virtual_hosts("main", &hosts).to_yaml());
     assert!(log.contains("a.org"), "{log}");
 }
