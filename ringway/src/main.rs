@@ -1,1 +1,93 @@
-fn main() {}
+//! Ringway, the program: it reads the command line, puts the rooms of the house together, and
+//! runs them.
+
+mod builtins;
+mod cli;
+mod configuration;
+mod demo;
+mod logging;
+mod names;
+mod serve;
+mod validate;
+mod workers;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use cli::{Cli, Command, Mode, Options};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return explain(&error),
+    };
+    match cli.command {
+        Some(Command::Demo(args)) => serve::demo(&args),
+        Some(Command::Validate { files }) => validate::files(&files),
+        Some(Command::Doctor(args)) => doctor(&args),
+        None => envoy(&cli.options),
+    }
+}
+
+/// Envoy's exit codes: 0 for `--help`, 1 for a command line that cannot be read.
+fn explain(error: &clap::Error) -> ExitCode {
+    // There is nobody to tell when the terminal is gone.
+    let _ = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    }
+}
+
+/// The process as Envoy's command line asks for it.
+fn envoy(options: &Options) -> ExitCode {
+    if options.version {
+        let name = std::env::args().next().unwrap_or_else(|| "ringway".to_owned());
+        println!("\n{name}  version: {}\n", cli::version());
+        return ExitCode::SUCCESS;
+    }
+    if options.hot_restart_version {
+        println!("disabled");
+        return ExitCode::SUCCESS;
+    }
+    if let Err(message) = prepare(options) {
+        eprintln!("{message}");
+        return ExitCode::FAILURE;
+    }
+    match options.mode {
+        Mode::Validate => validate::options(options),
+        Mode::Serve | Mode::InitOnly => serve::run(options),
+    }
+}
+
+/// What must be right before anything starts: options that cannot be honoured are refused.
+fn prepare(options: &Options) -> Result<(), String> {
+    if options.restart_epoch != 0 {
+        return Err("not supported yet: --restart-epoch (hot restart)".to_owned());
+    }
+    let level = logging::parse_level(&options.log_level)?;
+    let components = logging::parse_components(&options.component_log_level)?;
+    logging::start(&logging::LogOptions {
+        level,
+        components,
+        pattern: &options.log_format,
+        escaped: options.log_format_escaped,
+        path: options.log_path.as_deref(),
+    })
+    .map_err(|error| {
+        let path = options.log_path.clone().unwrap_or_default();
+        format!("cannot open the log file '{}': {error}", path.display())
+    })
+}
+
+fn doctor(args: &ringway_tuning::DoctorArgs) -> ExitCode {
+    let (driver, why) = ringway_runtime::worker::detect();
+    let facts = ringway_tuning::ConfigFacts {
+        workers: Some(ringway_runtime::worker::cores()),
+        io_uring_refused: (driver == ringway_runtime::worker::Driver::Epoll).then_some(why),
+        ..ringway_tuning::ConfigFacts::default()
+    };
+    ringway_tuning::doctor::main(args, &facts)
+}

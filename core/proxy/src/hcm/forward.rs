@@ -207,6 +207,9 @@ impl Exchange<'_> {
             let stats = &upstream.cluster.policy.stats;
             self.down.worker.page.record(stats.upstream_rq_time, elapsed.as_millis() as u64);
         }
+        if matches!(&result, Err(Ended::Reply(reply)) if reply.status == 504) {
+            host.count_timeout();
+        }
         host.count_outcome(result.is_ok().then_some(self.info.response_code));
         if result.is_ok() && clean {
             host.release(connection, now);

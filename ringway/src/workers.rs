@@ -1,0 +1,87 @@
+//! The worker threads and the lines to them.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use ringway_bridge::log_ring::LogSender;
+use ringway_bridge::mailbox::{Receiver, Sender, mailbox};
+use ringway_bridge::stats::Catalog;
+use ringway_control::publish::{Control, WorkerEnd};
+use ringway_proxy::worker::{Command, Parts, run};
+use ringway_runtime::worker::{self, Driver};
+
+/// Commands that may wait for a worker.
+const COMMANDS_MAX: usize = 64;
+
+/// All workers of the process.
+#[derive(Debug)]
+pub(crate) struct Workers {
+    threads: Vec<JoinHandle<()>>,
+    commands: Vec<Sender<Command>>,
+    drained: Receiver<usize>,
+    drained_count: usize,
+}
+
+impl Workers {
+    /// Starts one worker per end, pinned to the cores in turn.
+    pub(crate) fn start(
+        ends: Vec<WorkerEnd>,
+        logs: Vec<LogSender>,
+        catalog: &Arc<Catalog>,
+        driver: Driver,
+    ) -> io::Result<Self> {
+        let count = ends.len();
+        let cores = worker::cores();
+        let (drained, reports) = mailbox(count);
+        let (mut threads, mut commands) = (Vec::new(), Vec::new());
+        for (end, log) in ends.into_iter().zip(logs) {
+            let (sender, inbox) = mailbox(COMMANDS_MAX);
+            commands.push(sender);
+            let index = end.worker;
+            let parts = Parts {
+                index,
+                workers: count,
+                page: catalog.new_page(),
+                catalog: Arc::clone(catalog),
+                snapshots: end.snapshots,
+                commands: inbox,
+                ear: end.ear,
+                log,
+                adopted: end.adopted,
+                drained: drained.clone(),
+            };
+            // More workers than cores share cores; pinning them would only fix the imbalance.
+            let core = (count <= cores).then_some(index);
+            let name = format!("worker_{index}");
+            threads.push(worker::start(name, core, driver, move || run(parts))?);
+        }
+        Ok(Self { threads, commands, drained: reports, drained_count: 0 })
+    }
+
+    /// Tells every worker, and rings.
+    pub(crate) fn tell(&self, control: &Control, command: Command) {
+        for commands in &self.commands {
+            if commands.send(command).is_err() {
+                tracing::warn!(target: "main", ?command, "a worker does not read its commands");
+            }
+        }
+        control.ring();
+    }
+
+    /// Whether every worker has ended its last connection.
+    pub(crate) fn are_drained(&mut self) -> bool {
+        while self.drained.receive().is_some() {
+            self.drained_count += 1;
+        }
+        self.drained_count >= self.threads.len()
+    }
+
+    /// Waits for the end of all threads.
+    pub(crate) fn join(self) {
+        for thread in self.threads {
+            // A worker that panicked has taken the process with it in a release build.
+            let _ = thread.join();
+        }
+    }
+}
