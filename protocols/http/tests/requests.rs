@@ -137,6 +137,8 @@ fn folded_fields_are_joined() {
         check(&head(folded), &[&format!("GET h / none [a: {joined}] [x: y]"), "complete"]);
     }
     check(&head("content-length:\r\n 0"), &["GET h / 0 [content-length: 0] [x: y]", "complete"]);
+    check(&head("a: b\r\n c\u{1}"), &["400 http1.invalid_characters"]);
+    check(&head("a: b\r\n c\rd"), &["400 http1.codec_error"]);
     check("GET / HTTP/1.1\r\n host: h\r\nhost: h\r\n\r\n", &["400 http1.codec_error"]);
     check("GET / HTTP/1.1\r\nhost: h\r\n a: b\r\n\r\n", &["400 http.invalid_authority"]);
 }
@@ -247,6 +249,15 @@ fn versions() {
         LAX,
         "GET / HTTP/1.0\r\nproxy-connection: keep-alive\r\n\r\n",
         &["GET - / none 1.0 close [proxy-connection: keep-alive]", "complete"],
+    );
+}
+
+#[test]
+fn what_follows_a_request_of_http_0_9_is_the_next() {
+    check_with(
+        LAX,
+        "GET /\r\nGET / HTTP/1.1\r\nhost: h\r\n\r\n",
+        &["GET - / none 1.0 close", "complete", "GET h / none", "complete"],
     );
 }
 
