@@ -19,18 +19,27 @@ Examples:
                                                            the server does: latencies are honest
   ringway-load --slo p99=5ms,errors=0.1% http://host/      the highest rate that keeps this promise
   ringway-load --steps 10k,20k,30k:5s http://host/         a table by rate
-  ringway-load -n 10000 --new-connections http://host/     10,000 requests, each on its own connection
+  ringway-load -n 10k --new-connections http://host/       10,000 requests with a connection each
   ringway-load -f mix.http http://host/                    a mix of requests from a file
   ringway-load --json=a.json ...; ringway-load compare a.json b.json
   ringway-load serve -l 127.0.0.1:8080                     an origin to measure against
 
 Exit code: 0 clean run, 1 errors (or the objective was missed), 2 no run.";
 
+const ANSWERS: &str = "\
+Paths are lists of wishes; so is the field x-ringway-answer, which goes before the path:
+  /bytes/64k        a body of this size            /status/503    this status
+  /chunked/10x1024  chunks instead of a length     /delay/20ms    wait before the answer
+  /pause/5ms        wait before each chunk         /fields/50     so many fields more
+  /until-close/1k   a body that the close ends     /close         connection: close
+  /echo             the body of the request        /truncate      close in the middle
+                                                   /silent        close without an answer
+  /delay/20ms/status/503/bytes/100 is all three; other words mean nothing.";
+
 /// HTTP load generator: open and closed loop, honest latencies, checked answers.
 #[derive(Debug, Parser)]
 #[command(name = "ringway-load", version, about, after_help = EXAMPLES)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
-#[command(max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -67,18 +76,19 @@ pub(crate) struct RunArgs {
     #[arg(short, long, visible_short_alias = 'R', value_parser = parse_rate, value_name = "RATE")]
     #[arg(help_heading = "Load")]
     pub(crate) rate: Option<f64>,
-    /// Distances between requests of an open loop
-    #[arg(long, value_enum, default_value = "constant", help_heading = "Load")]
+    /// Distances between requests: equal, or of independent users
+    #[arg(long, value_enum, default_value = "constant", value_name = "constant|poisson")]
+    #[arg(hide_possible_values = true, help_heading = "Load")]
     pub(crate) arrivals: Arrivals,
-    /// Open loop: from one rate to another over a time, then on (100..10k:30s)
+    /// Open loop: from one rate to another, then on (100..10k:30s)
     #[arg(long, value_parser = parse_ramp, value_name = "A..B:TIME", conflicts_with = "rate")]
     #[arg(help_heading = "Load")]
     pub(crate) ramp: Option<Ramp>,
-    /// Open loop: each rate for a time (10k,20k,30k:5s), with a line each in the report
+    /// Open loop: each rate for a time (10k,20k,30k:5s), one line each
     #[arg(long, value_parser = parse_steps, value_name = "A,B,...:TIME")]
     #[arg(conflicts_with_all = ["rate", "ramp", "duration"], help_heading = "Load")]
     pub(crate) steps: Option<Steps>,
-    /// Search the highest rate that keeps an objective (p99=5ms,p99.9=20ms,errors=0.1%)
+    /// Search the highest rate that keeps p99=5ms,p99.9=20ms,errors=0.1%
     #[arg(long, value_name = "OBJECTIVE", conflicts_with_all = ["rate", "ramp", "steps", "requests"])]
     #[arg(help_heading = "Load")]
     pub(crate) slo: Option<Objective>,
@@ -86,8 +96,9 @@ pub(crate) struct RunArgs {
     #[arg(short, long, default_value = "0s", value_parser = parse_duration, value_name = "TIME")]
     #[arg(help_heading = "Load")]
     pub(crate) warmup: Duration,
-    /// How exactly due times are kept: spin uses a whole core, sleep is exact to about 2 ms
-    #[arg(long, value_enum, default_value = "spin", help_heading = "Load")]
+    /// Keep due times to 1 us with a busy core, or to 2 ms with an idle one
+    #[arg(long, value_enum, default_value = "spin", value_name = "spin|sleep")]
+    #[arg(hide_possible_values = true, help_heading = "Load")]
     pub(crate) pacing: Pacing,
 
     /// Requests on a connection before the first answer
@@ -108,13 +119,13 @@ pub(crate) struct RunArgs {
     #[arg(long, default_value = "5s", value_parser = parse_duration, value_name = "TIME")]
     #[arg(help_heading = "Connections")]
     pub(crate) connect_timeout: Duration,
-    /// Own addresses, taken in turn (10.0.0.1,10.0.0.8-10.0.0.20,127.1.0.0/28)
+    /// Own addresses, in turn (10.0.0.1,10.0.0.8-10.0.0.20,127.1.0.0/28)
     #[arg(long, value_name = "ADDRESSES", help_heading = "Connections")]
     pub(crate) source: Option<String>,
     /// Connect to this address, or unix:PATH, whatever the URL says
     #[arg(long, value_name = "ADDRESS", help_heading = "Connections")]
     pub(crate) connect_to: Option<String>,
-    /// Clients beside that send half a request and stay (a number, or a share of -c as 5%)
+    /// Clients beside that send half a request and stay (5, or 5% of -c)
     #[arg(long, default_value = "0", value_name = "N|%", help_heading = "Connections")]
     pub(crate) half_open: Share,
     /// Clients beside that send and read byte by byte
@@ -147,7 +158,7 @@ pub(crate) struct RunArgs {
     #[arg(long, default_value = "1", value_name = "N", help_heading = "Requests")]
     pub(crate) seed: u64,
 
-    /// Statuses that are right (200, 2xx, 200-204; several with commas) [default: 2xx,3xx]
+    /// Statuses that are right, as 200,2xx,400-404 [default: 2xx,3xx]
     #[arg(long, value_parser = parse_status, value_delimiter = ',', value_name = "STATUS")]
     #[arg(help_heading = "Checks")]
     pub(crate) expect_status: Vec<StatusRange>,
@@ -195,6 +206,7 @@ pub(crate) struct PlaceArgs {
 
 /// What the origin may be told.
 #[derive(Debug, Args)]
+#[command(after_help = ANSWERS)]
 pub(crate) struct ServeArgs {
     /// Address to listen on (port 0 takes a free one), or unix:PATH
     #[arg(short, long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]

@@ -41,9 +41,9 @@ pub(crate) enum Load {
 /// How exactly due times are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Pacing {
-    /// To the microsecond, at the cost of a busy core.
+    // To the microsecond, at the cost of a busy core.
     Spin,
-    /// To one or two milliseconds, with an idle core.
+    // To one or two milliseconds, with an idle core.
     Sleep,
 }
 

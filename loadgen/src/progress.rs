@@ -117,12 +117,12 @@ impl Bar {
         let per_second = recent.right() as f64 * PIECES as f64 / self.recent.len().max(1) as f64;
         let quantile = |q| duration(recent.latency.value_at_quantile(q));
         let (part, goal) = match (self.seconds, self.requests) {
-            (Some(seconds), _) => (at / seconds, format!("{at:.0}s of {seconds:.0}s")),
+            (Some(seconds), _) => (at / seconds, format!("{at:.1}s of {seconds}s")),
             (None, Some(requests)) => (
                 self.done as f64 / requests as f64,
                 format!("{} of {}", count(self.done), count(requests)),
             ),
-            (None, None) => (0.0, format!("{at:.0}s")),
+            (None, None) => (0.0, format!("{at:.1}s")),
         };
         let errors = match self.errors {
             0 => String::new(),
@@ -182,7 +182,7 @@ mod tests {
         let line = bar.line(2.0);
         assert_eq!(
             line,
-            "[####----------------] 2s of 10s  1,000/s  p50 1.00ms  p99 1.00ms  8 errors"
+            "[####----------------] 2.0s of 10s  1,000/s  p50 1.00ms  p99 1.00ms  8 errors"
         );
     }
 }

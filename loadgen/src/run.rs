@@ -260,7 +260,7 @@ impl Sum {
 
     fn into_outcome(mut self, plan: &Plan) -> Outcome {
         self.ends.sort_by_key(|(worker, _)| *worker);
-        let last = self.ends.iter().map(|(_, end)| end.last_answer_ns).max().unwrap_or(0);
+        let last = self.ends.iter().map(|(_, end)| end.last_result_ns).max().unwrap_or(0);
         let sending = self.ends.iter().map(|(_, end)| end.sending_ns).max().unwrap_or(0);
         // A fixed time is the time, even when the last answers came later; a fixed count takes as
         // long as its last answer.

@@ -91,9 +91,9 @@ impl Profile {
 /// How arrivals are spread around the rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Arrivals {
-    /// Equal distances.
+    // Equal distances.
     Constant,
-    /// Independent users: exponential distances.
+    // Independent users: exponential distances.
     Poisson,
 }
 

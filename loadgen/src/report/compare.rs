@@ -133,3 +133,6 @@ fn notes(text: &mut String, base: &Summary, other: &Summary) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -121,3 +121,84 @@ impl<W: Write> Series for HdrLog<W> {
         self.out.flush()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hdrhistogram::Histogram;
+    use hdrhistogram::serialization::Deserializer;
+    use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
+
+    use super::*;
+
+    fn record(ms: u64) -> Record {
+        let mut record = Record::new(0);
+        (1..=ms).for_each(|n| record.latency.saturating_record(n * 1_000_000));
+        record
+    }
+
+    fn write(mut series: impl Series) {
+        series.begin(UNIX_EPOCH + Duration::from_secs(1000)).expect("begun");
+        series.add(0.0, 1.0, &record(10)).expect("added");
+        series.add(1.0, 0.5, &record(20)).expect("added");
+        series.end().expect("ended");
+    }
+
+    #[test]
+    fn the_log_is_read_by_the_standard_reader() {
+        let mut bytes = Vec::new();
+        write(HdrLog::new(&mut bytes));
+        let (mut intervals, mut start) = (Vec::new(), None);
+        for entry in IntervalLogIterator::new(&bytes) {
+            match entry.expect("an entry") {
+                LogEntry::StartTime(time) => start = Some(time.as_secs()),
+                LogEntry::Interval(interval) => {
+                    let mut encoded = interval.encoded_histogram().as_bytes();
+                    let histogram = decode(&mut encoded);
+                    let at = interval.start_timestamp().as_secs_f64();
+                    let took = interval.duration().as_secs_f64();
+                    intervals.push((at, took, interval.max().round(), histogram.len()));
+                }
+                LogEntry::BaseTime(_) => panic!("there is none"),
+            }
+        }
+        assert_eq!(start, Some(1000));
+        assert_eq!(intervals, [(0.0, 1.0, 10.0, 10), (1.0, 0.5, 20.0, 20)]);
+    }
+
+    fn decode(encoded: &mut &[u8]) -> Histogram<u64> {
+        let bytes = base64(encoded);
+        Deserializer::new().deserialize(&mut bytes.as_slice()).expect("a histogram")
+    }
+
+    /// Standard base64, for the test's own reading.
+    fn base64(text: &[u8]) -> Vec<u8> {
+        let digit = |byte: u8| match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' => 62,
+            _ => 63,
+        };
+        let (mut out, mut bits, mut count) = (Vec::new(), 0_u32, 0);
+        for byte in text.iter().filter(|byte| **byte != b'=') {
+            bits = bits << 6 | u32::from(digit(*byte));
+            count += 6;
+            if count >= 8 {
+                count -= 8;
+                out.push((bits >> count) as u8);
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn csv_has_a_name_for_each_column() {
+        let mut out = Vec::new();
+        write(Csv { out: &mut out });
+        let text = String::from_utf8(out).expect("text");
+        let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split(',').collect()).collect();
+        assert_eq!(lines.len(), 3);
+        assert!(lines.iter().all(|line| line.len() == lines[0].len()), "{text}");
+        assert_eq!((lines[2][0], lines[2][1]), ("1.50", "40.0"));
+    }
+}

@@ -65,9 +65,9 @@ fn line(out: &mut String, name: &str, text: &str) {
 fn totals(out: &mut String, summary: &Summary) {
     let early = if summary.interrupted { " (interrupted)" } else { "" };
     let text = format!(
-        "{} right in {:.2}s{early}, {} requests/s",
+        "{} right in {}{early}, {} requests/s",
         count(summary.right),
-        summary.elapsed_s,
+        duration((summary.elapsed_s * 1e9) as u64),
         rate(summary.rate)
     );
     line(out, "Requests", &text);

@@ -35,9 +35,9 @@ pub(crate) fn run(args: &ServeArgs, driver: Driver) -> Result<(), String> {
     let threads = threads(&args.place)?;
     let failed = |error: io::Error| format!("{}: {error}", args.listen);
     let (sockets, text) = match parse_address(&args.listen)? {
-        Address::Tcp(address) => tcp_sockets(address, threads).map_err(failed)?,
+        Address::Tcp(address) => tcp_sockets(address, threads, driver).map_err(failed)?,
         // A Unix address cannot be shared by several sockets.
-        Address::Unix(path) => unix_socket(path).map_err(failed)?,
+        Address::Unix(path) => unix_socket(path, driver).map_err(failed)?,
     };
     let pinned = sockets.len() > 1 || args.place.cpus.is_some();
     let workers: Result<Vec<_>, io::Error> = sockets
@@ -64,7 +64,11 @@ enum Listening {
     Unix(OwnedFd),
 }
 
-fn tcp_sockets(address: SocketAddr, count: usize) -> io::Result<(Vec<Listening>, String)> {
+fn tcp_sockets(
+    address: SocketAddr,
+    count: usize,
+    driver: Driver,
+) -> io::Result<(Vec<Listening>, String)> {
     let (mut sockets, mut address) = (Vec::new(), address);
     for _ in 0..count {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
@@ -73,7 +77,7 @@ fn tcp_sockets(address: SocketAddr, count: usize) -> io::Result<(Vec<Listening>,
         socket.set_reuse_port(count > 1)?;
         socket.set_tcp_nodelay(true)?;
         socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
+        listen(&socket, driver)?;
         // The first socket takes a free port; the others share it.
         address = socket.local_addr()?.as_socket().unwrap_or(address);
         sockets.push(Listening::Tcp(socket.into()));
@@ -81,7 +85,7 @@ fn tcp_sockets(address: SocketAddr, count: usize) -> io::Result<(Vec<Listening>,
     Ok((sockets, address.to_string()))
 }
 
-fn unix_socket(path: PathBuf) -> io::Result<(Vec<Listening>, String)> {
+fn unix_socket(path: PathBuf, driver: Driver) -> io::Result<(Vec<Listening>, String)> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     let text = format!("unix:{}", path.display());
     // An abstract name begins with a zero byte where its text has an `@`.
@@ -90,8 +94,15 @@ fn unix_socket(path: PathBuf) -> io::Result<(Vec<Listening>, String)> {
         None => path,
     };
     socket.bind(&SockAddr::unix(name)?)?;
-    socket.listen(BACKLOG)?;
+    listen(&socket, driver)?;
     Ok((vec![Listening::Unix(socket.into())], text))
+}
+
+fn listen(socket: &Socket, driver: Driver) -> io::Result<()> {
+    // A ring waits only for a socket that may block itself; with epoll an accept that blocked
+    // would stop the whole worker.
+    socket.set_nonblocking(driver == Driver::Epoll)?;
+    socket.listen(BACKLOG)
 }
 
 fn announce(args: &ServeArgs, address: &str) -> Result<(), String> {

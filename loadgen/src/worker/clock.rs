@@ -164,10 +164,17 @@ impl<'a> Clock<'a> {
             self.core.release(now);
         }
         if now >= self.next_tick {
-            self.next_tick = now + TICK_NS;
             self.tick(now, commands);
+            self.next_tick = self.after(now);
         }
         self.core.phase.get() == Phase::Stopping && self.core.in_flight.get() == 0
+    }
+
+    /// The next tick: sooner than usual where something must happen at its time.
+    fn after(&self, now: u64) -> u64 {
+        let step = self.steps.get(self.at.step).copied().unwrap_or(NEVER);
+        let marks = [self.core.measure_from, self.next_piece, step, self.core.end.get()];
+        marks.into_iter().filter(|mark| *mark > now).fold(now + TICK_NS, u64::min)
     }
 
     fn tick(&mut self, now: u64, commands: &Receiver<Command>) {
@@ -268,7 +275,7 @@ impl<'a> Clock<'a> {
         let end = End {
             record,
             answers: core.slots.iter().map(|slot| slot.answers.get()).collect(),
-            last_answer_ns: core.last_answer.get().saturating_sub(core.measure_from),
+            last_result_ns: core.last_result.get().saturating_sub(core.measure_from),
             sending_ns: self.stopped_at.saturating_sub(core.measure_from),
         };
         let finished = Event::Finished { worker: core.index, at: self.at, end: Box::new(end) };

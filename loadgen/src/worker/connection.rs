@@ -20,9 +20,9 @@ use crate::protocol::{Answers, Engine, Malformed, http1};
 use crate::record::Failure;
 use crate::units::nanoseconds;
 
-/// Waits between attempts to open a connection that failed.
-const FIRST_PAUSE: Duration = Duration::from_millis(10);
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// After a connection that could not be opened: short, so that a server that is gone ends a run of
+/// a fixed count soon, and long enough not to spend the core on refusals.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Why a connection is over, when it did not end as agreed.
 type Lost = (Failure, String);
@@ -30,7 +30,6 @@ type Lost = (Failure, String);
 /// Keeps one slot busy until the run is over.
 pub(super) async fn run(core: Rc<Core>, slot: Rc<Slot>) {
     let mut stream = open_first(&core, &slot).await;
-    let mut pause = FIRST_PAUSE;
     let mut exchange = Exchange::new(Rc::clone(&core), Rc::clone(&slot));
     loop {
         let Some(open) = stream.take() else {
@@ -38,14 +37,10 @@ pub(super) async fn run(core: Rc<Core>, slot: Rc<Slot>) {
                 return;
             }
             match dial(&core, &slot).await {
-                Ok(opened) => {
-                    stream = Some(opened);
-                    pause = FIRST_PAUSE;
-                }
+                Ok(opened) => stream = Some(opened),
                 Err((failure, text)) => {
                     exchange.fail_all(failure, &text);
-                    ringway_runtime::sleep(pause).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    ringway_runtime::sleep(PAUSE).await;
                 }
             }
             continue;
@@ -270,11 +265,10 @@ impl Exchange {
     }
 
     fn broken(&self, malformed: Malformed) -> Lost {
-        let failure = match malformed {
-            Malformed::Truncated => Failure::Closed,
-            _ => Failure::Malformed,
-        };
-        (failure, format!("{}, after {}", malformed.text(), self.oldest()))
+        match malformed {
+            Malformed::Truncated => (Failure::Closed, format!("on {}", self.oldest())),
+            _ => (Failure::Malformed, format!("{}, on {}", malformed.text(), self.oldest())),
+        }
     }
 
     /// The name of the oldest open request, for messages.
@@ -300,6 +294,7 @@ impl Exchange {
             record.failures.add(failure, || text.to_owned());
         }
         self.core.in_flight.set(self.core.in_flight.get() - count);
+        self.core.last_result.set(self.core.now());
     }
 
     fn record_answer(&mut self, open: Open) {
@@ -357,7 +352,7 @@ impl Answers for Exchange {
         let core = &self.core;
         core.in_flight.set(core.in_flight.get() - 1);
         core.answers.set(core.answers.get() + 1);
-        core.last_answer.set(self.now);
+        core.last_result.set(self.now);
         self.slot.answers.set(self.slot.answers.get() + 1);
     }
 }

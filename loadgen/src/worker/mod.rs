@@ -71,8 +71,8 @@ pub(crate) struct End {
     pub(crate) record: Record,
     /// Answers on each connection.
     pub(crate) answers: Vec<u64>,
-    /// The last answer, in nanoseconds after the measured time began.
-    pub(crate) last_answer_ns: u64,
+    /// The last answer or failure, in nanoseconds after the measured time began.
+    pub(crate) last_result_ns: u64,
     /// Measured nanoseconds until nothing more was sent.
     pub(crate) sending_ns: u64,
 }
@@ -123,9 +123,10 @@ struct Core {
     record: RefCell<Record>,
     filler: RefCell<Filler>,
     in_flight: Cell<usize>,
-    /// Whole answers so far, and when the last one came.
+    /// Whole answers so far.
     answers: Cell<u64>,
-    last_answer: Cell<u64>,
+    /// When the last request was over, by an answer or by a failure.
+    last_result: Cell<u64>,
     /// First connections: tried, and open.
     tried: Cell<usize>,
     opened: Cell<usize>,
@@ -163,7 +164,7 @@ impl Core {
             filler: RefCell::new(Filler::new(index, plan.threads, rng)),
             in_flight: Cell::new(0),
             answers: Cell::new(0),
-            last_answer: Cell::new(0),
+            last_result: Cell::new(0),
             tried: Cell::new(0),
             opened: Cell::new(0),
             alarm: clock::Alarm::default(),
