@@ -130,7 +130,7 @@ fn version_and_help() {
 fn inline_yaml_is_merged_over_the_file() {
     let routes = "- { match: { prefix: / }, direct_response: { status: 200 } }";
     let yaml = Bootstrap::new().routes("one", routes).to_yaml();
-    let inline = "{ node: { id: from-inline }, stats_flush_interval: 7s }";
+    let inline = "{ node: { id: from-inline } }";
     let launch = Launch::new(Make::subject(), yaml).argument("--config-yaml").argument(inline);
     let proxy = launch.start().unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(RawClient::connect(proxy.listener("one")).get("/").status(), 200);

@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ringway_test_support::{Bootstrap, Launch, Make, Origin, Proxy, RawClient, Signal};
+use ringway_test_support::{Bootstrap, Launch, Make, Origin, Proxy, RawClient, Reply, Signal};
 
 use crate::only_ringway;
 
@@ -137,17 +138,25 @@ fn a_request_in_flight_ends_on_the_configuration_that_it_began_with() {
     if !only_ringway("reload by SIGHUP") {
         return;
     }
-    let old = ringway_test_support::RawOrigin::bind();
+    // The old origin answers `/held` once the test lets go of the gate.
+    let gate = Arc::new(RwLock::new(()));
+    let closed = gate.write().unwrap();
+    let theirs = gate.clone();
+    let old = Origin::start(move |head| {
+        if head.target() == "/held" {
+            drop(theirs.read());
+        }
+        Reply::ok("old")
+    });
     let new = Origin::named("new");
     let proxy = launch(Bootstrap::proxying_to(old.address()).to_yaml(), false);
     let mut client = RawClient::connect(proxy.listener("main"));
-    client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
-    let mut upstream = old.accept();
-    upstream.head().unwrap();
+    client.send("GET /held HTTP/1.1\r\nhost: a\r\n\r\n");
+    assert!(old.heard());
     proxy.replace_config(&Bootstrap::proxying_to(new.address()).to_yaml());
     proxy.signal(Signal::HUP);
     wait_for_origin(proxy.listener("main"), "new");
-    upstream.send(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nold").unwrap();
+    drop(closed);
     assert_eq!(client.response().text(), "old");
     assert_eq!(client.get("/").head.get("x-origin"), Some("new"));
 }

@@ -71,8 +71,12 @@ fn sigint_ends_it_at_once() {
 #[test]
 fn its_ports_are_free_afterwards() {
     let routes = "- { match: { prefix: / }, direct_response: { status: 200 } }";
-    let mut proxy = Proxy::start(Bootstrap::new().routes("main", routes).to_yaml());
+    let yaml = Bootstrap::new().routes("main", routes).to_yaml();
+    // An address that no other test listens on.
+    let listener = "\"127.0.0.1\", port_value: 0";
+    let mut proxy = Proxy::start(yaml.replace(listener, "127.77.0.1, port_value: 0"));
     let address = proxy.listener("main");
+    assert!(address.ip().to_string() == "127.77.0.1");
     proxy.signal(Signal::INT);
     proxy.wait_exit();
     assert!(RawClient::try_connect(address).is_err());

@@ -83,8 +83,7 @@ fn own_access_log() {
             %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %BYTES_RECEIVED% %BYTES_SENT% \
             %UPSTREAM_CLUSTER% %UPSTREAM_HOST% %ROUTE_NAME% %REQ(x-missing)% %RESP(x-origin)% \
             %REQ(USER-AGENT):1% %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% \
-            %DOWNSTREAM_LOCAL_ADDRESS% %RESPONSE_FLAGS_LONG% %UPSTREAM_TRANSPORT_FAILURE_REASON% \
-            %CONNECTION_TERMINATION_DETAILS%\\n\"";
+            %DOWNSTREAM_LOCAL_ADDRESS% %RESPONSE_FLAGS_LONG%\\n\"";
         logging(peers, format)
     };
     check(&Corpus { name: "own access log", bootstrap, exchanges: exchanges() });
