@@ -44,6 +44,8 @@ pub enum ErrorKind {
     Invalid,
     /// Valid for Envoy 1.40, and not built here yet.
     NotSupported,
+    /// A warning: a value that changes nothing where it stands, in Envoy neither.
+    NoEffect,
 }
 
 impl fmt::Display for ConfigError {
@@ -52,8 +54,10 @@ impl fmt::Display for ConfigError {
         if self.line > 0 {
             write!(f, ":{}:{}", self.line, self.column)?;
         }
-        if self.kind == ErrorKind::NotSupported {
-            f.write_str(": not supported yet")?;
+        match self.kind {
+            ErrorKind::NotSupported => f.write_str(": not supported yet")?,
+            ErrorKind::NoEffect => f.write_str(": no effect")?,
+            _ => {}
         }
         for part in [&self.path, &self.message] {
             if !part.is_empty() {

@@ -1,13 +1,20 @@
-//! Whole bootstraps, as people write them: `corpus/supported` is read, `corpus/not_yet` is valid
-//! for Envoy and refused by name, `corpus/wrong` is refused by both. The errors of the last two
-//! stand beside each file. Where the real Envoy is at hand, it has to agree.
+//! Whole bootstraps, as people write them: `corpus/supported` is read and compiled,
+//! `corpus/warned` as well with remarks, `corpus/not_yet` is valid for Envoy and refused by name,
+//! `corpus/wrong` is refused by both, `corpus/stricter` only here. What is said stands beside each
+//! file. Where the real Envoy is at hand, it has to agree.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use expect_test::expect_file;
+use ringway_bridge::stats::Catalog;
+use ringway_config::compile::{
+    Compiler, Draft, Environment, NoSinks, NoSockets, ResolvedEndpoints,
+};
 use ringway_config::{ConfigError, ErrorKind, Source, Support, load};
+use ringway_model::filter::Registry;
 
 #[test]
 fn supported_files_are_read() {
@@ -29,7 +36,7 @@ fn what_is_not_built_yet_is_named() {
 
 #[test]
 fn wrong_files_are_refused_with_all_their_errors() {
-    for file in files("wrong") {
+    for file in ["wrong", "stricter"].into_iter().flat_map(files) {
         let errors = errors_of(&file);
         assert!(!errors.is_empty(), "{} was read", file.display());
         expect_file![beside(&file)].assert_eq(&lines(&errors));
@@ -37,9 +44,24 @@ fn wrong_files_are_refused_with_all_their_errors() {
 }
 
 #[test]
+fn what_changes_nothing_is_remarked() {
+    for file in files("warned") {
+        let draft = compiled(&file).unwrap_or_else(|errors| panic!("{}", lines(&errors)));
+        expect_file![beside(&file)].assert_eq(&lines(&draft.warnings));
+    }
+}
+
+#[test]
 fn envoy_agrees() {
     let Some(envoy) = envoy() else { return };
-    for (folder, accepted) in [("supported", true), ("not_yet", true), ("wrong", false)] {
+    let folders = [
+        ("supported", true),
+        ("warned", true),
+        ("not_yet", true),
+        ("stricter", true),
+        ("wrong", false),
+    ];
+    for (folder, accepted) in folders {
         for file in files(folder) {
             let output = Command::new(&envoy)
                 .args(["--mode", "validate", "-l", "error", "--base-id"])
@@ -67,11 +89,23 @@ fn files(folder: &str) -> Vec<PathBuf> {
 }
 
 fn errors_of(file: &Path) -> Vec<ConfigError> {
+    compiled(file).err().unwrap_or_default()
+}
+
+/// Reads and compiles a file, without sockets and files.
+fn compiled(file: &Path) -> Result<Draft, Vec<ConfigError>> {
     let source = Source::open(file.to_str().expect("the corpus has plain names"));
     let mut source = source.expect("the corpus is readable");
     // The folder of the checkout has no place in the expected errors.
     source.name = file.file_name().expect("a file").to_string_lossy().into_owned();
-    load::read(&[source], &Support::built_in()).err().unwrap_or_default()
+    let loaded = load::read(&[source], &Support::built_in())?;
+    let mut compiler = Compiler::new(Environment {
+        catalog: Arc::new(Catalog::default()),
+        registry: Registry::default(),
+        workers: 1,
+        local_ip: "192.0.2.1".parse().expect("an address"),
+    });
+    compiler.compile(&loaded, &ResolvedEndpoints::new(), &mut NoSockets, &mut NoSinks)
 }
 
 fn lines(errors: &[ConfigError]) -> String {

@@ -9,7 +9,7 @@ use ringway_model::stream::ResponseFlags;
 
 use super::at::At;
 use super::proto::{accesslog, core, file_log, google, stream_log};
-use super::value::{is, type_name, unpack};
+use super::value::{is, type_name, unpack, without_number};
 use super::{Cx, format};
 
 /// A list of access logs.
@@ -81,7 +81,7 @@ fn file(cx: &Cx<'_>, at: &At<'_>, log: &file_log::FileAccessLog) -> Option<(Sink
 
 fn log_format(cx: &Cx<'_>, at: &At<'_>, format: &core::SubstitutionFormatString) -> Option<Format> {
     if !format.content_type.is_empty() {
-        at.field("content_type").unsupported("no effect in an access log");
+        at.field("content_type").no_effect("an access log has no content type");
     }
     format::substitution(cx, at, format)
 }
@@ -106,7 +106,8 @@ fn open(cx: &Cx<'_>, at: &At<'_>, target: Target<'_>) -> Option<SinkId> {
     match opened {
         Ok(sink) => Some(sink),
         Err(error) => {
-            at.io(format_args!("unable to open file '{name}': {error}"));
+            let reason = without_number(&error);
+            at.io(format_args!("unable to open file '{name}': {reason}"));
             None
         }
     }

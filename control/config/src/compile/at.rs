@@ -14,17 +14,22 @@ use crate::source;
 pub(super) struct Report<'a> {
     located: &'a Located,
     findings: RefCell<Findings>,
+    warnings: RefCell<Findings>,
 }
 
 impl<'a> Report<'a> {
     pub(super) fn new(located: &'a Located) -> Self {
-        Self { located, findings: RefCell::default() }
+        Self { located, findings: RefCell::default(), warnings: RefCell::default() }
     }
 
-    /// All errors in the order of the text, or nothing was wrong.
-    pub(super) fn finish(self) -> Result<(), Vec<ConfigError>> {
+    /// All errors in the order of the text; if there are none, all warnings.
+    pub(super) fn finish(self) -> Result<Vec<ConfigError>, Vec<ConfigError>> {
         let findings = self.findings.into_inner();
-        if findings.is_empty() { Ok(()) } else { Err(self.located.errors(findings)) }
+        if findings.is_empty() {
+            Ok(self.located.errors(self.warnings.into_inner()))
+        } else {
+            Err(self.located.errors(findings))
+        }
     }
 
     pub(super) fn is_clean(&self) -> bool {
@@ -95,16 +100,26 @@ impl At<'_> {
         self.report(ErrorKind::Io, &message);
     }
 
+    /// The value here changes nothing, and whoever wrote it should know: `why`.
+    pub(super) fn no_effect(&self, why: impl Display) {
+        let finding = self.finding(ErrorKind::NoEffect, &why);
+        self.report.warnings.borrow_mut().push(finding);
+    }
+
     /// Takes the value, or reports why there is none.
     pub(super) fn take<T, E: Display>(&self, result: Result<T, E>) -> Option<T> {
         result.map_err(|error| self.invalid(error)).ok()
     }
 
     fn report(&self, kind: ErrorKind, message: &dyn Display) {
+        let finding = self.finding(kind, message);
+        self.report.findings.borrow_mut().push(finding);
+    }
+
+    fn finding(&self, kind: ErrorKind, message: &dyn Display) -> Finding {
         let path = self.path();
         let position = source::locate(self.report.located.root(), path.steps());
-        let message = message.to_string();
-        self.report.findings.borrow_mut().push(Finding { kind, path, position, message });
+        Finding { kind, path, position, message: message.to_string() }
     }
 
     fn path(&self) -> Path {

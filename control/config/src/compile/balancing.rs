@@ -15,7 +15,16 @@ const OVERPROVISIONING_FACTOR: u32 = 140;
 
 pub(super) fn policy(at: &At<'_>, cluster: &cluster::Cluster) -> Option<Policy> {
     use cluster::cluster::{LbConfig, LbPolicy};
-    if let Some(typed) = typed_policy(cluster) {
+    if cluster.load_balancing_policy.is_some() {
+        note_older_fields(at, cluster);
+        let Some(typed) = typed_policy(cluster) else {
+            at.field("load_balancing_policy").invalid(format_args!(
+                "cluster: didn't find a registered load balancer factory implementation for \
+                 cluster: '{}' with names from []",
+                cluster.name
+            ));
+            return None;
+        };
         return typed_balancing(&at.field("load_balancing_policy"), typed);
     }
     let least_request = match &cluster.lb_config {
@@ -25,7 +34,7 @@ pub(super) fn policy(at: &At<'_>, cluster: &cluster::Cluster) -> Option<Policy> 
     let chosen = LbPolicy::try_from(cluster.lb_policy);
     if least_request.is_some() && chosen != Ok(LbPolicy::LeastRequest) {
         let at = at.field("least_request_lb_config");
-        at.unsupported("with another lb_policy than LEAST_REQUEST it has no effect");
+        at.no_effect("lb_policy is not LEAST_REQUEST");
     }
     match chosen {
         Ok(LbPolicy::RoundRobin) => Some(Policy::RoundRobin),
@@ -46,6 +55,26 @@ pub(super) fn policy(at: &At<'_>, cluster: &cluster::Cluster) -> Option<Policy> 
     }
 }
 
+/// `load_balancing_policy` takes the place of the older fields; with one of them Envoy refuses to
+/// be set beside it.
+fn note_older_fields(at: &At<'_>, cluster: &cluster::Cluster) {
+    let message = "load_balancing_policy takes its place";
+    if cluster.lb_policy != 0 {
+        at.field("lb_policy").no_effect(message);
+    }
+    if cluster.lb_config.is_some() {
+        at.field("least_request_lb_config").no_effect(message);
+    }
+    let common = cluster.common_lb_config.as_ref();
+    if common.is_some_and(|common| common.locality_config_specifier.is_some()) {
+        at.field("common_lb_config").invalid(
+            "cluster: load_balancing_policy cannot be combined with partial fields \
+             (zone_aware_lb_config, locality_weighted_lb_config, consistent_hashing_lb_config) of \
+             common_lb_config",
+        );
+    }
+}
+
 /// The first policy of the list: all that the support table lets pass are known here.
 fn typed_policy(cluster: &cluster::Cluster) -> Option<&google::Any> {
     let policy = cluster.load_balancing_policy.as_ref()?.policies.first()?;
@@ -53,9 +82,9 @@ fn typed_policy(cluster: &cluster::Cluster) -> Option<&google::Any> {
 }
 
 fn typed_balancing(at: &At<'_>, any: &google::Any) -> Option<Policy> {
-    let (at, at_index) = (at.field("policies"), 0);
-    let (at, extension) = (at.index(at_index), "typed_extension_config");
-    let at = at.field(extension);
+    let at = at.field("policies");
+    let at = at.index(0);
+    let at = at.field("typed_extension_config");
     let at = at.field("typed_config");
     if is::<RoundRobin>(any) {
         return Some(Policy::RoundRobin);
@@ -83,22 +112,21 @@ fn bias(value: Option<&core::RuntimeDouble>) -> f64 {
     value.map_or(LeastRequest::default().active_request_bias, |value| value.default_value)
 }
 
-pub(super) fn settings(at: &At<'_>, cluster: &cluster::Cluster) -> Option<Settings> {
+pub(super) fn settings(cluster: &cluster::Cluster) -> Settings {
     let assignment = cluster.load_assignment.as_ref();
     let shares = assignment.and_then(|assignment| assignment.policy.as_ref());
     let factor = shares.and_then(|shares| shares.overprovisioning_factor);
     let common = cluster.common_lb_config.as_ref();
     let threshold = common.and_then(|common| common.healthy_panic_threshold);
-    check_priorities(at, cluster)?;
     let defaults = Settings::default();
-    Some(Settings {
+    Settings {
         panic_threshold_percent: threshold
             .map_or(defaults.panic_threshold_percent, |percent| percent.value),
         overprovisioning_factor: or_u32(factor, OVERPROVISIONING_FACTOR),
         weighted_priority_health: shares.is_some_and(|shares| shares.weighted_priority_health),
         fail_traffic_on_panic: false,
         locality_weights: uses_locality_weights(cluster).then(|| locality_weights(cluster)),
-    })
+    }
 }
 
 /// Whether `locality_weighted_lb_config` stands where it is read: in the typed policy if there is
@@ -135,27 +163,4 @@ fn typed_locality(any: &google::Any) -> Option<LocalityLbConfig> {
 fn locality_weights(cluster: &cluster::Cluster) -> Vec<u32> {
     let localities = cluster.load_assignment.iter().flat_map(|all| &all.endpoints);
     localities.map(|locality| or_u32(locality.load_balancing_weight, 0)).collect()
-}
-
-/// Envoy adds up the weights of all localities of a priority in 32 bits.
-fn check_priorities(at: &At<'_>, cluster: &cluster::Cluster) -> Option<()> {
-    let assignment = cluster.load_assignment.as_ref();
-    let localities = assignment.map_or(&[][..], |assignment| &assignment.endpoints);
-    let mut sums = std::collections::HashMap::new();
-    for (index, locality) in localities.iter().enumerate() {
-        let sum: &mut u64 = sums.entry(locality.priority).or_default();
-        *sum += u64::from(or_u32(locality.load_balancing_weight, 0));
-        if *sum > u64::from(u32::MAX) {
-            let at = at.field("load_assignment");
-            let at = at.field("endpoints");
-            let at = at.index(index);
-            at.field("load_balancing_weight").invalid(format_args!(
-                "The sum of weights of all localities at the same priority {} exceeds {}",
-                locality.priority,
-                u32::MAX
-            ));
-            return None;
-        }
-    }
-    Some(())
 }

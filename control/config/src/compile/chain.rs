@@ -16,9 +16,9 @@ use listener::filter::ConfigType;
 const MANAGER: &str = "envoy.filters.network.http_connection_manager";
 
 /// A listener's chains as configured, each with its place.
-pub(super) fn each<'a>(
-    listener: &'a listener::Listener,
-) -> impl Iterator<Item = (Option<usize>, &'a listener::FilterChain)> {
+pub(super) fn each(
+    listener: &listener::Listener,
+) -> impl Iterator<Item = (Option<usize>, &listener::FilterChain)> {
     let chains = listener.filter_chains.iter().enumerate();
     let chains = chains.map(|(index, chain)| (Some(index), chain));
     chains.chain(listener.default_filter_chain.iter().map(|chain| (None, chain)))

@@ -58,11 +58,10 @@ pub(super) fn discovery(at: &At<'_>, cluster: &cluster::Cluster) -> Option<Disco
 /// Everything but the endpoints.
 pub(super) fn policy(cx: &Cx<'_>, at: &At<'_>, cluster: &cluster::Cluster) -> Option<Policy> {
     let balancing = balancing::policy(at, cluster);
-    let settings = balancing::settings(at, cluster);
     let http = upstream_http::options(at, cluster);
     let thresholds = breakers::thresholds(cluster.circuit_breakers.as_ref());
     let connect_timeout = duration(&at.field("connect_timeout"), cluster.connect_timeout);
-    let (balancing, settings, http) = (balancing?, settings?, http?);
+    let (balancing, http) = (balancing?, http?);
     let UpstreamHttp { common, enable_trailers, proper_case } = http;
     let stat_name = match cluster.alt_stat_name.as_str() {
         "" => &cluster.name,
@@ -72,7 +71,7 @@ pub(super) fn policy(cx: &Cx<'_>, at: &At<'_>, cluster: &cluster::Cluster) -> Op
     let policy = ClusterPolicy {
         connect_timeout: connect_timeout.unwrap_or(CONNECT_TIMEOUT),
         balancing,
-        settings,
+        settings: balancing::settings(cluster),
         limits: cx.limits_of(&cluster.name),
         idle_timeout: common.idle_timeout,
         // The field of the cluster itself is the older one; the newer one wins.

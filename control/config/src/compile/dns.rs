@@ -91,6 +91,20 @@ const REFRESH_RATE: Duration = Duration::from_secs(5);
 /// `max_interval` counts in multiples of `base_interval`.
 const FAILURE_FACTOR: u32 = 10;
 
+/// Fields that nobody reads when no name is resolved.
+pub(super) fn note_unused(at: &At<'_>, cluster: &cluster::Cluster) {
+    let set = [
+        ("dns_refresh_rate", cluster.dns_refresh_rate.is_some()),
+        ("dns_failure_refresh_rate", cluster.dns_failure_refresh_rate.is_some()),
+        ("dns_jitter", cluster.dns_jitter.is_some()),
+        ("respect_dns_ttl", cluster.respect_dns_ttl),
+        ("dns_lookup_family", cluster.dns_lookup_family != 0),
+    ];
+    for (field, _) in set.into_iter().filter(|(_, is_set)| *is_set) {
+        at.field(field).no_effect("a STATIC cluster resolves no name");
+    }
+}
+
 pub(super) fn refresh(at: &At<'_>, cluster: &cluster::Cluster) -> Refresh {
     let interval = duration(&at.field("dns_refresh_rate"), cluster.dns_refresh_rate);
     Refresh {

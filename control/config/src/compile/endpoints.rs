@@ -44,14 +44,6 @@ pub(super) fn listed(at: &At<'_>, cluster: &cluster::Cluster, discovery: Discove
     let mut entries = Vec::new();
     for (index, locality) in localities.iter().enumerate() {
         let at = at.index(index);
-        let weights = locality.lb_endpoints.iter();
-        let weights = weights.map(|one| u64::from(or_u32(one.load_balancing_weight, 1)));
-        if weights.sum::<u64>() > u64::from(u32::MAX) {
-            at.field("lb_endpoints").invalid(format_args!(
-                "The sum of weights of all endpoints in the locality exceeds {}",
-                u32::MAX
-            ));
-        }
         entries.extend(in_locality(&at, index, locality, discovery));
     }
     Listed { entries, discovery }
@@ -95,7 +87,7 @@ fn entry(
     };
     let at = at.field("endpoint");
     let Some(address) = &endpoint.address else {
-        at.invalid("an address is necessary");
+        at.invalid(format_args!("Address must be set{STATIC_HINT}"));
         return None;
     };
     let place = match discovery {

@@ -1,6 +1,6 @@
 //! Format strings of access logs, bodies and header values.
 
-use ringway_model::format::{Format, JsonNode};
+use ringway_model::format::{Format, FormatError, FormatProblem, JsonNode};
 
 use super::Cx;
 use super::at::At;
@@ -34,14 +34,44 @@ pub(super) fn substitution(
 pub(super) fn text(at: &At<'_>, source: &str, omit_empty: bool) -> Option<Format> {
     let format =
         if omit_empty { Format::text_omitting_empty(source) } else { Format::text(source) };
-    at.take(format)
+    format.map_err(|error| report(at, &error)).ok()
 }
 
 /// A JSON format. Its keys come in the order of their names: a protobuf Struct has no other.
 pub(super) fn json(at: &At<'_>, tree: &google::Struct, omit_empty: bool) -> Option<Format> {
-    let tree = object(tree);
-    let format = if omit_empty { Format::json_omitting_empty(&tree) } else { Format::json(&tree) };
-    at.take(format)
+    let node = object(tree);
+    let format = if omit_empty { Format::json_omitting_empty(&node) } else { Format::json(&node) };
+    if format.is_err() {
+        report_texts(at, &node);
+    }
+    format.ok()
+}
+
+/// Reports each text of the tree that is wrong, at its own place.
+fn report_texts(at: &At<'_>, node: &JsonNode) {
+    match node {
+        JsonNode::Object(entries) => {
+            entries.iter().for_each(|(key, node)| report_texts(&at.key(key), node));
+        }
+        JsonNode::List(items) => {
+            let each = items.iter().enumerate();
+            each.for_each(|(index, node)| report_texts(&at.index(index), node));
+        }
+        JsonNode::Text(source) => {
+            if let Err(error) = Format::text(source) {
+                report(at, &error);
+            }
+        }
+        JsonNode::Number(_) | JsonNode::Bool(_) | JsonNode::Null => {}
+    }
+}
+
+fn report(at: &At<'_>, error: &FormatError) {
+    match &error.problem {
+        // The operator is one of Envoy's, or of nobody's: both are told from the name.
+        FormatProblem::Unsupported(operator) => at.unsupported(format_args!("%{operator}%")),
+        _ => at.invalid(error),
+    }
 }
 
 fn object(tree: &google::Struct) -> JsonNode {

@@ -10,7 +10,7 @@ use ringway_model::route::{
 use super::at::At;
 use super::mutation::{request, response};
 use super::proto::{core, google, matcher, route};
-use super::value::{duration, timeout};
+use super::value::{duration, or_u32, timeout};
 use super::{Cx, pattern};
 use route::route_action::{ClusterSpecifier, HostRewriteSpecifier};
 
@@ -121,6 +121,9 @@ fn weighted_clusters(
             return None;
         }
     };
+    if weighted.total_weight.is_some() {
+        at.field("total_weight").no_effect("the sum of the weights is the total");
+    }
     let total: u64 = entries.iter().map(|entry| u64::from(entry.weight)).sum();
     if total > u64::from(u32::MAX) {
         at.invalid(format_args!(
@@ -146,8 +149,14 @@ fn weighted_cluster(
         Some(HostRewriteSpecifier::HostRewriteLiteral(host)) => host.as_str(),
         None => "",
     };
+    if entry.name.is_empty() {
+        at.invalid("At least one of name or cluster_header need to be specified");
+    }
+    if entry.weight.is_none() {
+        at.invalid("Field 'weight' is missing");
+    }
     WeightedCluster {
-        weight: entry.weight.map_or(0, |wrapper| wrapper.value),
+        weight: or_u32(entry.weight, 0),
         cluster: reference(cx, &entry.name),
         request_headers: request!(at, entry),
         response_headers: response!(at, entry),

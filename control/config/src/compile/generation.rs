@@ -14,6 +14,7 @@ use super::dns::{self, DnsTarget, Resolved, ResolvedEndpoints};
 use super::endpoints::{self, Listed};
 use super::proto::{cluster as cluster_proto, listener as listener_proto};
 use super::sockets::{OpenSockets, SocketSpec};
+use super::value::without_number;
 use super::{Cx, chain, cluster, listener, stat_names};
 
 /// What was compiled last, with the messages that it came from.
@@ -178,6 +179,9 @@ fn dns_target(
     // Reported even when there is nothing to resolve.
     let refresh = dns::refresh(at, message);
     let hosts = listed.names();
+    if discovery == Discovery::Static {
+        dns::note_unused(at, message);
+    }
     (discovery == Discovery::StrictDns && !hosts.is_empty()).then(|| DnsTarget {
         cluster: cluster::name(message),
         hosts,
@@ -343,10 +347,4 @@ fn with_sockets(
         }
     };
     Some(KeptListener { message, spec, outside, compiled })
-}
-
-/// `Address already in use (os error 98)` without what only programmers read.
-fn without_number(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }

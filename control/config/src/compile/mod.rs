@@ -93,6 +93,8 @@ pub struct Draft {
     pub dns: Vec<DnsTarget>,
     /// `admin`.
     pub admin: Option<Admin>,
+    /// Values that change nothing where they stand, in the order of the text.
+    pub warnings: Vec<ConfigError>,
 }
 
 /// The numbers of clusters. A name keeps its number even while there is no such cluster, since
@@ -193,9 +195,9 @@ impl Compiler {
         if report.is_clean() {
             listeners = generation::open(&at, prepared, &self.last, sockets);
         }
-        report.finish()?;
+        let warnings = report.finish()?;
         let next = Generation::new(clusters, listeners);
-        Ok(self.adopt(next, admin))
+        Ok(self.adopt(next, admin, warnings))
     }
 
     /// The last generation with the addresses that a resolver found for the names of one cluster.
@@ -205,7 +207,17 @@ impl Compiler {
         Some(self.snapshot())
     }
 
-    fn adopt(&mut self, next: Generation, admin: Option<Admin>) -> Draft {
+    /// The last generation, with the addresses that are known by now.
+    pub fn current(&self) -> Snapshot {
+        self.snapshot()
+    }
+
+    fn adopt(
+        &mut self,
+        next: Generation,
+        admin: Option<Admin>,
+        warnings: Vec<ConfigError>,
+    ) -> Draft {
         self.last = next;
         let mut limits = self.limits.borrow_mut();
         // Limits of a cluster that is gone live on while a worker still holds units of them.
@@ -216,7 +228,7 @@ impl Compiler {
             }
         }
         drop(limits);
-        Draft { snapshot: self.snapshot(), dns: self.last.dns_targets(), admin }
+        Draft { snapshot: self.snapshot(), dns: self.last.dns_targets(), admin, warnings }
     }
 
     fn snapshot(&self) -> Snapshot {

@@ -23,6 +23,9 @@ const MAX_HEADERS: u32 = 100;
 /// `max_response_headers_kb` of HTTP/1.
 const MAX_RESPONSE_HEAD_KIB: u32 = 80;
 
+/// Envoy does not say when a cluster has a field that only listeners read.
+const OF_DOWNSTREAM: &str = "only the downstream side reads it";
+
 /// `core.v3.HttpProtocolOptions`.
 #[derive(Debug)]
 pub(super) struct Common {
@@ -77,24 +80,18 @@ pub(super) fn common(
     }
 }
 
-/// A field of the other side would have no effect, which Envoy does not say.
+/// A field of the other side.
 fn check_side(at: &At<'_>, options: &core::HttpProtocolOptions, side: Side) {
-    let misplaced = match side {
-        Side::Downstream => {
-            options.max_response_headers_kb.is_some().then_some("max_response_headers_kb")
-        }
-        Side::Upstream => (options.headers_with_underscores_action != 0)
-            .then_some("headers_with_underscores_action"),
-    };
-    if let Some(field) = misplaced {
-        at.field(field).unsupported(format_args!("no effect on the {} side", name(side)));
-    }
-}
-
-fn name(side: Side) -> &'static str {
     match side {
-        Side::Downstream => "downstream",
-        Side::Upstream => "upstream",
+        Side::Downstream if options.max_response_headers_kb.is_some() => {
+            at.field("max_response_headers_kb").invalid(
+                "Error: max_response_headers_kb cannot be set on http_connection_manager.",
+            );
+        }
+        Side::Upstream if options.headers_with_underscores_action != 0 => {
+            at.field("headers_with_underscores_action").no_effect(OF_DOWNSTREAM);
+        }
+        _ => {}
     }
 }
 
@@ -115,7 +112,7 @@ pub(super) fn http1(
     let empty = core::Http1ProtocolOptions::default();
     let options = options.unwrap_or(&empty);
     if side == Side::Upstream {
-        refuse_downstream_fields(at, options);
+        note_downstream_fields(at, options);
     }
     let host = Some(options.default_host_for_http_10.as_str());
     Http1 {
@@ -132,7 +129,7 @@ pub(super) fn http1(
     }
 }
 
-fn refuse_downstream_fields(at: &At<'_>, options: &core::Http1ProtocolOptions) {
+fn note_downstream_fields(at: &At<'_>, options: &core::Http1ProtocolOptions) {
     let set = [
         ("allow_absolute_url", options.allow_absolute_url.is_some()),
         ("accept_http_10", options.accept_http_10),
@@ -145,6 +142,6 @@ fn refuse_downstream_fields(at: &At<'_>, options: &core::Http1ProtocolOptions) {
         ),
     ];
     for (field, _) in set.into_iter().filter(|(_, is_set)| *is_set) {
-        at.field(field).unsupported("no effect on the upstream side");
+        at.field(field).no_effect(OF_DOWNSTREAM);
     }
 }

@@ -68,7 +68,10 @@ fn redirect(at: &At<'_>, action: &route::RedirectAction) -> Option<Redirect> {
         Some(SchemeRewriteSpecifier::SchemeRedirect(scheme)) => Some(scheme.as_str()),
         Some(SchemeRewriteSpecifier::HttpsRedirect(false)) | None => None,
     };
-    let port = at.field("port_redirect").take(u16::try_from(action.port_redirect))?;
+    let Ok(port) = u16::try_from(action.port_redirect) else {
+        at.field("port_redirect").invalid("a port is at most 65535");
+        return None;
+    };
     let mut redirect = Redirect {
         status: status(action.response_code),
         scheme: scheme.map(Box::from),

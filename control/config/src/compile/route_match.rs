@@ -83,7 +83,7 @@ fn condition(at: &At<'_>, specifier: Option<&HeaderMatchSpecifier>) -> Option<He
         Some(Kind::PrefixMatch(text)) => Some(StringMatch::prefix(text, false)),
         Some(Kind::SuffixMatch(text)) => Some(StringMatch::suffix(text, false)),
         Some(Kind::ContainsMatch(text)) => {
-            at.field("contains_match").take(StringMatch::contains(text, false))
+            pattern::contains(&at.field("contains_match"), text, false)
         }
         Some(Kind::SafeRegexMatch(regex)) => {
             pattern::regex(&at.field("safe_regex_match"), regex).map(StringMatch::regex)

@@ -30,7 +30,7 @@ pub(super) fn options(at: &At<'_>, cluster: &cluster::Cluster) -> Option<Upstrea
     }
     match extensions.get(KEY) {
         Some(any) => {
-            refuse_older_fields(at, cluster);
+            note_older_fields(at, cluster);
             typed(&at_map.key(KEY), any)
         }
         None => {
@@ -43,14 +43,14 @@ pub(super) fn options(at: &At<'_>, cluster: &cluster::Cluster) -> Option<Upstrea
     }
 }
 
-/// Envoy takes the extension and leaves the older fields aside in silence.
-fn refuse_older_fields(at: &At<'_>, cluster: &cluster::Cluster) {
-    let message = "beside typed_extension_protocol_options it has no effect";
+/// As in Envoy the extension wins as a whole.
+fn note_older_fields(at: &At<'_>, cluster: &cluster::Cluster) {
+    let message = "typed_extension_protocol_options takes its place";
     if cluster.common_http_protocol_options.is_some() {
-        at.field("common_http_protocol_options").unsupported(message);
+        at.field("common_http_protocol_options").no_effect(message);
     }
     if cluster.http_protocol_options.is_some() {
-        at.field("http_protocol_options").unsupported(message);
+        at.field("http_protocol_options").no_effect(message);
     }
 }
 

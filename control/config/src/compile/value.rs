@@ -124,11 +124,21 @@ fn read_file(at: &At<'_>, path: &str, max: usize) -> Option<Vec<u8>> {
     let read = std::fs::File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes));
     match read {
         Ok(_) => Some(bytes),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            at.io(format_args!("file {path} does not exist"));
+            None
+        }
         Err(error) => {
-            at.io(format_args!("unable to read file {path}: {error}"));
+            at.io(format_args!("unable to read file {path}: {}", without_number(&error)));
             None
         }
     }
+}
+
+/// `Address already in use (os error 98)` without what only programmers read.
+pub(super) fn without_number(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 
 fn read_variable(at: &At<'_>, name: &str) -> Option<Vec<u8>> {

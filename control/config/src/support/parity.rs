@@ -20,6 +20,15 @@ const DIFFERENCES: &[&str] = &[
     "A list inside a list where the API has only one is an error. Envoy flattens it.",
     "The rules of the API hold in every typed configuration. Envoy leaves some of them out, such \
      as `choice_count` of at least 2 in the typed least request policy.",
+    "A value that changes nothing where it stands is a warning when the configuration is \
+     loaded. Envoy says nothing.",
+    "Two listeners of one name are an error. Envoy takes the second in place of the first.",
+    "A connection manager without a router at the end of its HTTP filters is an error. Envoy \
+     takes it, and its requests are never answered.",
+    "A substitution that names a group which its pattern does not have, a header whose name is \
+     none, and a port above 65535 are errors. Envoy takes them, and they never work.",
+    "When a listener's Unix socket is bound, an old file in its place is removed only if it is a \
+     socket. Envoy removes any file.",
     "Configuration files in protobuf's own formats (`.pb`, `.pb_text`) are not read.",
 ];
 
