@@ -159,7 +159,9 @@ impl Origin {
         Self { address, shared }
     }
 
-    /// Starts an origin that answers by path (see [`echo`]) and names itself in `x-origin`.
+    /// Starts an origin that names itself in `x-origin` and answers by path:
+    /// `/status/N` that status, `/bytes/N` a sized body of N bytes, `/chunked/N` the same in chunks
+    /// of at most 1,000; otherwise 200 with the request line and fields as the body.
     pub fn named(name: &str) -> Self {
         let name = name.to_owned();
         Self::start(move |head| echo(&name, head))
@@ -364,8 +366,6 @@ fn drain(wire: &mut Wire) {
     while Instant::now() < deadline && wire.read_some().is_ok() {}
 }
 
-/// Answers by path: `/status/N` that status, `/bytes/N` a sized body of N bytes, `/chunked/N` the
-/// same in chunks of at most 1,000; otherwise 200 with the request line and fields as the body.
 fn echo(name: &str, head: &Head) -> Reply {
     let path = head.target().split('?').next().unwrap_or("");
     let number = path.rsplit('/').next().and_then(|last| last.parse::<usize>().ok()).unwrap_or(0);

@@ -295,7 +295,8 @@ const BANS: &[Ban] = &[
         except: &[
             // Waits until a counter rests, which nothing can announce.
             "tests/e2e/tests/scenarios/bodies.rs",
-            // Polls a process, a file and admin, which cannot announce anything.
+            // Poll a process, a file and admin, which cannot announce anything.
+            "tests/support/src/process.rs",
             "tests/support/src/proxy.rs",
             "tests/tidy/tests/source.rs",
         ],
