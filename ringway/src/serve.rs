@@ -148,8 +148,14 @@ impl Server {
             .map_err(Failure::Configuration)?;
         let (control, ends) = Control::new(&catalog, Arc::clone(&page), concurrency)
             .map_err(failed("cannot make the lines to the workers"))?;
-        let workers = Workers::start(ends, log_senders, &catalog, driver)
-            .map_err(failed("cannot start the workers"))?;
+        let workers = Workers::start(
+            ends,
+            log_senders,
+            &catalog,
+            driver,
+            Duration::from_micros(options.spin_us),
+        )
+        .map_err(failed("cannot start the workers"))?;
         let lifecycle = Lifecycle::default();
         let (sender, commands) = mpsc::channel(COMMANDS_MAX);
         let sources = watch::Sender::new(Arc::new(source_of(&loaded)));
@@ -393,10 +399,11 @@ impl OpenSinks for Sinks<'_> {
 fn choose_driver(choice: DriverChoice) -> Result<Driver, Failure> {
     let (driver, why) = match choice {
         DriverChoice::Epoll => (Driver::Epoll, "it was asked for".to_owned()),
+        DriverChoice::Monoio => (Driver::Monoio, "it was asked for".to_owned()),
         DriverChoice::Auto => worker::detect(),
         DriverChoice::IoUring => match worker::detect() {
-            (Driver::IoUring, why) => (Driver::IoUring, why),
             (Driver::Epoll, why) => return Err(Failure::Other(why)),
+            found => found,
         },
     };
     tracing::info!(target: "main", "workers run on {driver}: {why}");

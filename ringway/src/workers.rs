@@ -3,13 +3,14 @@
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use ringway_bridge::log_ring::LogSender;
 use ringway_bridge::mailbox::{Receiver, Sender, mailbox};
 use ringway_bridge::stats::Catalog;
 use ringway_control::publish::{Control, WorkerEnd};
 use ringway_proxy::worker::{Command, Parts, run};
-use ringway_runtime::worker::{self, Driver};
+use ringway_runtime::worker::{self, Driver, Spec};
 
 /// Commands that may wait for a worker.
 const COMMANDS_MAX: usize = 64;
@@ -30,6 +31,7 @@ impl Workers {
         logs: Vec<LogSender>,
         catalog: &Arc<Catalog>,
         driver: Driver,
+        spin: Duration,
     ) -> io::Result<Self> {
         let count = ends.len();
         let cores = worker::cores();
@@ -54,7 +56,8 @@ impl Workers {
             // More workers than cores share cores; pinning them would only fix the imbalance.
             let core = (count <= cores).then_some(index);
             let name = format!("worker_{index}");
-            threads.push(worker::start(name, core, driver, move || run(parts))?);
+            let spec = Spec { name, core, driver, spin };
+            threads.push(worker::start_with(spec, move || run(parts))?);
         }
         Ok(Self { threads, commands, drained: reports, drained_count: 0 })
     }

@@ -26,7 +26,7 @@ pub(crate) struct Listening {
     /// Grows with each change, so that a connection sees at a glance whether there was one.
     revision: Cell<u64>,
     removed: Cell<Option<Instant>>,
-    stopper: Cell<Option<Stopper>>,
+    stopper: RefCell<Option<Stopper>>,
 }
 
 impl Listening {
@@ -36,11 +36,11 @@ impl Listening {
             listener: RefCell::new(Arc::clone(listener)),
             revision: Cell::new(0),
             removed: Cell::new(None),
-            stopper: Cell::new(None),
+            stopper: RefCell::new(None),
         });
         match open(worker, listener) {
             Ok(socket) => {
-                listening.stopper.set(Some(socket.stopper()));
+                *listening.stopper.borrow_mut() = Some(socket.stopper());
                 let accepting = accept(Rc::clone(worker), Rc::clone(&listening), socket);
                 ringway_runtime::spawn(accepting);
             }

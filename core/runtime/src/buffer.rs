@@ -21,6 +21,16 @@ impl Class {
     /// The largest: 256 KiB.
     pub const LARGE: Self = Self(CLASSES.len() as u8 - 1);
 
+    /// All classes, the smallest first.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        (0..CLASSES.len() as u8).map(Self)
+    }
+
+    /// Its place among the classes.
+    pub(crate) fn index(self) -> usize {
+        usize::from(self.0)
+    }
+
     /// Bytes that a buffer of this class holds.
     pub fn capacity(self) -> usize {
         CLASSES[usize::from(self.0)]

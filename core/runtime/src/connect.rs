@@ -7,12 +7,15 @@ use std::path::Path;
 
 use monoio::net::{TcpStream, UnixStream};
 
+use crate::ring;
 use crate::stream::Stream;
 
 /// Connects to an IP address. Dropping the future abandons the attempt.
 pub async fn tcp(address: SocketAddr) -> io::Result<Stream> {
-    let stream = TcpStream::connect_addr(address).await?;
-    let stream = Stream::new(stream);
+    let stream = match ring::current() {
+        Some(ring) => Stream::from_fd(ring::connect::connect(ring, address.into()).await?)?,
+        None => Stream::from_monoio(TcpStream::connect_addr(address).await?),
+    };
     stream.set_nodelay();
     Ok(stream)
 }
@@ -21,6 +24,10 @@ pub async fn tcp(address: SocketAddr) -> io::Result<Stream> {
 pub async fn unix(path: &Path) -> io::Result<Stream> {
     if let Some(name) = path.to_str().and_then(|path| path.strip_prefix('@')) {
         return Stream::from_fd(abstract_socket(name)?);
+    }
+    if let Some(ring) = ring::current() {
+        let address = socket2::SockAddr::unix(path)?;
+        return Stream::from_fd(ring::connect::connect(ring, address).await?);
     }
     let stream = UnixStream::connect(path).await?;
     // SAFETY: the stream gives up its descriptor, which is open.

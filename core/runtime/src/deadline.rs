@@ -92,6 +92,14 @@ impl Deadline {
     }
 }
 
+/// Fires what is due; returns when the next deadline may be due. For a loop that drives the wheel.
+pub(crate) fn fire() -> Option<Instant> {
+    let wheel = WHEEL.with_borrow(|wheel| wheel.clone())?;
+    wheel.fire();
+    let next = wheel.slots.borrow().first_occupied()?;
+    Some(wheel.time_of(next))
+}
+
 /// Wakes every task of this worker that waits for a deadline, so that it looks again at what it
 /// waits for.
 pub fn wake_all() {
@@ -137,12 +145,20 @@ impl Wheel {
             sleeping_until: Cell::new(NEVER),
             driver: Cell::new(None),
         });
-        crate::spawn(Self::drive(Rc::clone(&wheel)));
+        // A ring fires deadlines itself, with each turn of its loop.
+        if crate::ring::current().is_none() {
+            crate::spawn(Self::drive(Rc::clone(&wheel)));
+        }
         wheel
     }
 
     fn now(&self) -> u64 {
         (self.origin.elapsed().as_micros() / TICK.as_micros()) as u64
+    }
+
+    /// When a tick begins.
+    fn time_of(&self, tick: u64) -> Instant {
+        self.origin + Duration::from_micros(tick.saturating_mul(TICK.as_micros() as u64))
     }
 
     /// The first tick that begins after `at`.
@@ -176,7 +192,7 @@ impl Wheel {
             wheel.fire();
             let next = wheel.slots.borrow().first_occupied();
             wheel.sleeping_until.set(next.unwrap_or(NEVER));
-            let until = next.map(|tick| wheel.origin + TICK * tick.min(u64::from(u32::MAX)) as u32);
+            let until = next.map(|tick| wheel.time_of(tick));
             wheel.sleep(until).await;
         }
     }

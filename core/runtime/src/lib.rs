@@ -1,30 +1,39 @@
-//! The only place that knows monoio.
+//! The only place that knows how a worker's IO is driven.
 //!
 //! What a worker needs from the operating system, and nothing else: a pinned thread with a ring
 //! ([`worker`]), streams with one armed receive and one batched send ([`stream`]), listeners
 //! ([`listener`]), connecting ([`connect`]), pooled buffers ([`buffer`]) and deadlines that cost
-//! no system call ([`deadline`]). A driver of another make can take monoio's place without a
-//! change anywhere else.
+//! no system call ([`deadline`]). Two drivers are behind
+//! them: a ring of our own (`ring`), and monoio (`adapter`), which is the referee of the first and
+//! brings epoll.
 //!
 //! It does not know what the bytes mean.
 
+mod adapter;
 pub mod buffer;
 pub mod connect;
 pub mod deadline;
 mod iovec;
 pub mod listener;
+mod ring;
 pub mod stream;
 pub mod worker;
 
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Runs a future on this worker beside all others.
 pub fn spawn(future: impl Future<Output = ()> + 'static) {
-    drop(monoio::spawn(future));
+    if ring::current().is_some() {
+        ring::spawn(future);
+    } else {
+        drop(monoio::spawn(future));
+    }
 }
 
 /// Waits without blocking the worker. For rare waits; connections use [`deadline`].
 pub async fn sleep(duration: Duration) {
-    monoio::time::sleep(duration).await;
+    let mut deadline = deadline::Deadline::new();
+    deadline.set(Some(Instant::now() + duration));
+    std::future::poll_fn(|cx| deadline.poll(cx)).await;
 }

@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use monoio::net::{TcpListener, UnixListener};
 
+use crate::ring;
 use crate::stream::Stream;
 
 /// One worker's listening socket.
@@ -15,18 +16,28 @@ pub struct Listener {
 }
 
 enum Kind {
+    Ring { listener: ring::listener::Listener, has_address: bool },
     Tcp(TcpListener),
     Unix(UnixListener),
 }
 
 /// Stops a [`Listener`] from elsewhere on the same worker.
-#[derive(Debug, Clone, Copy)]
-pub struct Stopper(RawFd);
+pub struct Stopper(Stop);
+
+enum Stop {
+    Ring(ring::listener::Stopper),
+    /// monoio has no other way to end an accept; the listener must be alive.
+    Shutdown(RawFd),
+}
 
 impl Listener {
     /// Takes over a socket that listens on an IP address.
     pub fn tcp(fd: OwnedFd) -> io::Result<Self> {
         let raw = fd.as_raw_fd();
+        if let Some(ring) = ring::current() {
+            let listener = ring::listener::Listener::new(ring, fd);
+            return Ok(Self { fd: raw, kind: Kind::Ring { listener, has_address: true } });
+        }
         // SAFETY: the descriptor is owned and open.
         let std = unsafe { std::net::TcpListener::from_raw_fd(fd.into_raw_fd()) };
         Ok(Self { fd: raw, kind: Kind::Tcp(TcpListener::from_std(std)?) })
@@ -35,6 +46,10 @@ impl Listener {
     /// Takes over a socket that listens on a Unix address.
     pub fn unix(fd: OwnedFd) -> io::Result<Self> {
         let raw = fd.as_raw_fd();
+        if let Some(ring) = ring::current() {
+            let listener = ring::listener::Listener::new(ring, fd);
+            return Ok(Self { fd: raw, kind: Kind::Ring { listener, has_address: false } });
+        }
         // SAFETY: the descriptor is owned and open.
         let std = unsafe { std::os::unix::net::UnixListener::from_raw_fd(fd.into_raw_fd()) };
         Ok(Self { fd: raw, kind: Kind::Unix(UnixListener::from_std(std)?) })
@@ -48,9 +63,14 @@ impl Listener {
     /// would leak its descriptor. End it with a [`Stopper`].
     pub async fn accept(&self) -> io::Result<(Stream, Option<SocketAddr>)> {
         match &self.kind {
+            Kind::Ring { listener, has_address } => {
+                let fd = std::future::poll_fn(|cx| listener.poll_accept(cx)).await?;
+                let peer = if *has_address { peer(&fd) } else { None };
+                Ok((Stream::from_fd(fd)?, peer))
+            }
             Kind::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
-                Ok((Stream::new(stream), Some(peer)))
+                Ok((Stream::from_monoio(stream), Some(peer)))
             }
             Kind::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
@@ -63,16 +83,35 @@ impl Listener {
 
     /// A handle that ends the pending `accept`.
     pub fn stopper(&self) -> Stopper {
-        Stopper(self.fd)
+        Stopper(match &self.kind {
+            Kind::Ring { listener, .. } => Stop::Ring(listener.stopper()),
+            Kind::Tcp(_) | Kind::Unix(_) => Stop::Shutdown(self.fd),
+        })
     }
 }
 
 impl Stopper {
     /// Ends the pending and every later `accept` with `InvalidInput`. The listener must be alive.
     pub fn stop(self) {
-        // SAFETY: the caller keeps the listener, and so the descriptor, alive.
-        unsafe { libc::shutdown(self.0, libc::SHUT_RDWR) };
+        match self.0 {
+            Stop::Ring(stopper) => stopper.stop(),
+            // SAFETY: the caller keeps the listener, and so the descriptor, alive.
+            Stop::Shutdown(fd) => {
+                let _ = unsafe { libc::shutdown(fd, libc::SHUT_RDWR) };
+            }
+        }
     }
+}
+
+impl std::fmt::Debug for Stopper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Stopper")
+    }
+}
+
+/// One armed accept yields many connections, so the kernel does not say whose they are.
+fn peer(fd: &OwnedFd) -> Option<SocketAddr> {
+    socket2::SockRef::from(fd).peer_addr().ok()?.as_socket()
 }
 
 /// The IPv4 address behind an IPv4-mapped IPv6 address, as dual-stack sockets report it.

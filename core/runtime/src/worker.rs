@@ -5,7 +5,9 @@ use std::future::Future;
 use std::io;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
+use crate::ring;
 use monoio::{IoUringDriver, LegacyDriver, RuntimeBuilder};
 
 /// Submission queue entries of a worker's ring.
@@ -16,8 +18,10 @@ const COMPLETIONS: u32 = 16384;
 /// What drives a worker's IO.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Driver {
-    /// One ring per worker.
+    /// One ring per worker, driven by this crate.
     IoUring,
+    /// One ring per worker, driven by monoio.
+    Monoio,
     /// For hosts and containers that refuse io_uring.
     Epoll,
 }
@@ -26,6 +30,7 @@ impl fmt::Display for Driver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::IoUring => "io_uring",
+            Self::Monoio => "io_uring by monoio",
             Self::Epoll => "epoll",
         })
     }
@@ -33,7 +38,7 @@ impl fmt::Display for Driver {
 
 /// The driver to use on this host, and why, in words for the operator.
 pub fn detect() -> (Driver, String) {
-    match ring().build(8) {
+    match ring::builder().build(8) {
         Ok(_) => (Driver::IoUring, "the kernel offers it".to_owned()),
         Err(error) => (Driver::Epoll, format!("io_uring was refused: {}", likely_cause(&error))),
     }
@@ -50,19 +55,29 @@ fn likely_cause(error: &io::Error) -> String {
     format!("{error} (likely: {cause})")
 }
 
-/// Ring flags: only the worker submits, and completions are taken when it enters the kernel
-/// anyway, instead of by interrupting it. `DEFER_TASKRUN` is left out: monoio's non-blocking
-/// submit does not reap deferred completions.
-fn ring() -> io_uring::Builder {
+/// The flags of monoio's ring. `DEFER_TASKRUN` is left out: monoio's non-blocking submit does not
+/// reap deferred completions.
+fn monoio_ring() -> io_uring::Builder {
     let mut builder = io_uring::IoUring::builder();
     builder.setup_single_issuer().setup_coop_taskrun().setup_cqsize(COMPLETIONS);
     builder
 }
 
-/// Starts a pinned thread and runs `main` on its event loop to the end.
-///
-/// `core` is an index into the cores that the process may use; `None` leaves the thread unpinned.
-/// Fails when the thread or its event loop cannot be made.
+/// What a worker thread is started with.
+#[derive(Debug, Clone)]
+pub struct Spec {
+    /// The name of the thread.
+    pub name: String,
+    /// An index into the cores that the process may use; `None` leaves the thread unpinned.
+    pub core: Option<usize>,
+    /// What drives its IO.
+    pub driver: Driver,
+    /// How long an idle loop looks for completions before it sleeps, after the last one. Only
+    /// [`Driver::IoUring`] does.
+    pub spin: Duration,
+}
+
+/// Starts a pinned thread that does not spin; see [`start_with`].
 pub fn start<F, Fut>(
     name: String,
     core: Option<usize>,
@@ -73,11 +88,24 @@ where
     F: FnOnce() -> Fut + Send + 'static,
     Fut: Future<Output = ()> + 'static,
 {
+    start_with(Spec { name, core, driver, spin: Duration::ZERO }, main)
+}
+
+/// Starts a pinned thread and runs `main` on its event loop to the end.
+///
+/// Fails when the thread or its event loop cannot be made.
+pub fn start_with<F, Fut>(spec: Spec, main: F) -> io::Result<JoinHandle<()>>
+where
+    F: FnOnce() -> Fut + Send + 'static,
+    Fut: Future<Output = ()> + 'static,
+{
+    let Spec { name, core, driver, spin } = spec;
     let (report, reported) = mpsc::channel();
     let thread = thread::Builder::new().name(name).spawn(move || {
         pin(core);
         match driver {
-            Driver::IoUring => run_ring(main, &report),
+            Driver::IoUring => run_ring(main, spin, &report),
+            Driver::Monoio => run_monoio(main, &report),
             Driver::Epoll => run_epoll(main, &report),
         }
     })?;
@@ -99,13 +127,30 @@ type Report = mpsc::Sender<io::Result<()>>;
 
 // The loop is made on the thread that runs it: a single-issuer ring refuses every other one, and
 // monoio swallows that error.
-fn run_ring<F, Fut>(main: F, report: &Report)
+fn run_ring<F, Fut>(main: F, spin: Duration, report: &Report)
+where
+    F: FnOnce() -> Fut,
+    Fut: Future<Output = ()> + 'static,
+{
+    // The starter waits for exactly this one report.
+    match ring::install(spin) {
+        Ok(ring) => {
+            let _ = report.send(Ok(()));
+            ring.run(main());
+        }
+        Err(error) => {
+            let _ = report.send(Err(error));
+        }
+    }
+}
+
+fn run_monoio<F, Fut>(main: F, report: &Report)
 where
     F: FnOnce() -> Fut,
     Fut: Future<Output = ()> + 'static,
 {
     let builder = RuntimeBuilder::<IoUringDriver>::new()
-        .uring_builder(ring())
+        .uring_builder(monoio_ring())
         .with_entries(ENTRIES)
         .enable_timer();
     run(builder.build(), main, report);

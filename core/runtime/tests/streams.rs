@@ -24,8 +24,8 @@ where
 {
     let mut drivers = vec![Driver::Epoll];
     match worker::detect() {
-        (Driver::IoUring, _) => drivers.push(Driver::IoUring),
         (Driver::Epoll, why) => eprintln!("not tested on io_uring: {why}"),
+        _ => drivers.extend([Driver::IoUring, Driver::Monoio]),
     }
     let run = |driver: Driver| {
         let (sender, receiver) = mpsc::channel();
@@ -72,15 +72,16 @@ fn echo_over_tcp_and_the_end_of_stream() {
             stream.tail().extend_from_slice(&bytes);
             flush(&mut stream).await;
         }
-        drop(stream);
-        client.join().expect("the client ends well")
+        client
     });
+    let echoed: Vec<String> =
+        echoed.into_iter().map(|client| client.join().expect("the client ends well")).collect();
     assert!(echoed.iter().all(|answer| answer == "hello"), "{echoed:?}");
 }
 
 #[test]
 fn many_pieces_arrive_in_order_through_a_slow_reader() {
-    let sizes = on_each("pieces", || async {
+    let pieces = on_each("pieces", || async {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
         let reader = std::thread::spawn(move || {
@@ -102,11 +103,12 @@ fn many_pieces_arrive_in_order_through_a_slow_reader() {
         flush(&mut stream).await;
         assert!(stream.is_flushed());
         stream.shutdown_write();
+        (reader, expected)
+    });
+    for (reader, expected) in pieces {
         let all = reader.join().expect("the reader ends well");
         assert!(all == expected, "the bytes differ");
-        all.len()
-    });
-    assert!(sizes.iter().all(|size| *size == 200 * 50_004));
+    }
 }
 
 #[test]
@@ -166,6 +168,14 @@ fn a_stopper_ends_the_pending_accept() {
         spawn(async move { stopper.stop() });
         let error = listener.accept().await.expect_err("stopped");
         assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput, "{error}");
+        let folder = std::env::temp_dir().join(format!("ringway-stop-{:?}", Instant::now()));
+        let listener = UnixListener::bind(&folder).expect("a socket");
+        let listener = Listener::unix(listener.into()).expect("a listener");
+        let stopper = listener.stopper();
+        spawn(async move { stopper.stop() });
+        let error = listener.accept().await.expect_err("stopped");
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput, "{error}");
+        std::fs::remove_file(folder).expect("removed");
     });
 }
 

@@ -1,0 +1,78 @@
+//! Connecting.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+
+use io_uring::{opcode, types};
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use super::Ring;
+use super::ops::Op;
+
+/// A connect under way: the kernel reads the address.
+pub(super) struct Connecting {
+    address: Box<SockAddr>,
+    shared: Rc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    result: Cell<Option<i32>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+/// Gives the attempt up when its future is dropped.
+struct Attempt {
+    ring: Rc<Ring>,
+    number: u64,
+    shared: Rc<Shared>,
+    /// Kept open until the attempt has completed.
+    socket: Option<OwnedFd>,
+}
+
+/// Connects a new socket to the address.
+pub(crate) async fn connect(ring: Rc<Ring>, address: SockAddr) -> io::Result<OwnedFd> {
+    let domain = Domain::from(i32::from(address.family()));
+    let socket = OwnedFd::from(Socket::new(domain, Type::STREAM, None)?);
+    let shared = Rc::new(Shared::default());
+    let connecting = Connecting { address: Box::new(address), shared: Rc::clone(&shared) };
+    let number = ring.ops.keep(Op::Connect(connecting));
+    let entry = ring.ops.with(number, |op| match op {
+        Op::Connect(Connecting { address, .. }) => {
+            let fd = types::Fd(socket.as_raw_fd());
+            opcode::Connect::new(fd, address.as_ptr().cast(), address.len()).build()
+        }
+        _ => opcode::Nop::new().build(),
+    });
+    ring.start(number, entry);
+    let mut attempt = Attempt { ring, number, shared, socket: Some(socket) };
+    let result = std::future::poll_fn(|cx| {
+        *attempt.shared.waker.borrow_mut() = Some(cx.waker().clone());
+        attempt.shared.result.get().map_or(Poll::Pending, Poll::Ready)
+    })
+    .await;
+    match (result, attempt.socket.take()) {
+        (0, Some(socket)) => Ok(socket),
+        (code, _) => Err(io::Error::from_raw_os_error(-code)),
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if self.shared.result.get().is_none() {
+            self.ring.cancel(self.number);
+        }
+    }
+}
+
+impl Connecting {
+    pub(super) fn complete(self, result: i32) {
+        self.shared.result.set(Some(result));
+        if let Some(waker) = self.shared.waker.take() {
+            waker.wake();
+        }
+    }
+}

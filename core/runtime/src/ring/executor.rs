@@ -1,0 +1,125 @@
+//! Tasks of one thread, woken by number.
+//!
+//! A waker carries the number and the generation of its task, not a pointer: cloning and dropping
+//! it costs nothing, a stale one wakes nobody, and one that strays to another thread finds no
+//! ring there and does nothing.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, RawWaker, RawWakerVTable, Waker};
+
+use slab::Slab;
+
+type Boxed = Pin<Box<dyn Future<Output = ()>>>;
+
+#[derive(Default)]
+pub(super) struct Executor {
+    tasks: RefCell<Slab<Task>>,
+    ready: RefCell<VecDeque<Id>>,
+    generation: RefCell<u32>,
+}
+
+struct Task {
+    /// Absent while the task runs.
+    future: Option<Boxed>,
+    generation: u32,
+    queued: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Id {
+    key: u32,
+    generation: u32,
+}
+
+impl Executor {
+    pub(super) fn spawn(&self, future: Boxed) {
+        let mut generation = self.generation.borrow_mut();
+        *generation = generation.wrapping_add(1);
+        let task = Task { future: Some(future), generation: *generation, queued: true };
+        let key = self.tasks.borrow_mut().insert(task) as u32;
+        self.ready.borrow_mut().push_back(Id { key, generation: *generation });
+    }
+
+    /// Drops all tasks.
+    pub(super) fn clear(&self) {
+        let tasks = std::mem::take(&mut *self.tasks.borrow_mut());
+        drop(tasks);
+    }
+
+    pub(super) fn has_ready(&self) -> bool {
+        !self.ready.borrow().is_empty()
+    }
+
+    /// Runs the tasks that are ready now; those that become ready meanwhile wait for the next
+    /// turn, so that a task that wakes itself starves nobody.
+    pub(super) fn run_ready(&self) {
+        let now = self.ready.borrow().len();
+        for _ in 0..now {
+            let next = self.ready.borrow_mut().pop_front();
+            let Some(id) = next else { return };
+            self.run(id);
+        }
+    }
+
+    fn run(&self, id: Id) {
+        let Some(mut future) = self.begin(id) else { return };
+        let waker = waker(id);
+        let done = future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
+        if done {
+            let task = self.tasks.borrow_mut().remove(id.key as usize);
+            drop((task, future));
+        } else if let Some(task) = self.tasks.borrow_mut().get_mut(id.key as usize) {
+            task.future = Some(future);
+        }
+    }
+
+    fn begin(&self, id: Id) -> Option<Boxed> {
+        let mut tasks = self.tasks.borrow_mut();
+        let task = tasks.get_mut(id.key as usize).filter(|t| t.generation == id.generation)?;
+        task.queued = false;
+        task.future.take()
+    }
+
+    fn wake(&self, id: Id) {
+        let mut tasks = self.tasks.borrow_mut();
+        let task = tasks.get_mut(id.key as usize).filter(|t| t.generation == id.generation);
+        if let Some(task) = task
+            && !std::mem::replace(&mut task.queued, true)
+        {
+            self.ready.borrow_mut().push_back(id);
+        }
+    }
+}
+
+static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake, |_| {});
+
+fn waker(id: Id) -> Waker {
+    // SAFETY: the data is a number; every function of the table treats it as one, from any thread.
+    unsafe { Waker::from_raw(raw(id)) }
+}
+
+fn raw(id: Id) -> RawWaker {
+    let number = u64::from(id.generation) << 32 | u64::from(id.key);
+    RawWaker::new(std::ptr::without_provenance(number as usize), &VTABLE)
+}
+
+fn id(data: *const ()) -> Id {
+    let number = data.addr() as u64;
+    Id { key: number as u32, generation: (number >> 32) as u32 }
+}
+
+// The functions of a waker's table are declared unsafe; these are safe with any data.
+unsafe fn clone(data: *const ()) -> RawWaker {
+    raw(id(data))
+}
+
+unsafe fn wake(data: *const ()) {
+    super::CURRENT.with(|current| {
+        if let Some(ring) = current.get() {
+            ring.executor.wake(id(data));
+        }
+    });
+}

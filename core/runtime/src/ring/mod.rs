@@ -1,0 +1,211 @@
+//! A driver of our own on the `io-uring` crate: one ring, one executor, one thread.
+//!
+//! What it does that monoio does not: receives take their buffer when bytes have arrived, so an
+//! idle connection holds none; a send goes out whole (`MSG_WAITALL`) and wakes nobody who does
+//! not wait for it; one armed accept yields many connections; completions are taken together with
+//! submissions in one system call per turn.
+//!
+//! `executor` runs tasks, `ops` are operations under way, `buffers` feeds the kernel, `socket`,
+//! `listener` and `connect` are what the rest of this crate uses.
+
+mod buffers;
+pub(crate) mod connect;
+mod executor;
+pub(crate) mod listener;
+mod ops;
+pub(crate) mod socket;
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::future::Future;
+use std::io;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use io_uring::{IoUring, squeue, types};
+
+use self::buffers::Groups;
+use self::executor::Executor;
+use self::ops::Ops;
+
+/// Submission queue entries.
+const ENTRIES: u32 = 4096;
+/// Completion queue entries: many connections may complete between two turns.
+const COMPLETIONS: u32 = 16384;
+
+thread_local! {
+    static CURRENT: OnceCell<Rc<Ring>> = const { OnceCell::new() };
+}
+
+/// One worker's ring and everything that hangs on it.
+pub(crate) struct Ring {
+    uring: RefCell<IoUring>,
+    ops: Ops,
+    groups: RefCell<Groups>,
+    executor: Executor,
+    /// How long to look for completions before sleeping, while requests are under way.
+    spin: Duration,
+    last_completion: Cell<Instant>,
+}
+
+/// Flags: one thread submits; completions are worked off when that thread asks for them, which it
+/// does with each entry into the kernel.
+pub(crate) fn builder() -> io_uring::Builder {
+    let mut builder = IoUring::builder();
+    builder.setup_single_issuer().setup_defer_taskrun().setup_cqsize(COMPLETIONS);
+    builder
+}
+
+/// The ring of this thread, if it runs on one.
+pub(crate) fn current() -> Option<Rc<Ring>> {
+    CURRENT.with(|current| current.get().cloned())
+}
+
+/// Makes the ring of this thread.
+pub(crate) fn install(spin: Duration) -> io::Result<Rc<Ring>> {
+    let uring = builder().build(ENTRIES)?;
+    let groups = Groups::register(&uring)?;
+    let ring = Rc::new(Ring {
+        uring: RefCell::new(uring),
+        ops: Ops::default(),
+        groups: RefCell::new(groups),
+        executor: Executor::default(),
+        spin,
+        last_completion: Cell::new(Instant::now()),
+    });
+    CURRENT.with(|current| {
+        let first = current.set(Rc::clone(&ring)).is_ok();
+        debug_assert!(first, "one ring per thread");
+    });
+    Ok(ring)
+}
+
+/// Runs a task on the ring of this thread; `false` without one.
+pub(crate) fn spawn(future: impl Future<Output = ()> + 'static) -> bool {
+    CURRENT.with(|current| match current.get() {
+        Some(ring) => {
+            ring.executor.spawn(Box::pin(future));
+            true
+        }
+        None => false,
+    })
+}
+
+impl Ring {
+    /// Runs until `main` is done.
+    pub(crate) fn run(self: &Rc<Self>, main: impl Future<Output = ()> + 'static) {
+        let done = Rc::new(Cell::new(false));
+        let flag = Rc::clone(&done);
+        self.executor.spawn(Box::pin(async move {
+            main.await;
+            flag.set(true);
+        }));
+        while !done.get() {
+            self.executor.run_ready();
+            let next = crate::deadline::fire();
+            if done.get() {
+                break;
+            }
+            self.turn(next);
+        }
+        // What the other tasks own ends with them; the kernel is told before the thread ends.
+        self.executor.clear();
+        self.enter(0, None);
+    }
+
+    /// Submits what was asked for, waits for completions if there is nothing else to do, and
+    /// works them off.
+    fn turn(self: &Rc<Self>, next_deadline: Option<Instant>) {
+        let busy = self.executor.has_ready();
+        if busy {
+            self.enter(0, None);
+        } else if !self.spin_for_completions(next_deadline) {
+            let timeout = next_deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            self.enter(1, timeout);
+        }
+        self.complete_all();
+    }
+
+    /// Polls for a bounded time before sleeping: waking a sleeping core costs more than a request.
+    fn spin_for_completions(&self, next_deadline: Option<Instant>) -> bool {
+        if self.spin.is_zero() {
+            return false;
+        }
+        let until = self.last_completion.get() + self.spin;
+        loop {
+            self.enter(0, None);
+            if !self.uring.borrow_mut().completion().is_empty() {
+                return true;
+            }
+            let now = Instant::now();
+            if now >= until || next_deadline.is_some_and(|at| at <= now) {
+                return false;
+            }
+            std::hint::spin_loop();
+        }
+    }
+
+    fn enter(&self, want: usize, timeout: Option<Duration>) {
+        let uring = self.uring.borrow();
+        let submitter = uring.submitter();
+        let result = match (want, timeout) {
+            // DEFER_TASKRUN: completions appear only when events are asked for.
+            (0, _) => {
+                let flags = IORING_ENTER_GETEVENTS;
+                let pending = {
+                    // SAFETY: nobody else holds the submission queue: `push` borrows the ring
+                    // mutably and has returned.
+                    let mut queue = unsafe { uring.submission_shared() };
+                    queue.sync();
+                    queue.len() as u32
+                };
+                // SAFETY: no signal mask is passed.
+                unsafe { submitter.enter::<libc::sigset_t>(pending, 0, flags, None) }
+            }
+            (want, Some(timeout)) => {
+                let timespec = types::Timespec::from(timeout);
+                let args = types::SubmitArgs::new().timespec(&timespec);
+                submitter.submit_with_args(want, &args)
+            }
+            (want, None) => submitter.submit_and_wait(want),
+        };
+        if let Err(error) = result {
+            // ETIME: the deadline came first. EINTR: a signal. EBUSY: completions must be taken
+            // first, which happens next.
+            let expected = [libc::ETIME, libc::EINTR, libc::EBUSY, libc::EAGAIN];
+            if !error.raw_os_error().is_some_and(|code| expected.contains(&code)) {
+                // A ring that cannot be entered serves nobody: better to end than to spin.
+                panic!("io_uring_enter failed: {error}");
+            }
+        }
+    }
+
+    fn complete_all(self: &Rc<Self>) {
+        let mut any = false;
+        loop {
+            let Some(entry) = self.uring.borrow_mut().completion().next() else { break };
+            any = true;
+            self.ops.complete(self, entry.user_data(), entry.result(), entry.flags());
+        }
+        if any && !self.spin.is_zero() {
+            self.last_completion.set(Instant::now());
+        }
+    }
+
+    /// Queues an operation; it is submitted at the end of the turn.
+    ///
+    /// # Safety
+    /// Everything that the entry points to must stay where it is until its completion.
+    unsafe fn push(&self, entry: &squeue::Entry) {
+        loop {
+            // SAFETY: passed on to the caller.
+            let pushed = unsafe { self.uring.borrow_mut().submission().push(entry) };
+            if pushed.is_ok() {
+                return;
+            }
+            // Full: hand over what is there.
+            self.enter(0, None);
+        }
+    }
+}
+
+const IORING_ENTER_GETEVENTS: u32 = 1;

@@ -1,0 +1,86 @@
+//! Operations under way: what the kernel holds, and who is told when it is done.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use io_uring::{opcode, squeue};
+use slab::Slab;
+
+use super::Ring;
+use super::connect::Connecting;
+use super::listener::Accepting;
+use super::socket::{Receive, Send};
+
+/// Completions with this number are of interest to nobody (cancel, close).
+const NOBODY: u64 = u64::MAX;
+
+/// Whatever an operation needs lives here until its completion.
+pub(super) enum Op {
+    Receive(Receive),
+    Send(Send),
+    Accept(Rc<Accepting>),
+    Connect(Connecting),
+}
+
+#[derive(Default)]
+pub(super) struct Ops(RefCell<Slab<Op>>);
+
+impl Ops {
+    /// Keeps what an operation needs; returns its number.
+    pub(super) fn keep(&self, op: Op) -> u64 {
+        self.0.borrow_mut().insert(op) as u64
+    }
+
+    /// Looks at a kept operation, to point the kernel at its memory.
+    pub(super) fn with<T>(&self, number: u64, look: impl FnOnce(&mut Op) -> T) -> T {
+        look(&mut self.0.borrow_mut()[number as usize])
+    }
+
+    /// A completion has come.
+    pub(super) fn complete(&self, ring: &Rc<Ring>, number: u64, result: i32, flags: u32) {
+        if number == NOBODY {
+            return;
+        }
+        if io_uring::cqueue::more(flags) {
+            let accepting = self.with(number, |op| match op {
+                Op::Accept(accepting) => Some(Rc::clone(accepting)),
+                _ => None,
+            });
+            if let Some(accepting) = accepting {
+                accepting.accepted(result);
+            }
+            return;
+        }
+        // Taken out first: completing it may start others.
+        let op = self.0.borrow_mut().remove(number as usize);
+        match op {
+            Op::Receive(receive) => receive.complete(ring, result, flags),
+            Op::Send(send) => send.complete(ring, result),
+            Op::Accept(accepting) => accepting.ended(ring, result),
+            Op::Connect(connecting) => connecting.complete(result),
+        }
+    }
+}
+
+impl Ring {
+    /// Starts an operation whose memory is kept in `ops` under `number`.
+    pub(super) fn start(&self, number: u64, entry: squeue::Entry) {
+        // SAFETY: every entry points only into the `Op` kept under its number, which stays there,
+        // on the heap behind it, until the completion.
+        unsafe { self.push(&entry.user_data(number)) };
+    }
+
+    /// Asks the kernel to give an operation up; it completes all the same.
+    pub(super) fn cancel(&self, number: u64) {
+        let entry = opcode::AsyncCancel::new(number).build().user_data(NOBODY);
+        // SAFETY: the entry points to nothing.
+        unsafe { self.push(&entry) };
+    }
+
+    /// Closes a descriptor with the next submission.
+    pub(super) fn close(&self, fd: std::os::fd::RawFd) {
+        let entry = opcode::Close::new(io_uring::types::Fd(fd)).build().user_data(NOBODY);
+        // SAFETY: the entry points to nothing.
+        unsafe { self.push(&entry) };
+    }
+}

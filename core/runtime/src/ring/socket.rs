@@ -1,0 +1,281 @@
+//! A connected socket: one receive and one send at a time.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::os::fd::RawFd;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use io_uring::squeue::Flags;
+use io_uring::{cqueue, opcode, types};
+
+use super::Ring;
+use super::ops::Op;
+use crate::buffer::{self, Buf, Class};
+use crate::stream::Outgoing;
+
+/// Buffers of one vectored send; Linux allows 1024.
+const BATCH_MAX: usize = 64;
+
+/// The stream's end; dropping it cancels what is under way and closes the socket.
+pub(crate) struct Socket(Rc<Shared>);
+
+/// What the stream and its operations share. The socket is closed when both are gone.
+struct Shared {
+    ring: Rc<Ring>,
+    fd: RawFd,
+    received: RefCell<Option<io::Result<Vec<u8>>>>,
+    receiving: Cell<Option<u64>>,
+    receiver: RefCell<Option<Waker>>,
+    sent: RefCell<Option<io::Result<()>>>,
+    sending: Cell<Option<u64>>,
+    sender: RefCell<Option<Waker>>,
+}
+
+impl Socket {
+    pub(crate) fn new(ring: Rc<Ring>, fd: RawFd) -> Self {
+        Self(Rc::new(Shared {
+            ring,
+            fd,
+            received: RefCell::default(),
+            receiving: Cell::new(None),
+            receiver: RefCell::default(),
+            sent: RefCell::default(),
+            sending: Cell::new(None),
+            sender: RefCell::default(),
+        }))
+    }
+
+    pub(crate) fn fd(&self) -> RawFd {
+        self.0.fd
+    }
+
+    /// Arms a receive if none is armed, and waits for it.
+    pub(crate) fn poll_receive(
+        &self,
+        cx: &mut Context<'_>,
+        class: Class,
+    ) -> Poll<io::Result<Vec<u8>>> {
+        if let Some(received) = self.0.received.take() {
+            return Poll::Ready(received);
+        }
+        if self.0.receiving.get().is_none() {
+            Receive::start(&self.0, class, None);
+        }
+        register(&self.0.receiver, cx);
+        Poll::Pending
+    }
+
+    /// Starts a send; there is none under way.
+    pub(crate) fn send(&self, outgoing: Outgoing) {
+        debug_assert!(self.0.sending.get().is_none(), "one send at a time");
+        Send::start(&self.0, outgoing);
+    }
+
+    /// Waits for the send that was started.
+    pub(crate) fn poll_sent(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(sent) = self.0.sent.take() {
+            return Poll::Ready(sent);
+        }
+        register(&self.0.sender, cx);
+        Poll::Pending
+    }
+}
+
+fn register(slot: &RefCell<Option<Waker>>, cx: &Context<'_>) {
+    let mut slot = slot.borrow_mut();
+    match &mut *slot {
+        Some(waker) if waker.will_wake(cx.waker()) => {}
+        other => *other = Some(cx.waker().clone()),
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.0.receiver.take();
+        self.0.sender.take();
+        for under_way in [self.0.receiving.get(), self.0.sending.get()].into_iter().flatten() {
+            self.0.ring.cancel(under_way);
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.ring.close(self.fd);
+    }
+}
+
+/// A receive under way.
+pub(super) struct Receive {
+    socket: Rc<Shared>,
+    class: Class,
+    /// A buffer of its own, when the kernel had none left to choose from.
+    own: Option<Vec<u8>>,
+}
+
+impl Receive {
+    fn start(socket: &Rc<Shared>, class: Class, own: Option<Vec<u8>>) {
+        let ring = &socket.ring;
+        let fd = types::Fd(socket.fd);
+        let length = class.capacity() as u32;
+        let op = Self { socket: Rc::clone(socket), class, own };
+        let number = ring.ops.keep(Op::Receive(op));
+        let own = ring.ops.with(number, |op| match op {
+            Op::Receive(Self { own: Some(bytes), .. }) => bytes.as_mut_ptr(),
+            _ => std::ptr::null_mut(),
+        });
+        let receive = opcode::Recv::new(fd, own, length);
+        let entry = if own.is_null() {
+            let group = class.index() as u16;
+            receive.buf_group(group).build().flags(Flags::BUFFER_SELECT)
+        } else {
+            receive.build()
+        };
+        socket.receiving.set(Some(number));
+        ring.start(number, entry);
+    }
+
+    pub(super) fn complete(self, ring: &Rc<Ring>, result: i32, flags: u32) {
+        let Self { socket, class, own } = self;
+        socket.receiving.set(None);
+        let chosen = cqueue::buffer_select(flags);
+        let length = usize::try_from(result).unwrap_or(0);
+        let bytes = match (chosen, own) {
+            (Some(id), _) => ring.groups.borrow_mut().take(class, id, length),
+            (None, Some(mut own)) => {
+                // SAFETY: the kernel has initialised the first `length` bytes of this buffer,
+                // whose capacity was the most that it was asked for.
+                unsafe { own.set_len(length) };
+                own
+            }
+            (None, None) => Vec::new(),
+        };
+        if result == -libc::ENOBUFS {
+            // More connections had bytes in this turn than buffers were offered.
+            return Self::start(&socket, class, Some(buffer::take(class)));
+        }
+        *socket.received.borrow_mut() = Some(match result {
+            0.. => Ok(bytes),
+            code => Err(io::Error::from_raw_os_error(-code)),
+        });
+        if let Some(waker) = socket.receiver.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// A send under way.
+pub(super) struct Send {
+    socket: Rc<Shared>,
+    data: Data,
+}
+
+enum Data {
+    One(Buf),
+    Many(Box<Many>),
+}
+
+/// Several buffers as one message. Boxed: the kernel is pointed at all of it.
+struct Many {
+    waiting: Vec<Buf>,
+    batch: Vec<Buf>,
+    iovecs: Vec<libc::iovec>,
+    message: libc::msghdr,
+}
+
+impl Send {
+    fn start(socket: &Rc<Shared>, outgoing: Outgoing) {
+        let data = match outgoing {
+            Outgoing::One(bytes) => Data::One(Buf::new(bytes)),
+            Outgoing::Many(waiting) => Data::Many(Many::new(waiting)),
+        };
+        Self { socket: Rc::clone(socket), data }.submit();
+    }
+
+    fn submit(self) {
+        let socket = Rc::clone(&self.socket);
+        let ring = &socket.ring;
+        let fd = types::Fd(socket.fd);
+        // The whole of it or an error: the kernel waits for room, nobody here does.
+        let flags = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
+        let number = ring.ops.keep(Op::Send(self));
+        let entry = ring.ops.with(number, |op| match op {
+            Op::Send(Self { data: Data::Many(many), .. }) => {
+                opcode::SendMsg::new(fd, many.aim()).flags(flags as u32).build()
+            }
+            Op::Send(Self { data: Data::One(buf), .. }) => {
+                opcode::Send::new(fd, buf.as_ptr(), buf.len() as u32).flags(flags).build()
+            }
+            _ => opcode::Nop::new().build(),
+        });
+        socket.sending.set(Some(number));
+        ring.start(number, entry);
+    }
+
+    pub(super) fn complete(mut self, _: &Rc<Ring>, result: i32) {
+        self.socket.sending.set(None);
+        let outcome = match usize::try_from(result) {
+            Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+            Ok(sent) if self.data.advance(sent) => Ok(()),
+            // Interrupted half-way: the rest follows.
+            Ok(_) => return self.submit(),
+            Err(_) => Err(io::Error::from_raw_os_error(-result)),
+        };
+        *self.socket.sent.borrow_mut() = Some(outcome);
+        if let Some(waker) = self.socket.sender.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Data {
+    /// Takes note of `sent` bytes; `true` when that was all.
+    fn advance(&mut self, sent: usize) -> bool {
+        match self {
+            Self::One(buf) => {
+                buf.consume(sent);
+                buf.is_empty()
+            }
+            Self::Many(many) => many.advance(sent),
+        }
+    }
+}
+
+impl Many {
+    fn new(waiting: Vec<Buf>) -> Box<Self> {
+        // SAFETY: all zeroes is a valid message header: no address, no data, no control.
+        let message = unsafe { std::mem::zeroed() };
+        Box::new(Self { waiting, batch: Vec::new(), iovecs: Vec::new(), message })
+    }
+
+    /// Points the message at what is left of the batch, or at the next one.
+    fn aim(&mut self) -> *const libc::msghdr {
+        if self.batch.is_empty() {
+            let count = self.waiting.len().min(BATCH_MAX);
+            self.batch.extend(self.waiting.drain(..count));
+        }
+        self.iovecs.clear();
+        self.iovecs.extend(self.batch.iter().map(|buf| libc::iovec {
+            iov_base: buf.as_ptr() as *mut libc::c_void,
+            iov_len: buf.len(),
+        }));
+        self.message.msg_iov = self.iovecs.as_mut_ptr();
+        self.message.msg_iovlen = self.iovecs.len();
+        &raw const self.message
+    }
+
+    fn advance(&mut self, mut sent: usize) -> bool {
+        let mut done = 0;
+        for buf in &mut self.batch {
+            if sent < buf.len() {
+                buf.consume(sent);
+                break;
+            }
+            sent -= buf.len();
+            done += 1;
+        }
+        self.batch.drain(..done);
+        self.batch.is_empty() && self.waiting.is_empty()
+    }
+}
