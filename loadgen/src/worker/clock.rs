@@ -23,8 +23,8 @@ use crate::record::{Cpu, Record};
 
 /// Between two looks at deadlines and commands.
 const TICK_NS: u64 = 10_000_000;
-/// The runtime's sleep is exact to a millisecond and rounds up: what is nearer is spun.
-const SPIN_NS: u64 = 2_500_000;
+/// The runtime's sleep rounds up to ticks of two milliseconds: what is nearer is spun.
+const SPIN_NS: u64 = 3_000_000;
 /// First connections that are opened at a time: less than the usual listen queue of 128.
 const OPENING: usize = 100;
 
