@@ -1,8 +1,9 @@
-//! Envoy's configuration, read: YAML and JSON to messages, checked in every way that does not need
-//! a worker, with all errors at once, each with its file, line and path.
+//! Envoy's configuration, read: YAML and JSON to messages to snapshots, checked in every way that
+//! does not need a worker, with all errors at once, each with its file, line and path.
 //!
-//! Owns the syntax, proto-JSON, the validation rules of the API and the table of what is built. It
-//! knows neither tokio nor a socket. Start reading at [`load`].
+//! Owns the syntax, proto-JSON, the validation rules of the API, the table of what is built, and
+//! the compiler from messages to snapshots. It knows no tokio and no worker; its only sockets are
+//! the listening ones. Start reading at [`load`], then [`compile`].
 
 #![forbid(unsafe_code)]
 

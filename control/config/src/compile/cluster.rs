@@ -9,14 +9,13 @@ use ringway_model::cluster::{ClusterPolicy, TcpKeepalive};
 use super::at::At;
 use super::breakers::Thresholds;
 use super::proto::{cluster, core};
+use super::protocol::Common;
 use super::upstream_http::{self, UpstreamHttp};
-use super::value::{duration, limit_of, or_u32};
+use super::value::{buffer_limit, duration, limit_of};
 use super::{Cx, balancing, breakers, stat_names};
 
 /// `connect_timeout`.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// `per_connection_buffer_limit_bytes` of clusters and listeners.
-pub(super) const BUFFER_LIMIT_BYTES: u32 = 1 << 20;
 
 /// How endpoints are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,18 +62,17 @@ pub(super) fn policy(cx: &Cx<'_>, at: &At<'_>, cluster: &cluster::Cluster) -> Op
     let connect_timeout = duration(&at.field("connect_timeout"), cluster.connect_timeout);
     let (balancing, http) = (balancing?, http?);
     let UpstreamHttp { common, enable_trailers, proper_case } = http;
+    check_requests(at, cluster, &common);
     let stat_name = match cluster.alt_stat_name.as_str() {
         "" => &cluster.name,
         other => other,
     };
-    let buffer_limit = or_u32(cluster.per_connection_buffer_limit_bytes, BUFFER_LIMIT_BYTES);
     let policy = ClusterPolicy {
         connect_timeout: connect_timeout.unwrap_or(CONNECT_TIMEOUT),
         balancing,
         settings: balancing::settings(cluster),
         limits: cx.limits_of(&cluster.name),
         idle_timeout: common.idle_timeout,
-        // The field of the cluster itself is the older one; the newer one wins.
         max_requests_per_connection: common
             .max_requests_per_connection
             .or_else(|| limit_of(cluster.max_requests_per_connection)),
@@ -82,13 +80,24 @@ pub(super) fn policy(cx: &Cx<'_>, at: &At<'_>, cluster: &cluster::Cluster) -> Op
         max_stream_duration: common.max_stream_duration,
         max_response_headers: common.max_headers,
         max_response_head_bytes: common.max_response_head_bytes,
-        buffer_limit: buffer_limit as usize,
+        buffer_limit: buffer_limit(cluster.per_connection_buffer_limit_bytes),
         keepalive: keepalive(cluster),
         enable_trailers,
         proper_case,
         stats: stat_names::cluster(&cx.env.catalog, stat_name),
     };
     Some(Policy { policy, thresholds })
+}
+
+/// The field of the cluster itself is the older one.
+fn check_requests(at: &At<'_>, cluster: &cluster::Cluster, common: &Common) {
+    let newer = common.max_requests_per_connection.is_some();
+    if newer && cluster.max_requests_per_connection.is_some() {
+        at.field("max_requests_per_connection").invalid(
+            "Only one of max_requests_per_connection from Cluster or HttpProtocolOptions can be \
+             specified",
+        );
+    }
 }
 
 fn keepalive(cluster: &cluster::Cluster) -> Option<TcpKeepalive> {

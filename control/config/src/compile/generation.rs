@@ -14,7 +14,7 @@ use super::dns::{self, DnsTarget, Resolved, ResolvedEndpoints};
 use super::endpoints::{self, Listed};
 use super::proto::{cluster as cluster_proto, listener as listener_proto};
 use super::sockets::{OpenSockets, SocketSpec};
-use super::value::without_number;
+use super::value::{buffer_limit, without_number};
 use super::{Cx, chain, cluster, listener, stat_names};
 
 /// What was compiled last, with the messages that it came from.
@@ -267,8 +267,8 @@ fn one_listener(
     })
 }
 
-/// The chains in the order of [`chain::each`]; one whose message is that of the chain of the same
-/// place is that chain.
+/// The chains in the order of [`chain::each`]; one whose message is that of a chain of the last
+/// generation is that chain.
 fn chains(
     cx: &Cx<'_>,
     at: &At<'_>,
@@ -285,7 +285,10 @@ fn chains(
     let before: Vec<_> = kept.into_iter().flat_map(|kept| chain::each(&kept.message)).collect();
     let mut all = Vec::new();
     for (index, one) in chain::each(message) {
-        let same = before.iter().position(|(at, before)| *at == index && *before == one);
+        let same = before.iter().position(|(place, before)| {
+            // The name of a chain without one is made of its place.
+            (*place == index || !one.name.is_empty()) && *before == one
+        });
         let compiled = chain::at_chain(at, index, |at| {
             chain::check_clusters(cx, at, one);
             match (same, kept) {
@@ -341,7 +344,7 @@ fn with_sockets(
                 sockets: opened,
                 chains,
                 matcher,
-                buffer_limit: listener::buffer_limit(&message),
+                buffer_limit: buffer_limit(message.per_connection_buffer_limit_bytes),
                 stats,
             })
         }

@@ -8,7 +8,7 @@ use ringway_model::listener::FilterChain;
 
 use super::address;
 use super::at::At;
-use super::cluster::{BUFFER_LIMIT_BYTES, tcp_keepalive};
+use super::cluster::tcp_keepalive;
 use super::proto::{core, listener};
 use super::sockets::{OptionValue, SocketOption, SocketSpec, SocketState};
 use super::value::{or_bool, or_u32};
@@ -80,10 +80,6 @@ pub(super) fn check_chains(at: &At<'_>, listener: &listener::Listener, address: 
     if listener.filter_chains.is_empty() && listener.default_filter_chain.is_none() {
         at.invalid(format_args!("error adding listener '{address}': no filter chains specified"));
     }
-}
-
-pub(super) fn buffer_limit(listener: &listener::Listener) -> usize {
-    or_u32(listener.per_connection_buffer_limit_bytes, BUFFER_LIMIT_BYTES) as usize
 }
 
 /// A listener's chains, or none if one of them is wrong.

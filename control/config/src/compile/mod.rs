@@ -60,6 +60,7 @@ use crate::error::ConfigError;
 use crate::load::Loaded;
 use at::Report;
 use generation::Generation;
+use proto::bootstrap::bootstrap::StaticResources;
 
 /// What the compiler knows of the process.
 #[derive(Debug)]
@@ -173,7 +174,8 @@ impl Compiler {
         sinks: &mut dyn OpenSinks,
     ) -> Result<Draft, Vec<ConfigError>> {
         let report = Report::new(&loaded.located);
-        let statics = loaded.bootstrap.static_resources.clone().unwrap_or_default();
+        let none = StaticResources::default();
+        let statics = loaded.bootstrap.static_resources.as_ref().unwrap_or(&none);
         let cx = Cx {
             env: &self.env,
             ids: &self.ids,
@@ -200,7 +202,8 @@ impl Compiler {
         Ok(self.adopt(next, admin, warnings))
     }
 
-    /// The last generation with the addresses that a resolver found for the names of one cluster.
+    /// The last generation with the addresses that a resolver found for the names of one cluster:
+    /// all that are known, since a name that is missing has no endpoint.
     /// `None` when there is no such cluster, or its endpoints are these already.
     pub fn with_endpoints(&mut self, cluster: &str, resolved: &Resolved) -> Option<Snapshot> {
         self.last.resolve(cluster, resolved)?;

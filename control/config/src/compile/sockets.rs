@@ -55,6 +55,9 @@ impl SocketSpec {
     /// Whether sockets made for `other` serve as well: a listener that only got another name
     /// keeps them.
     pub(super) fn serves(&self, other: &Self) -> bool {
+        if self.address != other.address {
+            return false;
+        }
         let named = Self { listener: Arc::clone(&self.listener), ..other.clone() };
         let is_any_port = self.address.ip().is_some_and(|ip| ip.port() == 0);
         *self == named && (!is_any_port || self.listener == other.listener)

@@ -24,6 +24,15 @@ pub(super) fn limit_of(value: Option<google::UInt32Value>) -> Option<u32> {
     value.map(|wrapper| wrapper.value).filter(|value| *value > 0)
 }
 
+/// `per_connection_buffer_limit_bytes`: 1 MiB, and 0 for no limit of the configuration's own.
+pub(super) fn buffer_limit(value: Option<google::UInt32Value>) -> usize {
+    const DEFAULT: u32 = 1 << 20;
+    match or_u32(value, DEFAULT) {
+        0 => usize::MAX,
+        bytes => bytes as usize,
+    }
+}
+
 /// A duration, if it is given; a negative one is an error.
 pub(super) fn duration(at: &At<'_>, value: Option<google::Duration>) -> Option<Duration> {
     let value = value?;
