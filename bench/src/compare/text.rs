@@ -1,0 +1,203 @@
+//! The comparison as text for a terminal.
+
+use std::fmt::Write as _;
+
+use super::report::{Outcome, Point, Report, Row};
+use crate::load::Sample;
+use crate::statistics::median;
+
+/// What stands above all tables.
+pub(super) fn headline(report: &Report) -> String {
+    let mut text = format!("{}\nCPUs: {}\n", report.host.line(), report.settings.cpus);
+    for version in &report.peers {
+        let _ = writeln!(text, "  {:<8} {}", version.peer, version.version);
+    }
+    for left_out in &report.left_out {
+        let _ = writeln!(text, "  {:<8} left out: {}", left_out.peer, left_out.reason);
+    }
+    text
+}
+
+/// A table: names of columns, and rows of cells.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Table {
+    pub(super) head: Vec<String>,
+    pub(super) rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    fn new(head: &[&str]) -> Self {
+        Self { head: head.iter().map(|name| (*name).to_owned()).collect(), rows: Vec::new() }
+    }
+
+    fn draw(&self) -> String {
+        let width = |column: usize| {
+            let cells = self.rows.iter().map(|row| row[column].chars().count());
+            cells.chain([self.head[column].chars().count()]).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..self.head.len()).map(width).collect();
+        let mut text = String::new();
+        for row in std::iter::once(&self.head).chain(&self.rows) {
+            for (column, cell) in row.iter().enumerate() {
+                let pad = widths[column];
+                // Names to the left, figures to the right.
+                let _ = match column {
+                    0 => write!(text, "  {cell:<pad$}"),
+                    _ => write!(text, "  {cell:>pad$}"),
+                };
+            }
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// One workload, with all its tables.
+pub(super) fn workload(outcome: &Outcome) -> String {
+    let mut text = format!("{}: {}\n{}", outcome.name, outcome.title, full_speed(outcome).draw());
+    if let Some(table) = fixed_rates(outcome) {
+        let _ = write!(
+            text,
+            "\n  latency at fixed rates: req/s, p50/p99/p99.9 in us\n{}",
+            table.draw()
+        );
+    }
+    for note in notes(outcome) {
+        let _ = writeln!(text, "  {note}");
+    }
+    text
+}
+
+/// Who is not in the tables, or not in all of them, and why.
+pub(super) fn notes(outcome: &Outcome) -> Vec<String> {
+    let left_out =
+        outcome.left_out.iter().map(|out| format!("{} left out: {}", out.peer, out.reason));
+    let problems = outcome.rows.iter().flat_map(|row| {
+        row.problems.iter().map(move |problem| format!("{}: a turn failed: {problem}", row.peer))
+    });
+    left_out.chain(problems).collect()
+}
+
+/// Columns of the table at full speed. `others %` is what strangers used of a CPU meanwhile.
+const FIGURES: [&str; 15] = [
+    "",
+    "req/s",
+    "±%",
+    "CPU us/req",
+    "±%",
+    "user",
+    "system",
+    "busy %",
+    "p50 us",
+    "p99 us",
+    "RSS MiB",
+    "x floor",
+    "x best peer",
+    "lost",
+    "others %",
+];
+
+/// The figures at full speed.
+pub(super) fn full_speed(outcome: &Outcome) -> Table {
+    let mut table = Table::new(&FIGURES);
+    let companions = outcome.rows.iter().any(|row| row.memory.per_companion.is_some());
+    let reloads = outcome.rows.iter().any(|row| row.reloads > 0);
+    if companions {
+        table.head.push("KiB/companion".to_owned());
+    }
+    if reloads {
+        table.head.push("reloads".to_owned());
+    }
+    for row in &outcome.rows {
+        let mut cells = cells(outcome, row);
+        if companions {
+            let bytes = row.memory.per_companion.unwrap_or(0.0);
+            cells.push(format!("{:.1}", bytes / 1024.0));
+        }
+        if reloads {
+            cells.push(row.reloads.to_string());
+        }
+        table.rows.push(cells);
+    }
+    table
+}
+
+fn cells(outcome: &Outcome, row: &Row) -> Vec<String> {
+    let Some((rate, cpu)) = row.figure(|s| s.rate).zip(row.figure(|s| s.cpu_us)) else {
+        // Every turn failed: a note says why.
+        let mut cells = vec!["-".to_owned(); FIGURES.len()];
+        cells[0].clone_from(&row.peer);
+        return cells;
+    };
+    let ratio =
+        |base: Option<f64>| base.map_or("-".to_owned(), |b| format!("{:.2}", cpu.median / b));
+    vec![
+        row.peer.clone(),
+        format!("{:.0}", rate.median),
+        format!("{:.0}", rate.percent()),
+        format!("{:.2}", cpu.median),
+        format!("{:.0}", cpu.percent()),
+        format!("{:.2}", row.median(|s| s.user_us)),
+        format!("{:.2}", row.median(|s| s.system_us)),
+        format!("{:.0}", row.median(|s| s.busy) * 100.0),
+        format!("{:.0}", row.median(|s| s.p50_us)),
+        format!("{:.0}", row.median(|s| s.p99_us)),
+        format!("{:.1}", row.memory.loaded as f64 / f64::from(1 << 20)),
+        ratio(outcome.floor_us()),
+        ratio(outcome.best_peer_us()),
+        row.lost().to_string(),
+        format!("{:.0}", row.median(|s| s.strangers) * 100.0),
+    ]
+}
+
+/// Latencies at fixed rates: requests per second and p50/p99/p99.9 for each rate.
+pub(super) fn fixed_rates(outcome: &Outcome) -> Option<Table> {
+    let points = &outcome.rows.first()?.points;
+    if points.is_empty() {
+        return None;
+    }
+    let mut table = Table::new(&[""]);
+    table.head.extend(points.iter().map(|point| format!("at {}", point.label)));
+    for row in &outcome.rows {
+        let cells = row.points.iter().map(latencies);
+        table.rows.push(std::iter::once(row.peer.clone()).chain(cells).collect());
+    }
+    Some(table)
+}
+
+fn latencies(point: &Point) -> String {
+    let of = |figure: fn(&Sample) -> f64| median(point.samples.iter().map(figure));
+    let figures = (of(|s| s.rate), of(|s| s.p50_us), of(|s| s.p99_us), of(|s| s.p999_us));
+    match figures {
+        (Some(rate), Some(p50), Some(p99), Some(p999)) => {
+            format!("{rate:.0}/s {p50:.0}/{p99:.0}/{p999:.0}")
+        }
+        _ => "-".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::tests;
+    use super::*;
+
+    #[test]
+    fn a_table_stands_in_columns() {
+        let text = workload(&tests::outcome());
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "small-64: 64 B answers");
+        let width = lines[1].chars().count();
+        assert!(lines[2..6].iter().all(|line| line.chars().count() == width), "{text}");
+        assert!(lines[3].contains("ringway") && lines[3].contains("  1.10  "), "{text}");
+        assert!(lines[3].contains("  0.73  "), "to the best peer: {text}");
+        assert_eq!(lines.last(), Some(&"  h2o left out: not here"));
+    }
+
+    #[test]
+    fn a_peer_without_samples_still_has_a_line() {
+        let mut outcome = tests::outcome();
+        outcome.rows[2].samples.clear();
+        let cells = cells(&outcome, &outcome.rows[2]);
+        assert_eq!((cells.len(), cells[0].as_str(), cells[1].as_str()), (15, "nginx", "-"));
+    }
+}

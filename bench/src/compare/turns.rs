@@ -1,0 +1,360 @@
+//! One workload: every peer is started, checked and loaded in turn (A B C A B C ...).
+
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::Stage;
+use super::report::{LeftOut, Memory, Outcome, Point, Row};
+use crate::companions::Companions;
+use crate::load::{Run, Sample};
+use crate::origin::Origin;
+use crate::peers::{Needs, Peer, Setup};
+use crate::process::Process;
+use crate::usage;
+use crate::wire::{self, Answer};
+use crate::workload::{self, Workload};
+
+/// How long a proxy may take to answer its first request.
+const START: Duration = Duration::from_secs(30);
+/// CPUs that strangers may use before a turn is repeated, and how often it is.
+const STRANGERS: f64 = 0.10;
+const REPEATS: usize = 2;
+/// Changes of configuration in one reload turn.
+const RELOADS: usize = 100;
+const RELOADS_QUICK: usize = 20;
+/// Between two of them.
+const RELOAD_PAUSE: Duration = Duration::from_millis(60);
+/// How long a change of the origin may take to be seen.
+const RELOAD_PATIENCE: Duration = Duration::from_secs(5);
+/// What memory gets to come to rest.
+const REST: Duration = Duration::from_millis(300);
+/// The second origin tells itself apart by the length of its answers.
+const OTHER_SIZE: usize = 65;
+
+/// A peer that runs.
+struct Contender {
+    peer: Peer,
+    process: Process,
+    setup: Setup,
+    row: Row,
+}
+
+/// The origins of one workload.
+struct Origins {
+    usual: Origin,
+    other: Origin,
+}
+
+impl Stage {
+    /// All peers under one load.
+    pub(super) fn workload(&self, workload: &Workload) -> Result<Outcome, String> {
+        let origins = self.origins()?;
+        if let Some(size) = workload.upload {
+            let written = fs::write(self.folder.join("body"), vec![b'u'; size]);
+            written.map_err(|error| format!("{}: {error}", self.folder.display()))?;
+        }
+        let mut outcome = Outcome::new(workload);
+        let mut contenders = Vec::new();
+        for peer in &self.peers {
+            match self.contender(peer, workload, &origins) {
+                Ok(contender) => contenders.push(contender),
+                Err(reason) => {
+                    let peer = peer.kind.name().to_owned();
+                    outcome.left_out.push(LeftOut { peer, reason });
+                }
+            }
+        }
+        for round in 0..self.settings.rounds {
+            eprintln!("{}: round {} of {}", workload.name, round + 1, self.settings.rounds);
+            for contender in &mut contenders {
+                let outcome = self.full_speed(contender, workload, &origins);
+                contender.row.problems.extend(outcome.err());
+            }
+        }
+        outcome.rows = contenders.iter().map(|contender| contender.row.clone()).collect();
+        if self.takes_latency(workload) {
+            self.fixed_rates(&mut contenders, workload, &origins, &outcome);
+        }
+        outcome.rows = contenders.into_iter().map(|contender| contender.row).collect();
+        Ok(outcome)
+    }
+
+    fn origins(&self) -> Result<Origins, String> {
+        let start =
+            |name, size| Origin::start(&self.load, &self.folder, name, self.cores.origin, size);
+        Ok(Origins { usual: start("origin", 64)?, other: start("other", OTHER_SIZE)? })
+    }
+
+    /// Starts a peer and checks what it answers.
+    fn contender(
+        &self,
+        peer: &Peer,
+        workload: &Workload,
+        origins: &Origins,
+    ) -> Result<Contender, String> {
+        if let Some(reason) = peer.kind.cannot(workload.needs) {
+            return Err(reason.to_owned());
+        }
+        let folder = self.folder.join(format!("{}-{}", workload.name, peer.kind.name()));
+        fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
+        let setup = Setup {
+            folder,
+            port: free_port().map_err(|error| error.to_string())?,
+            origin: origins.usual.port,
+            needs: workload.needs,
+            bulk: workload.is_bulk(),
+        };
+        let started = peer.start(&setup, self.cores.proxy);
+        let mut process = started.map_err(|error| format!("it does not start: {error}"))?;
+        await_answer(&mut process, setup.port)?;
+        check(workload, setup.port).map_err(|error| format!("it answers wrongly: {error}"))?;
+        let row = Row {
+            peer: peer.kind.name().to_owned(),
+            memory: Memory { started: resident(&process), ..Memory::default() },
+            ..Row::default()
+        };
+        Ok(Contender { peer: peer.clone(), process, setup, row })
+    }
+
+    /// One turn as fast as possible.
+    fn full_speed(
+        &self,
+        contender: &mut Contender,
+        workload: &Workload,
+        origins: &Origins,
+    ) -> Result<(), String> {
+        let companions = self.companions(contender, workload)?;
+        let sample = if workload.needs == Needs::Reload {
+            self.reload(contender, workload, origins)
+        } else {
+            self.undisturbed(|| {
+                self.run(contender, workload, None).go(contender.process.id(), || ())
+            })
+        };
+        drop(companions);
+        contender.row.samples.push(sample?);
+        contender.row.memory.loaded = resident(&contender.process);
+        Ok(())
+    }
+
+    /// Opens what is connected beside, and notes what it costs where the process is still fresh.
+    fn companions(
+        &self,
+        contender: &mut Contender,
+        workload: &Workload,
+    ) -> Result<Companions, String> {
+        let count = match workload.companions {
+            workload::Companions::None => return Ok(Companions::None),
+            workload::Companions::Idle(count) | workload::Companions::SlowReaders(count) => count,
+        };
+        let before = resident(&contender.process);
+        let opened = Companions::open(workload.companions, contender.setup.port, &self.cores.load);
+        let opened = opened.map_err(|error| format!("{count} more connections: {error}"))?;
+        thread::sleep(REST);
+        if contender.row.samples.is_empty() {
+            let grown = resident(&contender.process).saturating_sub(before);
+            contender.row.memory.per_companion = Some(grown as f64 / count as f64);
+        }
+        Ok(opened)
+    }
+
+    fn run<'a>(
+        &'a self,
+        contender: &Contender,
+        workload: &'a Workload,
+        rate: Option<f64>,
+    ) -> Run<'a> {
+        Run {
+            program: &self.load,
+            folder: &self.folder,
+            cores: &self.cores,
+            workload,
+            port: contender.setup.port,
+            rate,
+            spin: true,
+            warmup: self.warmup(),
+            duration: self.measured(),
+            any_length: workload.needs == Needs::Reload,
+        }
+    }
+
+    /// Repeats a turn while strangers use the machine; keeps the least disturbed one.
+    fn undisturbed(
+        &self,
+        mut turn: impl FnMut() -> Result<Sample, String>,
+    ) -> Result<Sample, String> {
+        let mut best = turn()?;
+        for _ in 0..REPEATS {
+            if best.strangers <= STRANGERS {
+                break;
+            }
+            let again = turn()?;
+            if again.strangers < best.strangers {
+                best = again;
+            }
+        }
+        Ok(best)
+    }
+
+    /// The origin changes while requests come; in the end it must be the new one that answers.
+    fn reload(
+        &self,
+        contender: &mut Contender,
+        workload: &Workload,
+        origins: &Origins,
+    ) -> Result<Sample, String> {
+        let changes = if self.settings.quick { RELOADS_QUICK } else { RELOADS };
+        let mut run = self.run(contender, workload, None);
+        run.duration = RELOAD_PAUSE * changes as u32 + Duration::from_millis(500);
+        let Contender { peer, process, setup, row } = contender;
+        let ports = [origins.other.port, origins.usual.port];
+        let mut failure = None;
+        let sample = run.go(process.id(), || {
+            for port in ports.iter().cycle().take(changes) {
+                setup.origin = *port;
+                failure = peer.reload(process, setup).err().or(failure.take());
+                thread::sleep(RELOAD_PAUSE);
+            }
+        })?;
+        if let Some(error) = failure {
+            return Err(format!("a change of configuration: {error}"));
+        }
+        row.reloads += changes;
+        for (origin, size) in [(&origins.other, OTHER_SIZE), (&origins.usual, 64)] {
+            setup.origin = origin.port;
+            peer.reload(process, setup).map_err(|error| error.to_string())?;
+            await_size(setup.port, size)?;
+        }
+        Ok(sample)
+    }
+
+    /// Latencies at parts of the slowest peer's speed and of each peer's own.
+    fn fixed_rates(
+        &self,
+        contenders: &mut [Contender],
+        workload: &Workload,
+        origins: &Origins,
+        outcome: &Outcome,
+    ) {
+        let Some(slowest) = outcome.slowest_rate() else { return };
+        let spin = !self.cores.origin_shares() || origins.usual.goes_first(true).is_ok();
+        if !spin {
+            eprintln!(
+                "load and origin share a CPU and only root may rank them: requests are \
+                       paced to a millisecond"
+            );
+        }
+        for (own, part) in self.points() {
+            for contender in &mut *contenders {
+                let whole = if *own { contender.row.median(|s| s.rate) } else { slowest };
+                let whose = if *own { "its own rate" } else { "the slowest" };
+                let label = format!("{:.0} % of {whose}", part * 100.0);
+                contender.row.points.push(Point { label, wished: whole * part, samples: vec![] });
+            }
+            for round in 0..self.latency_rounds() {
+                eprintln!("{}: {:.0} %, round {}", workload.name, part * 100.0, round + 1);
+                for contender in &mut *contenders {
+                    let outcome = self.fixed_rate(contender, workload, spin);
+                    contender.row.problems.extend(outcome.err());
+                }
+            }
+        }
+        if self.cores.origin_shares() && spin {
+            // It was permitted a moment ago.
+            let _ = origins.usual.goes_first(false);
+        }
+    }
+
+    /// One turn at the rate of the last point.
+    fn fixed_rate(
+        &self,
+        contender: &mut Contender,
+        workload: &Workload,
+        spin: bool,
+    ) -> Result<(), String> {
+        let companions = self.companions(contender, workload)?;
+        let rate = contender.row.points.last().map(|point| point.wished);
+        let sample = self.undisturbed(|| {
+            let run = Run { spin, ..self.run(contender, workload, rate) };
+            run.go(contender.process.id(), || ())
+        });
+        drop(companions);
+        if let Some(point) = contender.row.points.last_mut() {
+            point.samples.push(sample.map_err(|error| format!("at {}: {error}", point.label))?);
+        }
+        Ok(())
+    }
+}
+
+fn free_port() -> std::io::Result<u16> {
+    // Freed at once: proxies take a number and not a socket. Nobody else binds on this host now.
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+fn resident(process: &Process) -> u64 {
+    usage::resident_bytes(&usage::family(process.id()))
+}
+
+fn ask(port: u16, request: &[u8]) -> std::io::Result<Answer> {
+    wire::ask(&mut wire::connect(port)?, request)
+}
+
+fn await_answer(process: &mut Process, port: u16) -> Result<(), String> {
+    let deadline = Instant::now() + START;
+    loop {
+        match ask(port, &wire::request("/", None, None)) {
+            Ok(answer) if answer.status == 200 => return Ok(()),
+            _ if process.ended().is_some() => {
+                return Err(format!("it ended: {}", process.last_words()));
+            }
+            Ok(_) | Err(_) if Instant::now() < deadline => {
+                thread::sleep(Duration::from_millis(10));
+            }
+            Ok(answer) => return Err(format!("status {}", answer.status)),
+            Err(error) => return Err(format!("no answer: {error}: {}", process.last_words())),
+        }
+    }
+}
+
+fn await_size(port: u16, size: usize) -> Result<(), String> {
+    let deadline = Instant::now() + RELOAD_PATIENCE;
+    while Instant::now() < deadline {
+        if ask(port, &wire::request("/", None, None)).is_ok_and(|answer| answer.body.len() == size)
+        {
+            return Ok(());
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    Err("a change of the origin was not seen".to_owned())
+}
+
+/// Status, body and a field of the origin, for each path that will be asked for.
+fn check(workload: &Workload, port: u16) -> Result<(), String> {
+    let upload = workload.upload.map(|size| vec![b'u'; size]);
+    let wish = match workload.upload {
+        Some(_) => "/echo/fields/1".to_owned(),
+        None => format!("/bytes/{}/fields/1", workload.answer),
+    };
+    let expected = upload.clone().unwrap_or_else(|| origin_body(workload.answer));
+    for path in workload.paths() {
+        let request = wire::request(&path, Some(&wish), upload.as_deref());
+        let answer = ask(port, &request).map_err(|error| format!("{path}: {error}"))?;
+        if answer.status != 200 {
+            return Err(format!("{path}: status {}", answer.status));
+        }
+        if answer.field("x-field-0") != Some("value-0") {
+            return Err(format!("{path}: the origin's field x-field-0 is not there"));
+        }
+        if answer.body != expected {
+            return Err(format!("{path}: another body, of {} bytes", answer.body.len()));
+        }
+    }
+    Ok(())
+}
+
+/// The body that the origin makes.
+fn origin_body(size: usize) -> Vec<u8> {
+    let line = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.\n";
+    line.iter().copied().cycle().take(size).collect()
+}

@@ -1,0 +1,74 @@
+//! The origin behind every proxy: `ringway-load serve`.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::process::Process;
+use crate::usage;
+
+/// How long the origin may take to listen.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A running origin.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    process: Process,
+    pub(crate) port: u16,
+}
+
+impl Origin {
+    /// Starts one on `cpu` whose answers have `size` bytes unless a path asks for others.
+    pub(crate) fn start(
+        program: &Path,
+        folder: &Path,
+        name: &str,
+        cpu: usize,
+        size: usize,
+    ) -> Result<Self, String> {
+        let port_file = folder.join(format!("{name}.port"));
+        let mut command = Command::new(program);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--threads", "1"]);
+        command.args(["--cpus", &cpu.to_string(), "--size", &size.to_string()]);
+        command.arg("--port-file").arg(&port_file);
+        let started = Process::start(command, &[cpu], &folder.join(format!("{name}.log")));
+        let mut process = started.map_err(|error| format!("{}: {error}", program.display()))?;
+        let port = wait_for_port(&mut process, &port_file)?;
+        Ok(Self { process, port })
+    }
+
+    /// Whether it goes before everything else on its CPU. A load that spins until the next request
+    /// is due must not keep the origin from answering the last one.
+    ///
+    /// # Errors
+    ///
+    /// Not permitted: only root may.
+    pub(crate) fn goes_first(&self, first: bool) -> io::Result<()> {
+        let policy = if first { libc::SCHED_FIFO } else { libc::SCHED_OTHER };
+        let parameters = libc::sched_param { sched_priority: i32::from(first) };
+        for thread in usage::thread_ids(self.process.id()) {
+            // SAFETY: the parameters live through the call; the thread is one of our child's.
+            if unsafe { libc::sched_setscheduler(thread, policy, &parameters) } != 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn wait_for_port(process: &mut Process, file: &Path) -> Result<u16, String> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(port) = fs::read_to_string(file).ok().and_then(|text| text.trim().parse().ok())
+        {
+            return Ok(port);
+        }
+        if process.ended().is_some() || Instant::now() > deadline {
+            return Err(format!("the origin does not listen: {}", process.last_words()));
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}

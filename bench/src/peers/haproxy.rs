@@ -1,0 +1,78 @@
+//! HAProxy: one thread, connections to the origin shared by all clients.
+
+use std::io;
+use std::process::Command;
+
+use super::{MOST_CONNECTIONS, Needs, Setup, add, each, path_text, route_path};
+
+const FILE: &str = "haproxy.cfg";
+const MAP: &str = "haproxy.map";
+
+/// The command line and files. A master is needed only where the configuration changes.
+pub(super) fn configure(command: &mut Command, setup: &Setup) -> io::Result<()> {
+    rewrite(setup)?;
+    let master = if setup.needs == Needs::Reload { "-W" } else { "-db" };
+    command.args([master, "-f", &path_text(&setup.file(FILE))]);
+    Ok(())
+}
+
+/// The files, or the files again with another origin.
+pub(super) fn rewrite(setup: &Setup) -> io::Result<()> {
+    setup.replace(MAP, &map(setup.needs))?;
+    setup.replace(FILE, &text(setup))
+}
+
+fn text(setup: &Setup) -> String {
+    let map = path_text(&setup.file(MAP));
+    let choice = match setup.needs {
+        Needs::Plain | Needs::Reload => String::new(),
+        Needs::Routes(_) => format!("  use_backend %[path,map_str({map},origin)]\n"),
+        Needs::Clusters(_) => format!("  use_backend %[path,field(3,/),map_str({map},origin)]\n"),
+    };
+    format!(
+        "global
+  nbthread 1
+  maxconn {MOST_CONNECTIONS}
+{buffers}defaults
+  mode http
+  timeout connect 5s
+  timeout client 600s
+  timeout server 600s
+  timeout http-keep-alive 600s
+  timeout http-request 600s
+  http-reuse always
+frontend bench
+  bind 127.0.0.1:{port} backlog 16384
+{choice}  default_backend origin
+{backends}",
+        buffers = if setup.bulk { "  tune.bufsize 65536\n" } else { "" },
+        port = setup.port,
+        backends = backends(setup),
+    )
+}
+
+fn backends(setup: &Setup) -> String {
+    let mut text = backend("origin", setup.origin);
+    if let Needs::Clusters(count) = setup.needs {
+        text += &each(count, |text, number| {
+            text.push_str(&backend(&format!("c{number:04}"), setup.origin));
+        });
+    }
+    text
+}
+
+fn backend(name: &str, port: u16) -> String {
+    format!("backend {name}\n  server origin 127.0.0.1:{port} pool-purge-delay 600s\n")
+}
+
+fn map(needs: Needs) -> String {
+    match needs {
+        Needs::Plain | Needs::Reload => String::new(),
+        Needs::Routes(count) => {
+            each(count, |text, number| add(text, format_args!("{} origin\n", route_path(number))))
+        }
+        Needs::Clusters(count) => {
+            each(count, |text, number| add(text, format_args!("{number:04} c{number:04}\n")))
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! The proxies that are compared, each with an equal configuration.
+//!
+//! Equal means: one worker, no log, connections to the origin kept in a pool that is large enough,
+//! no limit that the load could meet, and otherwise the defaults that its users have.
+
+mod envoy;
+mod h2o;
+mod haproxy;
+mod nginx;
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use nix::sys::signal::Signal;
+
+use crate::host;
+use crate::process::Process;
+use crate::programs;
+
+/// Connections that every peer must allow.
+const MOST_CONNECTIONS: u32 = 30_000;
+
+/// Which proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Floor,
+    Ringway,
+    Nginx,
+    Haproxy,
+    H2o,
+    Envoy,
+}
+
+/// What a workload wants to be configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// Everything goes to one origin.
+    Plain,
+    /// So many exact paths `/r/N`, all to one cluster.
+    Routes(usize),
+    /// So many prefixes `/c/N/`, each to a cluster of its own.
+    Clusters(usize),
+    /// The origin changes while requests come.
+    Reload,
+}
+
+impl Needs {
+    /// Paths to ask for: spread over what is configured.
+    pub(crate) fn paths(self, plain: &str) -> Vec<String> {
+        const ASKED: usize = 32;
+        let spread = |count: usize| (0..ASKED).map(move |n| (2 * n + 1) * count / (2 * ASKED));
+        match self {
+            Self::Plain | Self::Reload => vec![plain.to_owned()],
+            Self::Routes(count) => spread(count).map(route_path).collect(),
+            Self::Clusters(count) => spread(count).map(|n| cluster_prefix(n) + "x").collect(),
+        }
+    }
+}
+
+/// The path of route `number`.
+fn route_path(number: usize) -> String {
+    format!("/r/{number:05}")
+}
+
+/// The prefix of cluster `number`.
+fn cluster_prefix(number: usize) -> String {
+    format!("/c/{number:04}/")
+}
+
+/// Where a peer runs and what it is for.
+#[derive(Debug, Clone)]
+pub(crate) struct Setup {
+    /// For its files.
+    pub(crate) folder: PathBuf,
+    pub(crate) port: u16,
+    /// The origin's port.
+    pub(crate) origin: u16,
+    pub(crate) needs: Needs,
+    /// Bodies are large.
+    pub(crate) bulk: bool,
+}
+
+impl Setup {
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) -> io::Result<PathBuf> {
+        let path = self.file(name);
+        fs::write(&path, text)?;
+        Ok(path)
+    }
+
+    /// Writes a file so that whoever watches it sees the old or the new one, never a part.
+    fn replace(&self, name: &str, text: &str) -> io::Result<()> {
+        let aside = self.write(&format!("{name}.new"), text)?;
+        fs::rename(aside, self.file(name))
+    }
+}
+
+/// A proxy that is on this machine.
+#[derive(Debug, Clone)]
+pub(crate) struct Peer {
+    pub(crate) kind: Kind,
+    pub(crate) program: PathBuf,
+    pub(crate) version: String,
+}
+
+impl Kind {
+    /// All, in the order of reports.
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Floor, Self::Ringway, Self::Nginx, Self::Haproxy, Self::H2o, Self::Envoy];
+
+    /// Its name in reports and on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Floor => "floor",
+            Self::Ringway => "ringway",
+            Self::Nginx => "nginx",
+            Self::Haproxy => "haproxy",
+            Self::H2o => "h2o",
+            Self::Envoy => "envoy",
+        }
+    }
+
+    /// Finds it on this machine, or says why it cannot take part.
+    pub(crate) fn find(self) -> Result<Peer, String> {
+        let missing = || "not on this machine: bench/install-peers.sh installs it".to_owned();
+        let (program, option) = match self {
+            Self::Floor => {
+                let program = std::env::current_exe().map_err(|error| error.to_string())?;
+                (program, "--version")
+            }
+            Self::Ringway => (programs::sibling("ringway", "ringway")?, "--version"),
+            Self::Nginx => (programs::on_path("nginx").ok_or_else(missing)?, "-v"),
+            Self::Haproxy => (programs::on_path("haproxy").ok_or_else(missing)?, "-v"),
+            Self::H2o => (programs::on_path("h2o").ok_or_else(missing)?, "--version"),
+            Self::Envoy => (programs::envoy().ok_or_else(missing)?, "--version"),
+        };
+        let version = host::version(&program, option);
+        Ok(Peer { kind: self, program, version })
+    }
+
+    /// Why it cannot do what a workload needs.
+    pub(crate) fn cannot(self, needs: Needs) -> Option<&'static str> {
+        match (self, needs) {
+            (Self::Floor, Needs::Routes(_) | Needs::Clusters(_)) => {
+                Some("it parses nothing, so that it routes nothing")
+            }
+            (Self::Floor, Needs::Reload) => Some("it has no configuration"),
+            (Self::H2o, Needs::Reload) => {
+                Some("it reloads only under start_server, as a new process")
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Peer {
+    /// Starts it on `cpu` with a configuration for `setup`.
+    pub(crate) fn start(&self, setup: &Setup, cpu: usize) -> io::Result<Process> {
+        let mut command = Command::new(&self.program);
+        match self.kind {
+            Kind::Floor => floor(&mut command, setup),
+            Kind::Ringway => envoy::ringway(&mut command, setup)?,
+            Kind::Envoy => envoy::envoy(&mut command, setup)?,
+            Kind::Nginx => nginx::configure(&mut command, setup)?,
+            Kind::Haproxy => haproxy::configure(&mut command, setup)?,
+            Kind::H2o => h2o::configure(&mut command, setup)?,
+        }
+        // Figures are taken with logs off, whatever the environment says.
+        command.env_remove("RUST_LOG");
+        Process::start(command, &[cpu], &setup.file("log"))
+    }
+
+    /// Makes it send to another origin, without a restart.
+    pub(crate) fn reload(&self, process: &Process, setup: &Setup) -> io::Result<()> {
+        match self.kind {
+            Kind::Ringway => {
+                envoy::rewrite_ringway(setup)?;
+                process.signal(Signal::SIGHUP)
+            }
+            // It watches the file of its endpoints.
+            Kind::Envoy => envoy::rewrite_endpoints(setup),
+            Kind::Nginx => {
+                nginx::rewrite(setup)?;
+                process.signal(Signal::SIGHUP)
+            }
+            Kind::Haproxy => {
+                haproxy::rewrite(setup)?;
+                process.signal(Signal::SIGUSR2)
+            }
+            Kind::Floor | Kind::H2o => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+}
+
+fn floor(command: &mut Command, setup: &Setup) {
+    command.arg("floor").arg("--listen").arg(format!("127.0.0.1:{}", setup.port));
+    command.arg("--upstream").arg(format!("127.0.0.1:{}", setup.origin));
+    if setup.bulk {
+        command.args(["--bulk", "--buffer-bytes", "262144"]);
+    }
+}
+
+/// The text of each item of a list, one after the other.
+fn each(count: usize, mut write: impl FnMut(&mut String, usize)) -> String {
+    (0..count).fold(String::new(), |mut text, number| {
+        write(&mut text, number);
+        text
+    })
+}
+
+/// Appends formatted text; a `String` never refuses it.
+fn add(text: &mut String, arguments: std::fmt::Arguments<'_>) {
+    let _ = text.write_fmt(arguments);
+}
+
+fn path_text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_spread_over_what_is_configured() {
+        assert_eq!(Needs::Plain.paths("/a"), ["/a"]);
+        let routes = Needs::Routes(10_000).paths("/");
+        assert_eq!(routes.len(), 32);
+        assert_eq!((routes[0].as_str(), routes[31].as_str()), ("/r/00156", "/r/09843"));
+        let clusters = Needs::Clusters(1000).paths("/");
+        assert_eq!((clusters[0].as_str(), clusters[31].as_str()), ("/c/0015/x", "/c/0984/x"));
+    }
+
+    #[test]
+    fn every_needed_route_and_cluster_is_in_every_configuration() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut setup = Setup {
+            folder: folder.path().to_owned(),
+            port: 1,
+            origin: 2,
+            needs: Needs::Routes(100),
+            bulk: false,
+        };
+        let makers: [fn(&mut Command, &Setup) -> io::Result<()>; 5] =
+            [envoy::ringway, envoy::envoy, nginx::configure, haproxy::configure, h2o::configure];
+        for (needs, what) in [(Needs::Routes(100), "/r/"), (Needs::Clusters(100), "00")] {
+            setup.needs = needs;
+            for make in makers {
+                make(&mut Command::new("x"), &setup).expect("files are written");
+                let files = fs::read_dir(folder.path()).expect("a folder");
+                let text: String = files
+                    .map(|file| fs::read_to_string(file.expect("a file").path()).expect("text"))
+                    .collect();
+                assert!(text.matches(what).count() >= 100, "{needs:?}: {text}");
+                for file in fs::read_dir(folder.path()).expect("a folder") {
+                    fs::remove_file(file.expect("a file").path()).expect("removed");
+                }
+            }
+        }
+    }
+}
