@@ -3,9 +3,13 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use proptest::prelude::*;
-use ringway_config::{Format, Source, Support, load, print};
+use ringway_bridge::stats::Catalog;
+use ringway_config::compile::{Compiler, Environment, NoSinks, NoSockets, ResolvedEndpoints};
+use ringway_config::{Format, Loaded, Source, Support, load, print};
+use ringway_model::filter::Registry;
 
 /// Words that mean something to YAML, JSON or the decoder.
 const WORDS: &[&str] = &[
@@ -80,6 +84,7 @@ fn read(text: &str, format: Format) {
             // Messages have no readable `Debug` form to compare by `assert_eq!`.
             let same = loaded.message == again.message;
             assert!(same, "{text}\nis read as\n{}", print::compact(&again.message));
+            compile(&loaded);
         }
         Err(errors) => {
             assert!(!errors.is_empty());
@@ -94,7 +99,8 @@ fn read(text: &str, format: Format) {
 /// All valid bootstraps of the corpus.
 fn corpus() -> Vec<(String, Format)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
-    let folders = ["supported", "not_yet"].map(|folder| fs::read_dir(root.join(folder)).unwrap());
+    let folders =
+        ["supported", "warned", "not_yet"].map(|folder| fs::read_dir(root.join(folder)).unwrap());
     let paths = folders.into_iter().flatten().map(|entry| entry.unwrap().path());
     let texts = paths.filter(|path| path.extension().unwrap() != "txt");
     let format = |path: &Path| match path.extension().unwrap().to_str() {
@@ -111,6 +117,21 @@ fn mutated(text: &str, (place, cut, word): (f64, usize, &str)) -> String {
     let start = boundary(at).unwrap_or(text.len());
     let end = boundary(start + cut).unwrap_or(text.len());
     format!("{}{word}{}", &text[..start], &text[end..])
+}
+
+/// Compiles twice, so that the second finds what the first left. What is refused has a reason.
+fn compile(loaded: &Loaded) {
+    let mut compiler = Compiler::new(Environment {
+        catalog: Arc::new(Catalog::default()),
+        registry: Registry::default(),
+        workers: 1,
+        local_ip: "192.0.2.1".parse().unwrap(),
+    });
+    for _ in 0..2 {
+        let answers = ResolvedEndpoints::new();
+        let result = compiler.compile(loaded, &answers, &mut NoSockets, &mut NoSinks);
+        assert!(result.err().is_none_or(|errors| !errors.is_empty()));
+    }
 }
 
 fn word() -> impl Strategy<Value = &'static str> {
