@@ -199,6 +199,10 @@ pub(crate) struct PlaceArgs {
     /// CPUs to run on (1, 0-3, 0,2)
     #[arg(long, value_parser = parse_cpus, value_name = "LIST", help_heading = "Machine")]
     pub(crate) cpus: Option<Cpus>,
+    /// Look for work this long before sleeping: no wake-up in the latencies, a busy CPU
+    #[arg(long, default_value = "0s", value_parser = parse_duration, value_name = "TIME")]
+    #[arg(help_heading = "Machine")]
+    pub(crate) busy_poll: Duration,
     /// Use epoll even where io_uring works
     #[arg(long, help_heading = "Machine")]
     pub(crate) epoll: bool,

@@ -35,6 +35,7 @@ pub(crate) fn plan(args: &RunArgs) -> Result<Plan, String> {
     Ok(Plan {
         threads: threads(&args.place)?.min(connections),
         cpus: args.place.cpus.as_ref().map(|cpus| cpus.0.clone()).unwrap_or_default(),
+        busy_poll: args.place.busy_poll,
         warmup: args.warmup,
         duration: (!ends_by_count || args.steps.is_some()).then_some(duration),
         count: args.requests,

@@ -72,6 +72,8 @@ pub(crate) struct Plan {
     pub(crate) threads: usize,
     /// CPUs to use, in order; empty for all that the process may use, unpinned from each other.
     pub(crate) cpus: Vec<usize>,
+    /// How long an idle worker looks for work before it sleeps.
+    pub(crate) busy_poll: Duration,
     /// Not measured, before everything.
     pub(crate) warmup: Duration,
     /// Of the measured time; `None` when only the number of requests ends the run.

@@ -40,13 +40,15 @@ pub(crate) fn run(args: &ServeArgs, driver: Driver) -> Result<(), String> {
         Address::Unix(path) => unix_socket(path, driver).map_err(failed)?,
     };
     let pinned = sockets.len() > 1 || args.place.cpus.is_some();
+    let spin = args.place.busy_poll;
     let workers: Result<Vec<_>, io::Error> = sockets
         .into_iter()
         .enumerate()
         .map(|(index, socket)| {
             let core = pinned.then(|| index % worker::cores());
             let name = format!("serve-{index}");
-            worker::start(name, core, driver, move || accept_all(socket, defaults))
+            let spec = worker::Spec { name, core, driver, spin };
+            worker::start_with(spec, move || accept_all(socket, defaults))
         })
         .collect();
     let workers = workers.map_err(|error| format!("a worker could not be started: {error}"))?;

@@ -89,7 +89,9 @@ pub(crate) fn start(
     events: SyncSender<Event>,
 ) -> io::Result<JoinHandle<()>> {
     let core = (plan.threads > 1 || !plan.cpus.is_empty()).then(|| index % thread::cores());
-    thread::start(format!("load-{index}"), core, driver, move || async move {
+    let name = format!("load-{index}");
+    let spec = thread::Spec { name, core, driver, spin: plan.busy_poll };
+    thread::start_with(spec, move || async move {
         let core = Rc::new(Core::new(plan, index, driver));
         clock::run(core, commands, events).await;
     })

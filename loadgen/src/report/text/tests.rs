@@ -221,7 +221,8 @@ fn trials_say_what_broke() {
         Trials
                2,000 requests/s  p99   4.00ms  p99.9   9.00ms  errors 0.00%  kept
                2,000 requests/s  p99   4.00ms  p99.9   9.00ms  errors 0.00%  broken: p99 6.00ms
-    "#]].assert_eq(&format!("Trials\n{kept}\n{broken}\n"));
+    "#]]
+    .assert_eq(&format!("Trials\n{kept}\n{broken}\n"));
 }
 
 #[test]
