@@ -89,8 +89,8 @@ pub(crate) struct RunArgs {
     #[arg(conflicts_with_all = ["rate", "ramp", "duration"], help_heading = "Load")]
     pub(crate) steps: Option<Steps>,
     /// Search the highest rate that keeps p99=5ms,p99.9=20ms,errors=0.1%
-    #[arg(long, value_name = "OBJECTIVE", conflicts_with_all = ["rate", "ramp", "steps", "requests"])]
-    #[arg(help_heading = "Load")]
+    #[arg(long, value_name = "OBJECTIVE", help_heading = "Load")]
+    #[arg(conflicts_with_all = ["rate", "ramp", "steps", "requests"])]
     pub(crate) slo: Option<Objective>,
     /// Send for this long before measuring
     #[arg(short, long, default_value = "0s", value_parser = parse_duration, value_name = "TIME")]

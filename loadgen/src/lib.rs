@@ -4,9 +4,9 @@
 //! needs it, records of what happened, reports. Does not own: sockets and event loops, which are
 //! `ringway-runtime`'s; anything of the proxy.
 //!
-//! The way of a run: [`cli`] and [`compile`] turn wishes into a [`plan`], [`run`] starts one
-//! [`worker`] a core, each sends what its [`schedule`] says and fills a [`record`], [`summary`] makes
-//! figures of it, [`report`] makes text.
+//! The way of a run: `cli` and `compile` turn wishes into a `plan`, `run` starts one `worker` a
+//! core, each sends what its `schedule` says and fills a `record`, [`summary`] makes figures of it,
+//! `report` makes text.
 #![forbid(unsafe_code)]
 
 mod app;
@@ -20,6 +20,7 @@ mod record;
 mod report;
 mod run;
 mod schedule;
+mod send;
 mod serve;
 mod slo;
 pub mod summary;

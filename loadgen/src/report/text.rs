@@ -216,7 +216,8 @@ fn connections(out: &mut String, summary: &Summary) {
     }
     if let Some(others) = &summary.unfriendly {
         let text = format!(
-            "{} half-open ({} cut by the server), {} slow answered ({} cut), {} aborted, {} not connected",
+            "{} half-open ({} cut by the server), {} slow answered ({} cut), {} aborted, \
+             {} not connected",
             count(others.half_open),
             count(others.half_open_cut),
             count(others.slow_answered),

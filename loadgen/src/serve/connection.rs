@@ -12,6 +12,7 @@ use ringway_runtime::stream::Stream;
 
 use super::answer::{Body, Defaults, Ending, fill};
 use super::request::{Event, Prepared, Reader, head, refusal};
+use crate::send::poll_send;
 
 /// Bytes that may wait to be sent before reading stops.
 const MAX_QUEUED: usize = 256 * 1024;
@@ -63,7 +64,7 @@ impl Client {
             self.flush().await?;
         }
         poll_fn(|cx| {
-            if let Poll::Ready(Err(error)) = self.stream.poll_flush(cx) {
+            if let Poll::Ready(Err(error)) = poll_send(&mut self.stream, cx) {
                 return Poll::Ready(Err(error));
             }
             self.stream.poll_receive(cx)

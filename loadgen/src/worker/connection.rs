@@ -18,6 +18,7 @@ use super::{Core, NEVER, Phase, Slot};
 use crate::check::{Verdict, Wrong};
 use crate::protocol::{Answers, Engine, Malformed, http1};
 use crate::record::Failure;
+use crate::send::poll_send;
 use crate::units::nanoseconds;
 
 /// After a connection that could not be opened: short, so that a server that is gone ends a run of
@@ -89,6 +90,14 @@ async fn dial(core: &Rc<Core>, slot: &Slot) -> Result<Stream, Lost> {
     let stream = result.map_err(|error| (dial::failure(&error), error.to_string()))?;
     core.record.borrow_mut().connect.saturating_record(nanoseconds(begun.elapsed()));
     Ok(stream)
+}
+
+/// Sends what is queued, and says whether sending failed.
+fn sent(stream: &mut Stream, cx: &mut Context<'_>) -> Result<(), Lost> {
+    match poll_send(stream, cx) {
+        Poll::Ready(Err(error)) => Err((dial::loss(&error), error.to_string())),
+        _ => Ok(()),
+    }
 }
 
 /// A request without its whole answer.
@@ -189,13 +198,15 @@ impl Exchange {
             if self.is_over() {
                 return Poll::Ready(Ok(()));
             }
-            if let Poll::Ready(Err(error)) = stream.poll_flush(cx) {
-                return Poll::Ready(Err((dial::loss(&error), error.to_string())));
+            if let Err(lost) = sent(stream, cx) {
+                return Poll::Ready(Err(lost));
             }
             let Poll::Ready(received) = stream.poll_receive(cx) else { return Poll::Pending };
             self.now = self.core.now();
             match received {
-                Ok(bytes) if bytes.is_empty() => return Poll::Ready(self.ended(engine)),
+                Ok(bytes) if bytes.is_empty() => {
+                    return Poll::Ready(sent(stream, cx).and_then(|()| self.ended(engine)));
+                }
                 Ok(bytes) => {
                     self.core.record.borrow_mut().bytes_received += bytes.len() as u64;
                     if let Err(malformed) = engine.receive(&bytes, self) {
