@@ -1,8 +1,11 @@
 //! Accepting connections.
 
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
+use std::rc::Rc;
+use std::task::{Poll, Waker};
 
 use monoio::net::{TcpListener, UnixListener};
 
@@ -11,8 +14,15 @@ use crate::stream::Stream;
 
 /// One worker's listening socket.
 pub struct Listener {
-    fd: RawFd,
     kind: Kind,
+    /// Ends an accept of monoio; the ring has its own way.
+    flag: Rc<StopFlag>,
+}
+
+#[derive(Default)]
+struct StopFlag {
+    stopped: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
 }
 
 enum Kind {
@@ -26,33 +36,33 @@ pub struct Stopper(Stop);
 
 enum Stop {
     Ring(ring::listener::Stopper),
-    /// monoio has no other way to end an accept; the listener must be alive.
-    Shutdown(RawFd),
+    Flag(Rc<StopFlag>),
 }
 
 impl Listener {
     /// Takes over a socket that listens on an IP address.
     pub fn tcp(fd: OwnedFd) -> io::Result<Self> {
-        let raw = fd.as_raw_fd();
         if let Some(ring) = ring::current() {
             let listener = ring::listener::Listener::new(ring, fd);
-            return Ok(Self { fd: raw, kind: Kind::Ring { listener, has_address: true } });
+            return Ok(Self::new(Kind::Ring { listener, has_address: true }));
         }
         // SAFETY: the descriptor is owned and open.
         let std = unsafe { std::net::TcpListener::from_raw_fd(fd.into_raw_fd()) };
-        Ok(Self { fd: raw, kind: Kind::Tcp(TcpListener::from_std(std)?) })
+        // epoll's accept is tried before anything is known to wait; io_uring does not mind.
+        std.set_nonblocking(true)?;
+        Ok(Self::new(Kind::Tcp(TcpListener::from_std(std)?)))
     }
 
     /// Takes over a socket that listens on a Unix address.
     pub fn unix(fd: OwnedFd) -> io::Result<Self> {
-        let raw = fd.as_raw_fd();
         if let Some(ring) = ring::current() {
             let listener = ring::listener::Listener::new(ring, fd);
-            return Ok(Self { fd: raw, kind: Kind::Ring { listener, has_address: false } });
+            return Ok(Self::new(Kind::Ring { listener, has_address: false }));
         }
         // SAFETY: the descriptor is owned and open.
         let std = unsafe { std::os::unix::net::UnixListener::from_raw_fd(fd.into_raw_fd()) };
-        Ok(Self { fd: raw, kind: Kind::Unix(UnixListener::from_std(std)?) })
+        std.set_nonblocking(true)?;
+        Ok(Self::new(Kind::Unix(UnixListener::from_std(std)?)))
     }
 
     /// The next connection, with the peer's address unless it is a Unix socket. An error may be
@@ -69,11 +79,11 @@ impl Listener {
                 Ok((Stream::from_fd(fd)?, peer))
             }
             Kind::Tcp(listener) => {
-                let (stream, peer) = listener.accept().await?;
+                let (stream, peer) = self.flag.unless_stopped(listener.accept()).await?;
                 Ok((Stream::from_monoio(stream), Some(peer)))
             }
             Kind::Unix(listener) => {
-                let (stream, _) = listener.accept().await?;
+                let (stream, _) = self.flag.unless_stopped(listener.accept()).await?;
                 // SAFETY: the stream gives up its descriptor, which is open.
                 let fd = unsafe { OwnedFd::from_raw_fd(stream.into_raw_fd()) };
                 Ok((Stream::from_fd(fd)?, None))
@@ -81,25 +91,53 @@ impl Listener {
         }
     }
 
+    fn new(kind: Kind) -> Self {
+        Self { kind, flag: Rc::default() }
+    }
+
     /// A handle that ends the pending `accept`.
     pub fn stopper(&self) -> Stopper {
         Stopper(match &self.kind {
             Kind::Ring { listener, .. } => Stop::Ring(listener.stopper()),
-            Kind::Tcp(_) | Kind::Unix(_) => Stop::Shutdown(self.fd),
+            Kind::Tcp(_) | Kind::Unix(_) => Stop::Flag(Rc::clone(&self.flag)),
         })
     }
 }
 
 impl Stopper {
-    /// Ends the pending and every later `accept` with `InvalidInput`. The listener must be alive.
+    /// Ends the pending and every later `accept` with `InvalidInput`.
     pub fn stop(self) {
         match self.0 {
             Stop::Ring(stopper) => stopper.stop(),
-            // SAFETY: the caller keeps the listener, and so the descriptor, alive.
-            Stop::Shutdown(fd) => {
-                let _ = unsafe { libc::shutdown(fd, libc::SHUT_RDWR) };
-            }
+            Stop::Flag(flag) => flag.stop(),
         }
+    }
+}
+
+impl StopFlag {
+    fn stop(&self) {
+        self.stopped.set(true);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// The outcome of `accept`, or `InvalidInput` once stopped. Giving the pending accept up is
+    /// harmless with epoll; on monoio's ring a connection that arrives at that very moment is
+    /// lost, since a cancelled accept leaks its descriptor there.
+    async fn unless_stopped<T>(
+        &self,
+        accept: impl Future<Output = io::Result<T>>,
+    ) -> io::Result<T> {
+        let mut accept = std::pin::pin!(accept);
+        std::future::poll_fn(|cx| {
+            if self.stopped.get() {
+                return Poll::Ready(Err(io::ErrorKind::InvalidInput.into()));
+            }
+            *self.waker.borrow_mut() = Some(cx.waker().clone());
+            accept.as_mut().poll(cx)
+        })
+        .await
     }
 }
 

@@ -160,6 +160,31 @@ fn unix_sockets_work_the_same() {
 }
 
 #[test]
+fn waiting_for_a_connection_stops_nothing_else() {
+    on_each("waiting", || async {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let listener = Listener::tcp(listener.into()).expect("a listener");
+        let (sender, accepted) = mpsc::channel();
+        spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("accepted");
+            sender.send(receive(&mut stream).await).expect("the test waits");
+        });
+        // Only now, when the accept waits already, somebody connects: on this very thread.
+        ringway_runtime::sleep(Duration::from_millis(4)).await;
+        let mut client = connect::tcp(address).await.expect("connected");
+        client.tail().extend_from_slice(b"hello");
+        flush(&mut client).await;
+        let mut bytes = None;
+        while bytes.is_none() {
+            ringway_runtime::sleep(Duration::from_millis(2)).await;
+            bytes = accepted.try_recv().ok();
+        }
+        assert_eq!(bytes.as_deref(), Some(b"hello".as_slice()));
+    });
+}
+
+#[test]
 fn a_stopper_ends_the_pending_accept() {
     on_each("stop", || async {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
