@@ -160,6 +160,41 @@ fn unix_sockets_work_the_same() {
 }
 
 #[test]
+fn what_nobody_attends_to_is_sent_all_the_same() {
+    on_each("unattended", || async {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let mut stream = connect::tcp(address).await.expect("connected");
+        let (mut peer, _) = listener.accept().expect("accepted");
+        peer.set_nonblocking(true).expect("set");
+        let mut received = Vec::new();
+        for round in 0..100_u32 {
+            stream.tail().extend_from_slice(&round.to_le_bytes());
+            poll_fn(|cx| {
+                let _ = stream.poll_flush_unattended(cx).map(|sent| sent.expect("sent"));
+                Poll::Ready(())
+            })
+            .await;
+        }
+        while received.len() < 400 {
+            // Gives the loop a turn; what was queued behind a send wakes this task by itself.
+            ringway_runtime::sleep(Duration::from_millis(2)).await;
+            poll_fn(|cx| {
+                let _ = stream.poll_flush_unattended(cx).map(|sent| sent.expect("sent"));
+                Poll::Ready(())
+            })
+            .await;
+            let mut bytes = [0; 4096];
+            if let Ok(count) = peer.read(&mut bytes) {
+                received.extend_from_slice(&bytes[..count]);
+            }
+        }
+        let expected: Vec<u8> = (0..100_u32).flat_map(u32::to_le_bytes).collect();
+        assert_eq!(received, expected);
+    });
+}
+
+#[test]
 fn waiting_for_a_connection_stops_nothing_else() {
     on_each("waiting", || async {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");

@@ -72,6 +72,11 @@ impl Socket {
         Send::start(&self.0, outgoing);
     }
 
+    /// The outcome of the send that was started, if it is there.
+    pub(crate) fn sent(&self) -> Option<io::Result<()>> {
+        self.0.sent.take()
+    }
+
     /// Waits for the send that was started.
     pub(crate) fn poll_sent(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if let Some(sent) = self.0.sent.take() {
