@@ -195,6 +195,45 @@ fn what_nobody_attends_to_is_sent_all_the_same() {
 }
 
 #[test]
+fn a_peer_that_sends_more_than_is_read_has_to_wait() {
+    const TOTAL: usize = 64 << 20;
+    on_each("flood", || async {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let mut stream = connect::tcp(address).await.expect("connected");
+        let (mut peer, _) = listener.accept().expect("accepted");
+        peer.set_nonblocking(true).expect("set");
+        let chunk = vec![7; 1 << 16];
+        let mut sent = 0;
+        // Nobody reads: in time the kernel's buffers are full, and ours must not take more.
+        let mut refused = 0;
+        poll_fn(|cx| Poll::Ready(stream.poll_receive(cx).is_pending())).await;
+        while refused < 50 && sent < TOTAL {
+            match peer.write(&chunk) {
+                Ok(count) => sent += count,
+                Err(_) => {
+                    refused += 1;
+                    ringway_runtime::sleep(Duration::from_millis(2)).await;
+                }
+            }
+        }
+        assert!(sent < TOTAL, "all of it was taken");
+        // And what was taken arrives, to the last byte.
+        peer.shutdown(std::net::Shutdown::Write).expect("shut down");
+        let mut received = 0;
+        loop {
+            let bytes = receive(&mut stream).await;
+            if bytes.is_empty() {
+                break;
+            }
+            assert!(bytes.iter().all(|byte| *byte == 7));
+            received += bytes.len();
+        }
+        assert_eq!(received, sent);
+    });
+}
+
+#[test]
 fn waiting_for_a_connection_stops_nothing_else() {
     on_each("waiting", || async {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");

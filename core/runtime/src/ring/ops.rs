@@ -42,14 +42,7 @@ impl Ops {
             return;
         }
         if io_uring::cqueue::more(flags) {
-            let accepting = self.with(number, |op| match op {
-                Op::Accept(accepting) => Some(Rc::clone(accepting)),
-                _ => None,
-            });
-            if let Some(accepting) = accepting {
-                accepting.accepted(result);
-            }
-            return;
+            return self.more(number, result, flags);
         }
         // Taken out first: completing it may start others.
         let op = self.0.borrow_mut().remove(number as usize);
@@ -60,6 +53,28 @@ impl Ops {
             Op::Connect(connecting) => connecting.complete(result),
         }
     }
+}
+
+impl Ops {
+    /// A completion of an operation that goes on.
+    fn more(&self, number: u64, result: i32, flags: u32) {
+        let shared = self.with(number, |op| match op {
+            Op::Accept(accepting) => Some(More::Accept(Rc::clone(accepting))),
+            Op::Receive(receive) => Some(More::Receive(receive.share())),
+            _ => None,
+        });
+        match shared {
+            Some(More::Accept(accepting)) => accepting.accepted(result),
+            Some(More::Receive(receive)) => receive.more(number, result, flags),
+            None => {}
+        }
+    }
+}
+
+/// What an operation that goes on is told through, outside of the table.
+enum More {
+    Accept(Rc<Accepting>),
+    Receive(Receive),
 }
 
 impl Ring {

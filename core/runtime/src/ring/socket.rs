@@ -1,6 +1,7 @@
 //! A connected socket: one receive and one send at a time.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::RawFd;
 use std::rc::Rc;
@@ -21,16 +22,41 @@ const BATCH_MAX: usize = 64;
 pub(crate) struct Socket(Rc<Shared>);
 
 /// What the stream and its operations share. The socket is closed when both are gone.
-struct Shared {
+pub(super) struct Shared {
     ring: Rc<Ring>,
     fd: RawFd,
-    received: RefCell<Option<io::Result<Vec<u8>>>>,
-    receiving: Cell<Option<u64>>,
+    /// What has arrived and was not taken yet.
+    received: RefCell<VecDeque<io::Result<Vec<u8>>>>,
+    receiving: Cell<Receiving>,
     receiver: RefCell<Option<Waker>>,
     sent: RefCell<Option<io::Result<()>>>,
     sending: Cell<Option<u64>>,
     sender: RefCell<Option<Waker>>,
 }
+
+/// The receive under way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Receiving {
+    Nothing,
+    /// One buffer's worth.
+    Once(u64),
+    /// Small messages, one after the other, without being armed again.
+    Stream(u64),
+    /// Too much came of it: it was cancelled, and its last completion has not come yet.
+    Stopping(u64),
+}
+
+impl Receiving {
+    fn number(self) -> Option<u64> {
+        match self {
+            Self::Nothing => None,
+            Self::Once(number) | Self::Stream(number) | Self::Stopping(number) => Some(number),
+        }
+    }
+}
+
+/// Buffers that may wait in a socket before its receiving stops.
+const WAITING_MAX: usize = 4;
 
 impl Socket {
     pub(crate) fn new(ring: Rc<Ring>, fd: RawFd) -> Self {
@@ -38,7 +64,7 @@ impl Socket {
             ring,
             fd,
             received: RefCell::default(),
-            receiving: Cell::new(None),
+            receiving: Cell::new(Receiving::Nothing),
             receiver: RefCell::default(),
             sent: RefCell::default(),
             sending: Cell::new(None),
@@ -56,11 +82,16 @@ impl Socket {
         cx: &mut Context<'_>,
         class: Class,
     ) -> Poll<io::Result<Vec<u8>>> {
-        if let Some(received) = self.0.received.take() {
+        let next = self.0.received.borrow_mut().pop_front();
+        if let Some(received) = next {
             return Poll::Ready(received);
         }
-        if self.0.receiving.get().is_none() {
-            Receive::start(&self.0, class, None);
+        match self.0.receiving.get() {
+            Receiving::Nothing if class == Class::SMALL => Receive::stream(&self.0),
+            Receiving::Nothing => Receive::once(&self.0, class, None),
+            // Bulk is cheaper in large buffers.
+            Receiving::Stream(number) if class != Class::SMALL => self.0.stop_stream(number),
+            _ => {}
         }
         register(&self.0.receiver, cx);
         Poll::Pending
@@ -99,8 +130,9 @@ impl Drop for Socket {
     fn drop(&mut self) {
         self.0.receiver.take();
         self.0.sender.take();
-        for under_way in [self.0.receiving.get(), self.0.sending.get()].into_iter().flatten() {
-            self.0.ring.cancel(under_way);
+        let under_way = [self.0.receiving.get().number(), self.0.sending.get()];
+        for number in under_way.into_iter().flatten() {
+            self.0.ring.cancel(number);
         }
     }
 }
@@ -108,6 +140,20 @@ impl Drop for Socket {
 impl Drop for Shared {
     fn drop(&mut self) {
         self.ring.close(self.fd);
+    }
+}
+
+impl Shared {
+    fn stop_stream(&self, number: u64) {
+        self.receiving.set(Receiving::Stopping(number));
+        self.ring.cancel(number);
+    }
+
+    fn deliver(&self, received: io::Result<Vec<u8>>) {
+        self.received.borrow_mut().push_back(received);
+        if let Some(waker) = self.receiver.take() {
+            waker.wake();
+        }
     }
 }
 
@@ -120,7 +166,18 @@ pub(super) struct Receive {
 }
 
 impl Receive {
-    fn start(socket: &Rc<Shared>, class: Class, own: Option<Vec<u8>>) {
+    /// Arms a receive that yields small buffers until it is stopped.
+    fn stream(socket: &Rc<Shared>) {
+        let class = Class::SMALL;
+        let op = Self { socket: Rc::clone(socket), class, own: None };
+        let number = socket.ring.ops.keep(Op::Receive(op));
+        let fd = types::Fd(socket.fd);
+        socket.receiving.set(Receiving::Stream(number));
+        socket.ring.start(number, opcode::RecvMulti::new(fd, class.index() as u16).build());
+    }
+
+    /// Arms a receive of one buffer.
+    fn once(socket: &Rc<Shared>, class: Class, own: Option<Vec<u8>>) {
         let ring = &socket.ring;
         let fd = types::Fd(socket.fd);
         let length = class.capacity() as u32;
@@ -137,13 +194,33 @@ impl Receive {
         } else {
             receive.build()
         };
-        socket.receiving.set(Some(number));
+        socket.receiving.set(Receiving::Once(number));
         ring.start(number, entry);
+    }
+
+    /// The same operation outside of the table of operations.
+    pub(super) fn share(&self) -> Self {
+        Self { socket: Rc::clone(&self.socket), class: self.class, own: None }
+    }
+
+    /// One more buffer of a stream that goes on.
+    pub(super) fn more(&self, number: u64, result: i32, flags: u32) {
+        let (Some(id), Ok(length)) = (cqueue::buffer_select(flags), usize::try_from(result)) else {
+            return;
+        };
+        let socket = &self.socket;
+        let bytes = socket.ring.groups.borrow_mut().take(self.class, id, length);
+        socket.deliver(Ok(bytes));
+        let waiting = socket.received.borrow().len();
+        if waiting >= WAITING_MAX && socket.receiving.get() == Receiving::Stream(number) {
+            socket.stop_stream(number);
+        }
     }
 
     pub(super) fn complete(self, ring: &Rc<Ring>, result: i32, flags: u32) {
         let Self { socket, class, own } = self;
-        socket.receiving.set(None);
+        let stopped = matches!(socket.receiving.get(), Receiving::Stopping(_));
+        socket.receiving.set(Receiving::Nothing);
         let chosen = cqueue::buffer_select(flags);
         let length = usize::try_from(result).unwrap_or(0);
         let bytes = match (chosen, own) {
@@ -156,16 +233,19 @@ impl Receive {
             }
             (None, None) => Vec::new(),
         };
-        if result == -libc::ENOBUFS {
+        match result {
+            0.. => socket.deliver(Ok(bytes)),
             // More connections had bytes in this turn than buffers were offered.
-            return Self::start(&socket, class, Some(buffer::take(class)));
-        }
-        *socket.received.borrow_mut() = Some(match result {
-            0.. => Ok(bytes),
-            code => Err(io::Error::from_raw_os_error(-code)),
-        });
-        if let Some(waker) = socket.receiver.take() {
-            waker.wake();
+            code if code == -libc::ENOBUFS => {
+                Self::once(&socket, class, Some(buffer::take(class)));
+            }
+            // What was received before is still there to take, and the next poll arms anew.
+            code if stopped && code == -libc::ECANCELED => {
+                if let Some(waker) = socket.receiver.take() {
+                    waker.wake();
+                }
+            }
+            code => socket.deliver(Err(io::Error::from_raw_os_error(-code))),
         }
     }
 }
