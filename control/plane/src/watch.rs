@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
 
 /// A change is told when nothing more has happened for so long: writers take several steps.
 const QUIET: Duration = Duration::from_millis(100);
@@ -25,6 +26,29 @@ pub struct FileWatch {
     events: mpsc::Receiver<()>,
     files: Vec<(PathBuf, Option<Fingerprint>)>,
     folders: Vec<PathBuf>,
+    /// Events that nobody has looked into yet. It lives here and not in the future of
+    /// [`FileWatch::changed`], which is dropped whenever the control thread has something else to
+    /// do.
+    burst: Option<Burst>,
+}
+
+/// Events that belong together.
+#[derive(Debug, Clone, Copy)]
+struct Burst {
+    first: Instant,
+    last: Instant,
+}
+
+impl Burst {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self { first: now, last: now }
+    }
+
+    /// When it is time to look.
+    fn over(self) -> Instant {
+        (self.last + QUIET).min(self.first + QUIET_MAX)
+    }
 }
 
 /// What tells one state of a file from another. The path is the one behind all links.
@@ -60,20 +84,18 @@ impl FileWatch {
         })?;
         let files = files.into_iter().map(|file| (Fingerprint::of(&file), file));
         let files = files.map(|(fingerprint, file)| (file, fingerprint)).collect();
-        let mut watch = Self { watcher, events, files, folders: Vec::new() };
+        let mut watch = Self { watcher, events, files, folders: Vec::new(), burst: None };
         watch.watch_folders()?;
         Ok(watch)
     }
 
     /// Waits for the next change; returns the files that changed and exist.
+    ///
+    /// Dropping the future loses nothing: the next call goes on where this one was.
     pub async fn changed(&mut self) -> Vec<PathBuf> {
         loop {
-            if self.events.recv().await.is_none() {
-                // The watcher lives as long as `self`, so this does not happen; waiting is safer
-                // than telling of changes for ever.
-                std::future::pending::<()>().await;
-            }
-            let _ = tokio::time::timeout(QUIET_MAX, self.quiet()).await;
+            self.settled().await;
+            self.burst = None;
             let changed = self.look();
             if !changed.is_empty() {
                 return changed;
@@ -81,9 +103,32 @@ impl FileWatch {
         }
     }
 
-    /// Waits until no event has come for a while.
-    async fn quiet(&mut self) {
-        while tokio::time::timeout(QUIET, self.events.recv()).await.is_ok() {}
+    /// Waits for events, and then until no more have come for a while.
+    async fn settled(&mut self) {
+        loop {
+            let Some(burst) = self.burst else {
+                self.event().await;
+                self.burst = Some(Burst::new());
+                continue;
+            };
+            let over = burst.over();
+            if Instant::now() >= over {
+                return;
+            }
+            if timeout_at(over, self.event()).await.is_ok()
+                && let Some(burst) = &mut self.burst
+            {
+                burst.last = Instant::now();
+            }
+        }
+    }
+
+    async fn event(&mut self) {
+        if self.events.recv().await.is_none() {
+            // The watcher lives as long as `self`, so this does not happen; waiting is safer than
+            // telling of changes for ever.
+            std::future::pending::<()>().await;
+        }
     }
 
     fn look(&mut self) -> Vec<PathBuf> {
@@ -155,6 +200,29 @@ mod tests {
         let mut open = fs::OpenOptions::new().append(true).open(&file).expect("opened");
         open.write_all(b"more").expect("written");
         assert_eq!(next(&mut watch).await, vec![file.clone()]);
+    }
+
+    /// The control thread waits for many things at once and drops this wait for any of them.
+    #[tokio::test]
+    async fn a_wait_that_is_dropped_again_and_again_loses_no_change() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("envoy.yaml");
+        fs::write(&file, "1").expect("written");
+        let mut watch = FileWatch::new([file.clone()]).expect("watched");
+        let mut other = tokio::time::interval(QUIET / 10);
+        for text in ["22", "333", "4444"] {
+            fs::write(&file, text).expect("written");
+            let seen = async {
+                loop {
+                    tokio::select! {
+                        changed = watch.changed() => return changed,
+                        _ = other.tick() => {}
+                    }
+                }
+            };
+            let seen = tokio::time::timeout(LIMIT, seen).await.expect("a change was seen");
+            assert_eq!(seen, std::slice::from_ref(&file));
+        }
     }
 
     #[tokio::test]
