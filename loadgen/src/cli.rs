@@ -169,7 +169,8 @@ pub(crate) struct RunArgs {
     #[arg(long, value_parser = parse_hash, value_name = "HASH", help_heading = "Checks")]
     pub(crate) expect_hash: Option<Content>,
     /// File that each body must equal
-    #[arg(long, value_name = "FILE", conflicts_with = "expect_hash", help_heading = "Checks")]
+    #[arg(long, value_name = "FILE", help_heading = "Checks")]
+    #[arg(conflicts_with_all = ["expect_hash", "expect_length"])]
     pub(crate) expect_body: Option<PathBuf>,
 
     /// Report as JSON on standard output, or in a file
@@ -177,10 +178,10 @@ pub(crate) struct RunArgs {
     #[arg(value_name = "FILE", help_heading = "Report")]
     pub(crate) json: Option<PathBuf>,
     /// HdrHistogram log, one line a second
-    #[arg(long, value_name = "FILE", help_heading = "Report")]
+    #[arg(long, value_name = "FILE", conflicts_with = "slo", help_heading = "Report")]
     pub(crate) hdr: Option<PathBuf>,
     /// Figures of each second as CSV
-    #[arg(long, value_name = "FILE", help_heading = "Report")]
+    #[arg(long, value_name = "FILE", conflicts_with = "slo", help_heading = "Report")]
     pub(crate) csv: Option<PathBuf>,
     /// No progress and no report
     #[arg(short, long, help_heading = "Report")]
@@ -363,5 +364,6 @@ mod tests {
         assert!(!parse(&[]));
         assert!(parse(&["serve"]) && parse(&["compare", "a", "b"]));
         assert!(!parse(&["serve", "-r", "5"]));
+        assert!(!parse(&["--slo", "p99=5ms", "--csv", "x", "http://a/"]));
     }
 }

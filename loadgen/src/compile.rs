@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::check::{Check, Content};
 use crate::cli::{PlaceArgs, RunArgs};
-use crate::plan::{Address, Lane, Load, Plan, UnfriendlyClients, split_connections};
-use crate::schedule::Profile;
+use crate::plan::{Address, Lane, Load, Pacing, Plan, UnfriendlyClients, split_connections};
+use crate::schedule::{Arrivals, Profile};
 use crate::template::{self, Draft, Request};
 use crate::url::{Authority, Url};
 
@@ -24,6 +24,8 @@ pub(crate) fn plan(args: &RunArgs) -> Result<Plan, String> {
     let connections = lanes.iter().map(|lane| lane.connections).sum();
     let pipeline = within("-p", args.pipeline, 1, 65_536)?;
     let load = load(args);
+    let sources = sources(args.source.as_deref())?;
+    check_combinations(args, &load, &lanes, &sources)?;
     let ends_by_count = args.requests.is_some() && args.duration.is_none();
     let duration = match &args.steps {
         Some(steps) => steps.each * steps.rates.len() as u32,
@@ -47,7 +49,7 @@ pub(crate) fn plan(args: &RunArgs) -> Result<Plan, String> {
         },
         connect_timeout: args.connect_timeout,
         timeout: args.timeout,
-        sources: sources(args.source.as_deref())?,
+        sources,
         unfriendly: UnfriendlyClients {
             half_open: args.half_open.of(connections),
             slow: args.slow.of(connections),
@@ -59,6 +61,27 @@ pub(crate) fn plan(args: &RunArgs) -> Result<Plan, String> {
         lanes,
         load,
     })
+}
+
+/// What would otherwise be without effect is refused.
+fn check_combinations(
+    args: &RunArgs,
+    load: &Load,
+    lanes: &[Lane],
+    sources: &[IpAddr],
+) -> Result<(), String> {
+    let closed = matches!(load, Load::Closed) && args.slo.is_none();
+    if closed && (args.arrivals, args.pacing) != (Arrivals::Constant, Pacing::Spin) {
+        return Err("--arrivals and --pacing need a rate: -r, --ramp, --steps or --slo".to_owned());
+    }
+    let usable = |lane: &Lane| match &lane.address {
+        Address::Tcp(address) => sources.iter().any(|ip| ip.is_ipv4() == address.is_ipv4()),
+        Address::Unix(_) => false,
+    };
+    if !sources.is_empty() && !lanes.iter().all(usable) {
+        return Err("--source: no address is of the same family as the target".to_owned());
+    }
+    Ok(())
 }
 
 fn within(option: &str, value: u64, least: u64, most: u64) -> Result<usize, String> {
@@ -287,5 +310,7 @@ mod tests {
         assert!(error(&["-f", "/nonexistent", "http://127.0.0.1/"]).starts_with("/nonexistent: "));
         assert!(error(&["-d", "0", "http://127.0.0.1/"]).contains("zero"));
         assert!(error(&["0@http://127.0.0.1/"]).contains("weight"));
+        assert!(error(&["--arrivals", "poisson", "http://127.0.0.1/"]).contains("need a rate"));
+        assert!(error(&["--source", "::1", "http://127.0.0.1/"]).contains("same family"));
     }
 }

@@ -20,6 +20,8 @@ use crate::worker::{self, At, Command, End, Event, PIECE_NS};
 
 /// Events that may wait for the coordinator; a worker whose piece is refused keeps it for later.
 const WAITING: usize = 256;
+/// How long nothing is heard before the workers are looked at.
+const SILENCE: Duration = Duration::from_secs(2);
 /// After the last worker was told: all begin at the same time.
 const LEAD: Duration = Duration::from_millis(5);
 
@@ -150,8 +152,13 @@ fn conduct(
     observer.begin(plan, measured_from);
     let mut sum = Sum::new(plan, failures);
     while sum.running > 0 {
-        // The channel cannot close: this side holds a sender.
-        let Ok(event) = events.receiver.recv() else { break };
+        let Ok(event) = events.receiver.recv_timeout(SILENCE) else {
+            // Workers speak four times a second; one that ended without a word has panicked.
+            if workers.threads.iter().filter(|t| t.is_finished()).count() > sum.ends.len() {
+                return Err(NoRun::Worker(io::Error::other("a worker ended without a report")));
+            }
+            continue;
+        };
         match event {
             Event::Interrupt => {
                 sum.interrupted = true;

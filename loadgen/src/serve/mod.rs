@@ -37,6 +37,9 @@ pub(crate) fn run(args: &ServeArgs, driver: Driver) -> Result<(), String> {
     let (sockets, text) = match parse_address(&args.listen)? {
         Address::Tcp(address) => tcp_sockets(address, threads, driver).map_err(failed)?,
         // A Unix address cannot be shared by several sockets.
+        Address::Unix(_) if args.place.threads.is_some_and(|threads| threads > 1) => {
+            return Err("-t: a Unix socket is served by one thread".to_owned());
+        }
         Address::Unix(path) => unix_socket(path, driver).map_err(failed)?,
     };
     let pinned = sockets.len() > 1 || args.place.cpus.is_some();

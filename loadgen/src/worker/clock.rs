@@ -191,9 +191,19 @@ impl<'a> Clock<'a> {
 
     fn is_over(&self, now: u64) -> bool {
         let core = self.core;
+        let end = core.end.get();
+        if now >= end {
+            // What was due before the end may still find a connection, for a while.
+            return core.is_caught_up() || now >= end.saturating_add(self.grace());
+        }
         let nothing_left = core.budget.get() == 0
             || (core.plan.is_open() && core.lanes.iter().all(|lane| lane.next.get() == NEVER));
-        now >= core.end.get() || (nothing_left && core.in_flight.get() == 0)
+        nothing_left && core.in_flight.get() == 0
+    }
+
+    /// A twentieth of the measured time, so that a backlog cannot make a run much longer.
+    fn grace(&self) -> u64 {
+        (self.core.end.get() - self.core.measure_from) / 20
     }
 
     fn stop(&mut self, now: u64) {
@@ -232,7 +242,8 @@ impl<'a> Clock<'a> {
     async fn wait(&self) {
         let core = self.core;
         let due = match core.phase.get() {
-            Phase::Running => core.next_due().min(core.end.get()),
+            Phase::Running if core.now() < core.end.get() => core.next_due().min(core.end.get()),
+            Phase::Running => NEVER,
             _ => core.now() + 1_000_000,
         };
         let until = due.min(self.next_tick);

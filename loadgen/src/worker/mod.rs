@@ -222,6 +222,11 @@ impl Core {
         waited_for.map(|lane| lane.next.get()).min().unwrap_or(NEVER)
     }
 
+    /// Whether every request that was due before the end has been taken.
+    fn is_caught_up(&self) -> bool {
+        !self.plan.is_open() || self.lanes.iter().all(|lane| lane.next.get() >= self.end.get())
+    }
+
     /// A connection has nothing to send.
     fn wait_for_due(&self, slot: &Rc<Slot>) {
         if self.plan.is_open() && slot.become_idle() {
