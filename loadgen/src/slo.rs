@@ -1,7 +1,7 @@
 //! The search for the highest rate that keeps an objective. Pure: a rate out, a result in.
 //!
 //! It doubles until a rate fails, then halves the distance between the best that passed and the
-//! worst that failed, until they are near enough. A rate that was not reached is a failure,
+//! worst that failed, until they are near enough. A rate fails when it is broken twice. A rate that was not reached is a failure,
 //! whatever its latencies were.
 
 use std::fmt;
@@ -106,6 +106,8 @@ pub(crate) struct Search {
     passed: Option<f64>,
     failed: Option<f64>,
     next: f64,
+    /// The next rate was broken once: it is tried again before that is believed.
+    doubted: bool,
     trials: u32,
 }
 
@@ -120,7 +122,7 @@ const MOST_TRIALS: u32 = 40;
 
 impl Search {
     pub(crate) fn new() -> Self {
-        Self { passed: None, failed: None, next: FIRST, trials: 0 }
+        Self { passed: None, failed: None, next: FIRST, doubted: false, trials: 0 }
     }
 
     /// The rate to try next; `None` when the search is over.
@@ -134,6 +136,11 @@ impl Search {
     /// What came of the rate that `next_rate` gave.
     pub(crate) fn tried(&mut self, kept: bool) {
         self.trials += 1;
+        // One hiccup of a shared machine must not decide the search.
+        self.doubted = !kept && !self.doubted;
+        if self.doubted {
+            return;
+        }
         if kept {
             self.passed = Some(self.next);
         } else {
@@ -173,15 +180,27 @@ mod tests {
             let (best, trials) = search(capacity);
             let best = best.expect("found");
             assert!(best <= capacity && best > capacity / 1.04, "{best} for {capacity}");
-            assert!(trials < 25, "{trials} trials for {capacity}");
+            assert!(trials < 36, "{trials} trials for {capacity}");
         }
+    }
+
+    #[test]
+    fn one_hiccup_at_each_rate_changes_nothing() {
+        let (mut search, mut seen) = (Search::new(), Vec::new());
+        while let Some(rate) = search.next_rate() {
+            let first = !seen.contains(&rate);
+            seen.push(rate);
+            search.tried(rate <= 12_345.0 && !first);
+        }
+        let best = search.best().expect("found");
+        assert!(best <= 12_345.0 && best > 12_345.0 / 1.04, "{best}");
     }
 
     #[test]
     fn a_server_that_keeps_nothing_ends_the_search() {
         let (best, trials) = search(0.0);
         assert_eq!(best, None);
-        assert!(trials < 10);
+        assert!(trials < 16);
     }
 
     #[test]
