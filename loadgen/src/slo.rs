@@ -1,8 +1,8 @@
 //! The search for the highest rate that keeps an objective. Pure: a rate out, a result in.
 //!
 //! It doubles until a rate fails, then halves the distance between the best that passed and the
-//! worst that failed, until they are near enough. A rate fails when it is broken twice. A rate that was not reached is a failure,
-//! whatever its latencies were.
+//! worst that failed, until they are near enough. A rate fails when it breaks the objective twice;
+//! one that was not reached breaks it, whatever its latencies were.
 
 use std::fmt;
 use std::str::FromStr;
