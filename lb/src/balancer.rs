@@ -92,7 +92,11 @@ impl Balancer {
         mut random: impl FnMut() -> u64,
         active: impl Fn(usize) -> u32,
     ) -> Option<usize> {
-        let (priority, health) = choose_priority(&self.loads, &mut random)?;
+        let Some((priority, health)) = choose_priority(&self.loads, &mut random) else {
+            // Envoy takes a cluster without any host for one in panic.
+            self.panic_picks += u64::from(self.settings.panic_threshold_percent > 0.0);
+            return None;
+        };
         let level = self.levels.get_mut(priority)?;
         let source = if self.loads[priority].panic {
             self.panic_picks += 1;

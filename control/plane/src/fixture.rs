@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringway_bridge::limit::Limit;
-use ringway_bridge::stats::Catalog;
+use ringway_bridge::stats::{Catalog, StatName};
 use ringway_lb::{Health, Host, Policy, Settings};
 use ringway_model::address::Address;
 use ringway_model::cluster::{
@@ -42,6 +42,8 @@ pub(crate) fn policy(catalog: &Catalog, name: &str) -> Arc<ClusterPolicy> {
         keepalive: None,
         enable_trailers: false,
         proper_case: false,
+        resolves_names: false,
+        stat_scope: StatName::new("", "", &format!("cluster.{name}"), &[]),
         stats: cluster_stats(catalog, name),
     })
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use ringway_bridge::limit::Limit;
-use ringway_bridge::stats::Catalog;
+use ringway_bridge::stats::{Catalog, StatName};
 use ringway_control::ServerStats;
 use ringway_control::admin::{
     About, AdminAddress, AdminServer, AdminState, CommandLine, ConfigSource, Level, Lifecycle,
@@ -275,6 +275,8 @@ fn policy(catalog: &Catalog) -> ClusterPolicy {
         keepalive: None,
         enable_trailers: false,
         proper_case: false,
+        resolves_names: false,
+        stat_scope: StatName::new("", "", "cluster.backend", &[]),
         stats: ClusterStats::register(catalog, "cluster.backend", "cluster", &tags),
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringway_bridge::limit::Limit;
+use ringway_bridge::stats::StatName;
 use ringway_lb as lb;
 
 use crate::address::Address;
@@ -76,7 +77,12 @@ pub struct ClusterPolicy {
     pub enable_trailers: bool,
     /// `http_protocol_options.header_key_format.proper_case_words`.
     pub proper_case: bool,
-    /// Statistics under `cluster.<name>.`.
+    /// `STRICT_DNS`: its endpoints come and go with the answers of a resolver.
+    pub resolves_names: bool,
+    /// `cluster.<name>`, with `alt_stat_name` in place of the name where there is one: what the
+    /// names of its statistics begin with.
+    pub stat_scope: StatName,
+    /// Statistics under `stat_scope`.
     pub stats: ClusterStats,
 }
 

@@ -302,6 +302,11 @@ impl Matched<'_> {
         self.request_levels().into_iter().any(|level| !level.is_empty())
     }
 
+    /// Whether the route, its virtual host or its table change response headers.
+    pub fn mutates_response(&self) -> bool {
+        self.response_levels().into_iter().any(|level| !level.is_empty())
+    }
+
     /// Applies the request header mutations of all levels: weighted cluster, then route, virtual
     /// host and table, or table, virtual host and route with `most_specific_header_mutations_wins`
     /// (the weighted cluster comes first in any case). The last one wins.
@@ -337,12 +342,7 @@ impl Matched<'_> {
         if let Some(weighted) = weighted {
             weighted.response_headers.apply_response(head, cx, scratch);
         }
-        let levels = self.in_order([
-            &self.route.response_headers,
-            &self.virtual_host.response_headers,
-            &self.table.options.response_headers,
-        ]);
-        for level in levels {
+        for level in self.response_levels() {
             level.apply_response(head, cx, scratch);
         }
     }
@@ -352,6 +352,14 @@ impl Matched<'_> {
             &self.route.request_headers,
             &self.virtual_host.request_headers,
             &self.table.options.request_headers,
+        ])
+    }
+
+    fn response_levels(&self) -> [&HeaderMutations; 3] {
+        self.in_order([
+            &self.route.response_headers,
+            &self.virtual_host.response_headers,
+            &self.table.options.response_headers,
         ])
     }
 

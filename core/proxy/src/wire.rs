@@ -73,7 +73,7 @@ impl Decode for ResponseDecoder {
     fn end(&mut self) -> Result<Option<Event>, ResponseError> {
         match self.finish_on_eof() {
             Ok(Step::Complete) => Ok(Some(Event::Complete)),
-            Ok(_) | Err(ResponseError::Truncated) => Ok(None),
+            Ok(_) | Err(ResponseError::Closed) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -101,27 +101,34 @@ impl<D: Decode> Wire<D> {
         head: &mut D::Head,
     ) -> Poll<Result<Event, Broken<D::Error>>> {
         loop {
-            let (consumed, step) =
-                self.decoder.decode(&self.input, head).map_err(Broken::Protocol)?;
-            let event = match step {
-                Step::NeedMore => {
-                    self.input = Buf::default();
-                    match ready!(self.poll_fill(cx)) {
-                        Ok(()) => continue,
-                        Err(()) => return Poll::Ready(self.end()),
-                    }
-                }
-                Step::Data(range) => {
-                    return Poll::Ready(Ok(Event::Data(self.take(range, consumed))));
-                }
-                Step::Informational => Event::Informational,
-                Step::Head => Event::Head,
-                Step::Trailers => Event::Trailers,
-                Step::Complete => Event::Complete,
-            };
-            self.input.consume(consumed);
-            return Poll::Ready(Ok(event));
+            if let Some(event) = self.received_event(head)? {
+                return Poll::Ready(Ok(event));
+            }
+            if ready!(self.poll_fill(cx)).is_err() {
+                return Poll::Ready(self.end());
+            }
         }
+    }
+
+    /// The next event, if what was received already holds one.
+    pub(crate) fn received_event(
+        &mut self,
+        head: &mut D::Head,
+    ) -> Result<Option<Event>, Broken<D::Error>> {
+        let (consumed, step) = self.decoder.decode(&self.input, head).map_err(Broken::Protocol)?;
+        let event = match step {
+            Step::NeedMore => {
+                self.input = Buf::default();
+                return Ok(None);
+            }
+            Step::Data(range) => return Ok(Some(Event::Data(self.take(range, consumed)))),
+            Step::Informational => Event::Informational,
+            Step::Head => Event::Head,
+            Step::Trailers => Event::Trailers,
+            Step::Complete => Event::Complete,
+        };
+        self.input.consume(consumed);
+        Ok(Some(event))
     }
 
     fn end(&mut self) -> Result<Event, Broken<D::Error>> {

@@ -101,6 +101,8 @@ fn cluster(catalog: &Catalog, address: std::net::SocketAddr) -> Arc<Cluster> {
         keepalive: None,
         enable_trailers: false,
         proper_case: false,
+        resolves_names: false,
+        stat_scope: StatName::new("", "", "cluster.up", &[]),
         stats: ClusterStats::register(catalog, "cluster.up", "cluster", &[]),
     };
     let endpoint = Endpoint {

@@ -14,6 +14,7 @@ pub mod head;
 pub mod hop_by_hop;
 pub mod known;
 pub mod normalize;
+pub mod referer;
 
 pub use event::{Body, ResetReason, Step};
 pub use fields::{FieldName, Fields};

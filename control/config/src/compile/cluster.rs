@@ -54,6 +54,12 @@ pub(super) fn discovery(at: &At<'_>, cluster: &cluster::Cluster) -> Option<Disco
     }
 }
 
+fn resolves_names(cluster: &cluster::Cluster) -> bool {
+    use cluster::cluster::{ClusterDiscoveryType, DiscoveryType};
+    let strict = DiscoveryType::StrictDns as i32;
+    cluster.cluster_discovery_type == Some(ClusterDiscoveryType::Type(strict))
+}
+
 /// Everything but the endpoints.
 pub(super) fn policy(cx: &Cx<'_>, at: &At<'_>, cluster: &cluster::Cluster) -> Option<Policy> {
     let balancing = balancing::policy(at, cluster);
@@ -84,6 +90,8 @@ pub(super) fn policy(cx: &Cx<'_>, at: &At<'_>, cluster: &cluster::Cluster) -> Op
         keepalive: keepalive(cluster),
         enable_trailers,
         proper_case,
+        resolves_names: resolves_names(cluster),
+        stat_scope: stat_names::cluster_scope(stat_name),
         stats: stat_names::cluster(&cx.env.catalog, stat_name),
     };
     Some(Policy { policy, thresholds })

@@ -19,6 +19,12 @@ pub(super) fn cluster(catalog: &Catalog, name: &str) -> ClusterStats {
     ClusterStats::register(catalog, &split.prefix, &split.base, &split.tags)
 }
 
+/// `cluster.<name>`, for names that are met at run time.
+pub(super) fn cluster_scope(name: &str) -> StatName {
+    let Split { prefix, base, tags } = split("cluster", CLUSTER, &sanitized(name));
+    StatName { full: prefix, base, tags }
+}
+
 /// `http.<stat_prefix>.`
 pub(super) fn manager(catalog: &Catalog, stat_prefix: &str) -> HttpStats {
     let split = split("http", MANAGER, &sanitized(stat_prefix));

@@ -134,6 +134,9 @@ fn count_members(page: &Page, old: Option<&Cluster>, new: &Cluster) {
     page.set(ids.membership_total, endpoints.len() as u64);
     page.set(ids.membership_healthy, of(Health::Healthy));
     page.set(ids.membership_degraded, of(Health::Degraded));
-    let heaviest = endpoints.iter().map(|endpoint| endpoint.host.weight).max();
-    page.set(ids.max_host_weight, u64::from(heaviest.unwrap_or(0)));
+    // Envoy tells the weight only of endpoints that it found out about by itself.
+    if new.policy.resolves_names {
+        let heaviest = endpoints.iter().map(|endpoint| endpoint.host.weight).max();
+        page.set(ids.max_host_weight, u64::from(heaviest.unwrap_or(0)));
+    }
 }

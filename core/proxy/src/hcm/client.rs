@@ -4,6 +4,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use ringway_http::referer::is_valid_referer;
 use ringway_http::{Fields, Known};
 use ringway_model::address::Address;
 use ringway_model::http::{ClientAddress, InternalAddresses};
@@ -30,10 +31,11 @@ const INTERNAL_ONLY: [Known; 14] = [
 ];
 
 /// Removed from what an external client sends to an edge, beside the above.
-const EDGE_ONLY: [Known; 4] = [
+const EDGE_ONLY: [Known; 5] = [
     Known::XEnvoyDecoratorOperation,
     Known::XEnvoyDownstreamServiceCluster,
     Known::XEnvoyDownstreamServiceNode,
+    Known::XEnvoyOriginalHost,
     Known::XEnvoyOriginalPath,
 ];
 
@@ -43,6 +45,9 @@ pub(super) fn identify(exchange: &mut Exchange<'_>) {
     let peer = exchange.down.info.direct_remote.ip();
     let unix = matches!(exchange.down.info.direct_remote, Address::Pipe(_));
     let fields = &mut exchange.down.request.fields;
+    if fields.known(Known::Referer).is_some_and(|referer| !is_valid_referer(referer)) {
+        fields.remove_known(Known::Referer);
+    }
     fields.remove_known(Known::XEnvoyInternal);
     let client = if policy.use_remote_address {
         as_edge(fields, policy, peer)

@@ -16,6 +16,7 @@ use ringway_model::stream::{LocalReply, ResponseFlags, StreamInfo};
 use super::downstream::{Downstream, Verdict};
 use super::timers::Timers;
 use super::{request, response};
+use crate::wire::Event;
 
 /// A request under way.
 pub(super) struct Exchange<'c> {
@@ -81,6 +82,7 @@ impl<'c> Exchange<'c> {
         match ended {
             Ok(()) => {}
             Err(Ended::Reply(reply)) => self.reply(reply),
+            Err(Ended::Cut) => return self.finish(Verdict::Close),
             Err(Ended::Abort) => return self.finish(Verdict::Abort),
         }
         let verdict = self.verdict();
@@ -117,8 +119,11 @@ impl<'c> Exchange<'c> {
         self.info.protocol = Some(self.down.request.version());
         self.close = !self.down.wire.decoder.keep_alive();
         request::prepare(self)?;
-        self.find_route()?;
-        self.filter_request().await
+        // As in Envoy, filters see requests without a route too: the router refuses them.
+        let routed = self.find_route();
+        self.filter_request().await?;
+        self.down.worker.page.inc(self.manager.stats.rq_total);
+        routed
     }
 
     fn find_route(&mut self) -> Result<(), Box<LocalReply>> {
@@ -134,13 +139,21 @@ impl<'c> Exchange<'c> {
             }
         };
         self.matched = Some(matched);
-        if !self.manager.access_logs.is_empty() || !self.states.is_empty() {
+        if self.names_matter(&matched) {
             let worker = &self.down.worker;
             self.info.virtual_host = Some(worker.local_name(&matched.virtual_host.name));
             let name = &matched.route.name;
             self.info.route_name = (!name.is_empty()).then(|| worker.local_name(name));
         }
         Ok(())
+    }
+
+    /// Whether anything can ask for the names of the route: logs, filters, header mutations.
+    fn names_matter(&self, matched: &Matched<'_>) -> bool {
+        !self.manager.access_logs.is_empty()
+            || !self.states.is_empty()
+            || matched.mutates_request()
+            || matched.mutates_response()
     }
 
     /// The entry of `weighted_clusters` that serves this request, if its route has any.
@@ -150,7 +163,7 @@ impl<'c> Exchange<'c> {
     }
 
     fn redirect_to_tls(&mut self) -> Box<LocalReply> {
-        self.down.worker.page.inc(self.manager.stats.rq_redirect);
+        self.down.worker.page.inc(self.manager.stats.rq_direct_response);
         let mut location = Vec::new();
         ringway_model::route::write_tls_location(&self.down.request, &mut location);
         let location = String::from_utf8_lossy(&location).into_owned();
@@ -193,7 +206,7 @@ impl<'c> Exchange<'c> {
                 Ok(())
             }
             Action::Direct(direct) => {
-                response::direct(self, matched, direct);
+                response::direct(self, direct);
                 Ok(())
             }
             Action::NonForwarding => {
@@ -209,24 +222,24 @@ impl<'c> Exchange<'c> {
     }
 
     /// How the connection goes on after a complete response.
-    fn verdict(&mut self) -> Verdict {
-        if !self.request_complete {
-            self.read_rest();
-        }
+    fn verdict(&self) -> Verdict {
         // RFC 9112 section 9.3: what is left of the request would be taken for the next one.
         if self.close || !self.request_complete { Verdict::Close } else { Verdict::KeepAlive }
     }
 
-    /// Reads what has arrived of a request that nobody wants, without waiting for more.
-    fn read_rest(&mut self) {
-        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    /// Reads what was received of a request that nobody wants, and nothing more: a connection
+    /// whose request has come as a whole can serve on, and whether it has does not depend on how
+    /// fast the rest comes.
+    pub(super) fn read_rest(&mut self) {
         let mut unused = std::mem::take(&mut self.down.request);
-        while let std::task::Poll::Ready(Ok(event)) =
-            self.down.wire.poll_event(&mut cx, &mut unused)
-        {
-            if let crate::wire::Event::Complete = event {
-                self.request_complete = true;
-                break;
+        while let Ok(Some(event)) = self.down.wire.received_event(&mut unused) {
+            match event {
+                Event::Data(data) => self.info.bytes_received += data.len() as u64,
+                Event::Complete => {
+                    self.note_request_complete();
+                    break;
+                }
+                _ => {}
             }
         }
         self.down.request = unused;
@@ -266,6 +279,8 @@ impl<'c> Exchange<'c> {
 pub(super) enum Ended {
     /// This is answered instead, if nothing was answered yet.
     Reply(Box<LocalReply>),
+    /// The response cannot be completed: what there is of it is sent, then the connection ends.
+    Cut,
     /// Nothing can be answered any more.
     Abort,
 }

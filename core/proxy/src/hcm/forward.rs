@@ -138,11 +138,6 @@ impl Exchange<'_> {
             return Err(Ended::Reply(Box::new(reply)));
         };
         let host = Rc::clone(host);
-        let Some(unit) = upstream.leases.request(forward.priority) else {
-            worker.page.inc(policy.stats.upstream_rq_pending_overflow);
-            worker.page.inc(policy.stats.upstream_rq_active_overflow);
-            return Err(overflow());
-        };
         self.info.attempts += 1;
         self.info.upstream_host = Some(Rc::clone(&host.address_text));
         let suppress = self.manager.suppress_envoy_headers;
@@ -152,6 +147,13 @@ impl Exchange<'_> {
             Acquired::Connection(connection) => connection,
             Acquired::Overflow => return Err(overflow()),
             Acquired::Wait(ticket) => self.wait(&ticket).await?,
+        };
+        // Like Envoy, asks only once there is a connection: whoever waits for one is held back by
+        // `max_pending_requests`.
+        let Some(unit) = upstream.leases.request(forward.priority) else {
+            host.put_back(connection);
+            worker.page.inc(policy.stats.upstream_rq_active_overflow);
+            return Err(overflow());
         };
         let in_flight = InFlight::new(&worker, Rc::clone(upstream), Rc::clone(&host), unit);
         let result = self.converse(connection, &host, upstream).await;

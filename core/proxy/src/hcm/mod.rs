@@ -9,6 +9,7 @@ mod client;
 mod downstream;
 mod exchange;
 mod forward;
+mod grpc;
 mod pump;
 mod request;
 mod response;

@@ -16,6 +16,7 @@ use ringway_runtime::buffer::Buf;
 use super::exchange::{Ended, Exchange};
 use super::forward::reset_body;
 use super::response;
+use super::timers::Expired;
 use crate::upstream::{Connection, Upstream};
 use crate::wire::{Broken, Decode, Event, Wire};
 
@@ -94,7 +95,9 @@ impl<'p, 'c> Pump<'p, 'c> {
         }
         match self.exchange.poll_timers(cx) {
             Poll::Ready(expired) => {
-                self.count_expiry(expired);
+                if expired == Expired::Response {
+                    self.connection.count(|stats| stats.upstream_rq_timeout);
+                }
                 Poll::Ready(Err(self.exchange.expire(expired)))
             }
             Poll::Pending => Poll::Pending,
@@ -107,13 +110,6 @@ impl<'p, 'c> Pump<'p, 'c> {
             self.exchange.down.now = Instant::now();
             self.exchange.timers.touch(self.exchange.down.now);
         }
-    }
-
-    fn count_expiry(&self, expired: super::timers::Expired) {
-        if expired == super::timers::Expired::Response {
-            self.connection.count(|stats| stats.upstream_rq_timeout);
-        }
-        self.connection.count(|stats| stats.upstream_rq_tx_reset);
     }
 
     /// Downstream to upstream. Returns whether it stopped because enough is queued.
@@ -239,8 +235,10 @@ impl<'p, 'c> Pump<'p, 'c> {
         exchange.info.response_received = Some(elapsed);
         exchange.info.details = "via_upstream".into();
         let status = exchange.down.response.status;
+        exchange.info.response_code = status;
         self.upstream.count_status(&exchange.down.worker, status, exchange.internal);
-        if !exchange.manager.suppress_envoy_headers {
+        // Envoy counts from the end of the request: before it there is nothing to tell.
+        if exchange.request_complete && !exchange.manager.suppress_envoy_headers {
             set_service_time(exchange, elapsed);
         }
         response::mutate(exchange);
@@ -283,11 +281,13 @@ impl<'p, 'c> Pump<'p, 'c> {
                 (ResetReason::ConnectionTermination, flag)
             }
             Broken::Protocol(error) => {
+                if *error == ResponseError::Truncated {
+                    self.connection.note_peer_close();
+                }
                 self.connection.count(|stats| stats.upstream_cx_protocol_error);
                 (error.reset_reason(), ResponseFlags::UPSTREAM_PROTOCOL_ERROR)
             }
         };
-        self.connection.count(|stats| stats.upstream_rq_rx_reset);
         let exchange = &mut *self.exchange;
         if exchange.response_started {
             let page = &exchange.down.worker.page;
@@ -295,7 +295,7 @@ impl<'p, 'c> Pump<'p, 'c> {
             exchange.info.flags.insert(flag);
             let details = format!("upstream_reset_after_response_started{{{}}}", reason.detail());
             exchange.info.details = details.into();
-            return Ended::Abort;
+            return Ended::Cut;
         }
         let status = if reason == ResetReason::ProtocolError { 502 } else { 503 };
         let details = format!("upstream_reset_before_response_started{{{}}}", reason.detail());

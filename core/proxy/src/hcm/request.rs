@@ -4,7 +4,6 @@
 //! `ConnectionManagerUtility::mutateRequestHeaders`), because it shows in the order of headers.
 
 use std::borrow::Cow;
-use std::task::{Context, Poll, Waker};
 
 use ringway_http::h1::Upgrade;
 use ringway_http::normalize::{self, EscapedSlashes};
@@ -41,9 +40,8 @@ fn take_empty_body(exchange: &mut Exchange<'_>) {
     if !exchange.down.wire.decoder.body().is_empty() {
         return;
     }
-    let mut cx = Context::from_waker(Waker::noop());
     let down = &mut *exchange.down;
-    if let Poll::Ready(Ok(Event::Complete)) = down.wire.poll_event(&mut cx, &mut down.request) {
+    if let Ok(Some(Event::Complete)) = down.wire.received_event(&mut down.request) {
         exchange.note_request_complete();
     }
 }
@@ -72,7 +70,7 @@ fn require_host(exchange: &mut Exchange<'_>) -> Result<(), Refusal> {
         head.set_authority(host.as_bytes());
         return Ok(());
     }
-    Err(Box::new(LocalReply::new(400, "missing_host_header").close()))
+    Err(Box::new(LocalReply::new(400, "missing_host_header")))
 }
 
 /// Only CONNECT has a target that is not a path; `OPTIONS *` has no route either.
@@ -117,7 +115,7 @@ fn normalize_path(exchange: &mut Exchange<'_>) -> Result<(), Refusal> {
 
 fn path_failed(exchange: &Exchange<'_>) -> Refusal {
     exchange.down.worker.page.inc(exchange.manager.stats.downstream_rq_failed_path_normalization);
-    Box::new(LocalReply::new(400, "path_normalization_failed").close())
+    Box::new(LocalReply::new(400, "path_normalization_failed"))
 }
 
 /// `UNESCAPE_AND_REDIRECT`: 307 to the path without escapes, normalised as it would be served.

@@ -5,20 +5,21 @@ use std::io::Write;
 use ringway_http::h1::{
     ConnectionField, Framing, HeaderKeyFormat, ResponseOptions, encode_response,
 };
-use ringway_http::{Known, Method, Version, hop_by_hop};
+use ringway_http::{Fields, Known, Method, Version, hop_by_hop};
 use ringway_model::format::FormatContext;
 use ringway_model::http::ServerHeader;
 use ringway_model::route::{DirectResponse, Matched, Redirect};
 use ringway_model::stream::LocalReply;
 
 use super::exchange::Exchange;
+use super::grpc;
 
 /// Answers with a reply of our own. Without effect once a response has started: then only the
 /// end of the connection can tell the client that something went wrong.
 pub(super) fn local(exchange: &mut Exchange<'_>, reply: &LocalReply) {
     exchange.info.flags.insert(reply.flag);
     exchange.info.details = reply.details.clone();
-    exchange.close |= reply.close;
+    exchange.close |= reply.close || breaks_connection(exchange, reply.status);
     if exchange.response_started {
         exchange.close = true;
         return;
@@ -30,9 +31,16 @@ pub(super) fn local(exchange: &mut Exchange<'_>, reply: &LocalReply) {
     send_text(exchange, reply.body.as_bytes(), b"text/plain");
 }
 
+/// 400 says that the request is no request: what follows it cannot be trusted, unless
+/// `stream_error_on_invalid_http_message` says so. Envoy holds it so for every reply of its own.
+fn breaks_connection(exchange: &Exchange<'_>, status: u16) -> bool {
+    status == 400 && !exchange.manager.keep_connection_on_error
+}
+
 /// Answers with a redirect of the route.
 pub(super) fn redirect(exchange: &mut Exchange<'_>, matched: Matched<'_>, redirect: &Redirect) {
-    exchange.down.worker.page.inc(exchange.manager.stats.rq_redirect);
+    // `rq_redirect` is Envoy's for internal redirects.
+    exchange.down.worker.page.inc(exchange.manager.stats.rq_direct_response);
     exchange.info.details = "direct_response".into();
     begin(exchange, redirect.status());
     let suppress = exchange.manager.suppress_envoy_headers;
@@ -51,10 +59,10 @@ fn set_location(exchange: &mut Exchange<'_>, redirect: &Redirect) {
 }
 
 /// Answers with the direct response of the route.
-pub(super) fn direct(exchange: &mut Exchange<'_>, matched: Matched<'_>, direct: &DirectResponse) {
-    let _ = matched;
+pub(super) fn direct(exchange: &mut Exchange<'_>, direct: &DirectResponse) {
     exchange.down.worker.page.inc(exchange.manager.stats.rq_direct_response);
     exchange.info.details = "direct_response".into();
+    exchange.close |= breaks_connection(exchange, direct.status);
     begin(exchange, direct.status);
     if direct.needs_location() {
         set_location(exchange, &Redirect::unchanged());
@@ -91,30 +99,43 @@ pub(super) fn mutate(exchange: &mut Exchange<'_>) {
 }
 
 /// Sends the head that was begun, with a body that is known as a whole.
-fn send_text(exchange: &mut Exchange<'_>, body: &[u8], content_type: &[u8]) {
-    if !body.is_empty() {
-        let fields = &mut exchange.down.response.fields;
-        fields.set_known_with(Known::ContentLength, |out| {
-            // Writing to a vector cannot fail.
-            let _ = write!(out, "{}", body.len());
-        });
-        if !fields.has(Known::ContentType) {
-            fields.push_known(Known::ContentType, content_type);
-        }
+fn send_text(exchange: &mut Exchange<'_>, mut body: &[u8], content_type: &[u8]) {
+    let down = &mut *exchange.down;
+    if grpc::is_request(&down.request) {
+        grpc::translate(&mut down.response, body, down.request.method_kind());
+        body = b"";
+    } else if !body.is_empty() {
+        describe(&mut down.response.fields, body, content_type);
+    }
+    if !exchange.request_complete {
+        exchange.read_rest();
     }
     if let Err(reply) = exchange.filter_response() {
         // A filter that replaces a reply replaces it once: its own is not filtered again.
         begin(exchange, reply.status);
         exchange.info.details = reply.details.clone();
     }
-    let body = if exchange.down.request.method_kind() == Method::Head { b"" } else { body };
-    let framing = match exchange.down.response.fields.has(Known::ContentLength) {
-        true => Framing::Described,
-        false => Framing::Length(0),
+    let head = &exchange.down.response;
+    let framing = match head.status {
+        _ if head.fields.has(Known::ContentLength) => Framing::Described,
+        // RFC 9110 section 8.6: 204 has no length, and 304 none but that of the 200.
+        204 | 304 => Framing::None,
+        _ => Framing::Length(0),
     };
+    let body = if exchange.down.request.method_kind() == Method::Head { b"" } else { body };
     send_head(exchange, framing);
     exchange.down.wire.stream.tail().extend_from_slice(body);
     exchange.info.bytes_sent += body.len() as u64;
+}
+
+fn describe(fields: &mut Fields, body: &[u8], content_type: &[u8]) {
+    fields.set_known_with(Known::ContentLength, |out| {
+        // Writing to a vector cannot fail.
+        let _ = write!(out, "{}", body.len());
+    });
+    if !fields.has(Known::ContentType) {
+        fields.push_known(Known::ContentType, content_type);
+    }
 }
 
 /// Finishes the response head and puts it on the wire: `date`, `server`, `via`, the request id
@@ -123,7 +144,7 @@ pub(super) fn send_head(exchange: &mut Exchange<'_>, framing: Framing) {
     let manager = exchange.manager;
     let elapsed = exchange.elapsed();
     let now = exchange.info.start_time + elapsed;
-    exchange.close |= exchange.down.wants_close();
+    exchange.close |= answers_early(exchange) || exchange.down.wants_close();
     let down = &mut *exchange.down;
     let fields = &mut down.response.fields;
     hop_by_hop::strip_response(fields, false);
@@ -160,6 +181,16 @@ pub(super) fn send_head(exchange: &mut Exchange<'_>, framing: Framing) {
         },
     };
     encode_response(&down.response, framing, options, down.wire.stream.tail());
+}
+
+/// Whether the response begins before the request has ended: nobody wants the rest of it, so the
+/// connection ends with this response. What follows CONNECT never ends.
+fn answers_early(exchange: &Exchange<'_>) -> bool {
+    if !exchange.request_complete {
+        let stats = &exchange.manager.stats;
+        exchange.down.worker.page.inc(stats.downstream_rq_response_before_rq_complete);
+    }
+    !exchange.request_complete || exchange.down.request.method_kind() == Method::Connect
 }
 
 /// RFC 9112 section 9.3: HTTP/1.0 closes unless told otherwise, HTTP/1.1 keeps.

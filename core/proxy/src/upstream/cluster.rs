@@ -104,16 +104,14 @@ impl Upstream {
 
     /// Names a status code for the first time; there are at most 900 of them.
     fn register(&self, worker: &Worker, status: u16) -> [CounterId; 3] {
-        let prefix = format!("cluster.{}", self.cluster.name);
-        let tags = [
-            ("envoy.cluster_name", self.cluster.name.to_string()),
-            ("envoy.response_code", status.to_string()),
-        ];
+        let StatName { full, base, tags } = &self.cluster.policy.stat_scope;
+        let mut tags = tags.clone();
+        tags.push(("envoy.response_code", status.to_string()));
         ["", "external.", "internal."].map(|scope| {
             worker.catalog.counter(StatName {
-                full: format!("{prefix}.{scope}upstream_rq_{status}"),
-                base: format!("cluster.{scope}upstream_rq"),
-                tags: tags.to_vec(),
+                full: format!("{full}.{scope}upstream_rq_{status}"),
+                base: format!("{base}.{scope}upstream_rq"),
+                tags: tags.clone(),
             })
         })
     }

@@ -248,7 +248,7 @@ impl Host {
     }
 
     /// Takes a connection back that no request has used.
-    pub(super) fn put_back(self: &Rc<Self>, connection: Connection) {
+    pub(crate) fn put_back(self: &Rc<Self>, connection: Connection) {
         if self.retired.get() {
             self.closed(connection);
         } else {

@@ -11,6 +11,7 @@ mod encode;
 mod error;
 mod reason;
 
+pub(crate) use decode::host_len;
 pub use decode::{
     RequestDecoder, RequestLimits, ResponseDecoder, ResponseLimits, Underscores, Upgrade,
 };

@@ -40,6 +40,11 @@ const KNOWN: &[Known] = &[
     },
     Known {
         corpus: "framing of responses",
+        exchanges: &["chunk data too long"],
+        reason: "As in requests: RFC 9112 section 7.1.",
+    },
+    Known {
+        corpus: "framing of responses",
         exchanges: &["bare CR in a value"],
         reason: "As in requests: RFC 9112 section 2.2.",
     },
@@ -75,6 +80,12 @@ const KNOWN: &[Known] = &[
     },
     Known {
         corpus: "methods and heads",
+        exchanges: &["method QUERY"],
+        reason: "Envoy's parser knows the method and its connection manager refuses it, without a \
+                 word on why. It changes nothing at the origin, so it is as safe as GET.",
+    },
+    Known {
+        corpus: "methods and heads",
         exchanges: &["expect 100 without body"],
         reason: "RFC 9110 section 10.1.1: the client that has no content waits for nothing.",
     },
@@ -90,6 +101,13 @@ const KNOWN: &[Known] = &[
                  Envoy announces a chunked body.",
     },
     Known { corpus: "redirects", exchanges: &["HEAD"], reason: "As for HEAD of an unknown path." },
+    Known {
+        corpus: "unreachable origins",
+        exchanges: &["large POST /refused"],
+        reason: "The answer is ready before the body is read, so the connection ends behind it. \
+                 Envoy reads ahead while it connects, and whether it has read enough to keep the \
+                 connection depends on which is faster.",
+    },
     Known {
         corpus: "unreachable origins",
         exchanges: &["POST /none", "POST /nowhere"],

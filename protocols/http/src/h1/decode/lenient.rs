@@ -8,6 +8,8 @@
 
 use super::error::HeadError;
 use super::request::RequestLimits;
+use super::target::read_target;
+use crate::RequestHead;
 use crate::fields::is_token;
 
 /// A head in a form that httparse reads.
@@ -31,7 +33,7 @@ pub(super) fn reconsider_request(
     check_start_line(line)?;
     let words = RequestLine::read(line)?;
     limits.check_method(words.method)?;
-    let Some(minor) = words.minor_version(limits.allow_http10)? else {
+    let Some(minor) = words.minor_version(limits)? else {
         // A request of HTTP/0.9 is its first line.
         return Ok(Some(Rewritten { head: words.written(0, b"\r\n"), len: end + 1 }));
     };
@@ -69,7 +71,7 @@ impl<'a> RequestLine<'a> {
 
     /// The last digit of the version as which the message is read; `None` for HTTP/0.9. Envoy
     /// takes every version but 1.1 for 1.0, if it takes that.
-    fn minor_version(&self, allow_http10: bool) -> Result<Option<u8>, HeadError> {
+    fn minor_version(&self, limits: &RequestLimits) -> Result<Option<u8>, HeadError> {
         let minor = match self.version {
             None => None,
             Some(b"HTTP/1.1") => return Ok(Some(1)),
@@ -80,7 +82,20 @@ impl<'a> RequestLine<'a> {
             }
             Some(_) => return Err(HeadError::Malformed("invalid protocol version")),
         };
-        if allow_http10 { Ok(minor) } else { Err(HeadError::LowVersion) }
+        match limits.allow_http10 {
+            true => Ok(minor),
+            // Envoy looks at the target first: `GET HTTP/1.1` is nonsense rather than old.
+            false if !self.has_target(limits) => {
+                Err(HeadError::Malformed("invalid request target"))
+            }
+            false => Err(HeadError::LowVersion),
+        }
+    }
+
+    fn has_target(&self, limits: &RequestLimits) -> bool {
+        let mut head = RequestHead::new();
+        head.set_method(self.method);
+        read_target(self.target, limits.allow_absolute_url, &mut head).is_ok()
     }
 
     fn written(&self, minor: u8, fields: &[u8]) -> Vec<u8> {

@@ -18,6 +18,7 @@ mod target;
 
 pub use request::{RequestDecoder, RequestLimits};
 pub use response::{ResponseDecoder, ResponseLimits};
+pub(crate) use target::host_len;
 
 use std::mem::MaybeUninit;
 

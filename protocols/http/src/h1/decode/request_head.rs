@@ -104,9 +104,10 @@ impl RequestLimits {
             return Err(RequestError::HeadTooLarge);
         }
         head.clear();
-        self.accept_line(parsed, head)?;
+        self.accept_method(parsed, head)?;
         let target = parsed.path.unwrap_or_default().as_bytes();
         let named = read_target(target, self.allow_absolute_url, head)?;
+        self.accept_version(parsed, head)?;
         let (framing, dropped_fields) = self.accept_fields(parsed.headers, named, head)?;
         let mut traits = Traits { dropped_fields, ..Traits::default() };
         traits.keep_alive = head.version() == Version::Http11;
@@ -118,7 +119,7 @@ impl RequestLimits {
     }
 
     #[inline]
-    fn accept_line(
+    fn accept_method(
         &self,
         parsed: &httparse::Request<'_, '_>,
         head: &mut RequestHead,
@@ -128,6 +129,15 @@ impl RequestLimits {
         if head.method_kind() == Method::Other {
             self.check_method(method)?;
         }
+        Ok(())
+    }
+
+    #[inline]
+    fn accept_version(
+        &self,
+        parsed: &httparse::Request<'_, '_>,
+        head: &mut RequestHead,
+    ) -> Result<(), RequestError> {
         if parsed.version == Some(0) {
             if !self.allow_http10 {
                 return Err(RequestError::LowVersion);

@@ -89,7 +89,7 @@ fn set_path_of_uri(path: &[u8], head: &mut RequestHead) {
 
 /// Length of the host in `host[:port]`; `None` when either is not valid in a URI, as Envoy sees
 /// it: names of letters, digits, `-`, `.` and `%`, addresses in brackets, ports of 16 bits.
-fn host_len(authority: &[u8]) -> Option<usize> {
+pub(crate) fn host_len(authority: &[u8]) -> Option<usize> {
     let len = match authority.first()? {
         b'[' => bracketed_len(authority)?,
         _ => memchr::memchr(b':', authority).unwrap_or(authority.len()),
