@@ -13,8 +13,9 @@ use crate::process;
 use crate::wire;
 use crate::workload;
 
-/// What a slow reader asks for.
-const SLOW_PATH: &str = "/bytes/8m";
+/// What a slow reader asks for. More would meet the kernel's limit for all TCP memory, and slow down
+/// everyone.
+const SLOW_PATH: &str = "/bytes/1m";
 /// What it takes at a time, and how often.
 const SLOW_BYTES: usize = 1024;
 const SLOW_PAUSE: Duration = Duration::from_millis(50);

@@ -30,6 +30,8 @@ impl Origin {
         size: usize,
     ) -> Result<Self, String> {
         let port_file = folder.join(format!("{name}.port"));
+        // The port of an origin that has ended must not be taken for this one's.
+        let _ = fs::remove_file(&port_file);
         let mut command = Command::new(program);
         command.args(["serve", "--listen", "127.0.0.1:0", "--threads", "1"]);
         command.args(["--cpus", &cpu.to_string(), "--size", &size.to_string()]);

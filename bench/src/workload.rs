@@ -25,6 +25,8 @@ pub(crate) struct Workload {
     pub(crate) companions: Companions,
     /// Latencies are taken at fixed rates, too.
     pub(crate) latency: bool,
+    /// What a reader of its table must know.
+    pub(crate) remark: &'static str,
 }
 
 /// Who else is connected.
@@ -48,6 +50,7 @@ const fn small(name: &'static str, title: &'static str, connections: usize) -> W
         needs: Needs::Plain,
         companions: Companions::None,
         latency: false,
+        remark: "",
     }
 }
 
@@ -77,6 +80,8 @@ pub(crate) const ALL: [Workload; 16] = [
     Workload {
         new_connections: true,
         latency: true,
+        remark: "the floor opens an upstream connection for each request, which proxies do not: \
+                 it is none here",
         ..small("connect", "a new connection for each request, 64 at a time", 64)
     },
     Workload {
@@ -95,10 +100,12 @@ pub(crate) const ALL: [Workload; 16] = [
     Workload {
         companions: Companions::SlowReaders(200),
         latency: true,
-        ..small("slow-readers", "64 busy connections beside 200 slow readers of 8 MiB", 64)
+        ..small("slow-readers", "64 busy connections beside 200 slow readers of 1 MiB", 64)
     },
     Workload {
         needs: Needs::Reload,
+        remark: "one turn for each round; workers of nginx and HAProxy end while they are counted, \
+                 so that their CPU time is not known",
         ..small("reload", "the origin changes 100 times under load, 64 connections", 64)
     },
 ];
@@ -112,6 +119,15 @@ impl Workload {
         let plain =
             if self.answer == SMALL { "/".to_owned() } else { format!("/bytes/{}", self.answer) };
         self.needs.paths(&plain)
+    }
+
+    /// Connections of all clients.
+    pub(crate) fn clients(&self) -> usize {
+        self.connections
+            + match self.companions {
+                Companions::None => 0,
+                Companions::Idle(count) | Companions::SlowReaders(count) => count,
+            }
     }
 
     /// Bodies are large enough to be worth large buffers.

@@ -58,6 +58,8 @@ pub(crate) struct Outcome {
     pub(crate) connections: usize,
     pub(crate) rows: Vec<Row>,
     pub(crate) left_out: Vec<LeftOut>,
+    /// What a reader of the table must know.
+    pub(crate) remark: String,
 }
 
 /// One peer under one workload.
@@ -123,6 +125,12 @@ impl Row {
         Spread::of(self.samples.iter().map(of))
     }
 
+    /// CPU time per request, where it could be counted.
+    pub(crate) fn cpu_us(&self) -> Option<f64> {
+        let spread = self.figure(|sample| sample.cpu_us)?;
+        (spread.min > 0.0).then_some(spread.median)
+    }
+
     /// The median of a figure, 0 without samples.
     pub(crate) fn median(&self, of: impl Fn(&Sample) -> f64) -> f64 {
         median(self.samples.iter().map(of)).unwrap_or(0.0)
@@ -142,20 +150,20 @@ impl Outcome {
             connections: workload.connections,
             rows: Vec::new(),
             left_out: Vec::new(),
+            remark: workload.remark.to_owned(),
         }
     }
 
     /// CPU time per request at the floor.
     pub(crate) fn floor_us(&self) -> Option<f64> {
         let floor = self.rows.iter().find(|row| row.peer == "floor")?;
-        floor.figure(|sample| sample.cpu_us).map(|spread| spread.median)
+        floor.cpu_us()
     }
 
     /// The least CPU time per request of a peer (not the floor, not Ringway).
     pub(crate) fn best_peer_us(&self) -> Option<f64> {
         let peers = self.rows.iter().filter(|row| !NO_PEERS.contains(&row.peer.as_str()));
-        let times = peers.filter_map(|row| row.figure(|sample| sample.cpu_us));
-        times.map(|spread| spread.median).min_by(f64::total_cmp)
+        peers.filter_map(Row::cpu_us).min_by(f64::total_cmp)
     }
 
     /// The lowest rate at full speed among all but the floor.
@@ -210,6 +218,7 @@ pub(super) mod tests {
                 row("envoy", 30_000.0, 30.0),
             ],
             left_out: vec![LeftOut { peer: "h2o".to_owned(), reason: "not here".to_owned() }],
+            remark: String::new(),
         }
     }
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::report::{Outcome, Point, Report, Row};
 use crate::load::Sample;
-use crate::statistics::median;
+use crate::statistics::{Spread, median};
 
 /// What stands above all tables.
 pub(super) fn headline(report: &Report) -> String {
@@ -75,7 +75,8 @@ pub(super) fn notes(outcome: &Outcome) -> Vec<String> {
     let problems = outcome.rows.iter().flat_map(|row| {
         row.problems.iter().map(move |problem| format!("{}: a turn failed: {problem}", row.peer))
     });
-    left_out.chain(problems).collect()
+    let remark = Some(outcome.remark.clone()).filter(|remark| !remark.is_empty());
+    remark.into_iter().chain(left_out).chain(problems).collect()
 }
 
 /// Columns of the table at full speed. `others %` is what strangers used of a CPU meanwhile.
@@ -123,23 +124,26 @@ pub(super) fn full_speed(outcome: &Outcome) -> Table {
 }
 
 fn cells(outcome: &Outcome, row: &Row) -> Vec<String> {
-    let Some((rate, cpu)) = row.figure(|s| s.rate).zip(row.figure(|s| s.cpu_us)) else {
+    let Some(rate) = row.figure(|s| s.rate) else {
         // Every turn failed: a note says why.
         let mut cells = vec!["-".to_owned(); FIGURES.len()];
         cells[0].clone_from(&row.peer);
         return cells;
     };
-    let ratio =
-        |base: Option<f64>| base.map_or("-".to_owned(), |b| format!("{:.2}", cpu.median / b));
+    let cpu = row.cpu_us();
+    let known = |text: String| if cpu.is_some() { text } else { "-".to_owned() };
+    let ratio = |base: Option<f64>| {
+        cpu.zip(base).map_or("-".to_owned(), |(cpu, base)| format!("{:.2}", cpu / base))
+    };
     vec![
         row.peer.clone(),
         format!("{:.0}", rate.median),
         format!("{:.0}", rate.percent()),
-        format!("{:.2}", cpu.median),
-        format!("{:.0}", cpu.percent()),
-        format!("{:.2}", row.median(|s| s.user_us)),
-        format!("{:.2}", row.median(|s| s.system_us)),
-        format!("{:.0}", row.median(|s| s.busy) * 100.0),
+        known(format!("{:.2}", cpu.unwrap_or(0.0))),
+        known(format!("{:.0}", row.figure(|s| s.cpu_us).map_or(0.0, Spread::percent))),
+        known(format!("{:.2}", row.median(|s| s.user_us))),
+        known(format!("{:.2}", row.median(|s| s.system_us))),
+        known(format!("{:.0}", row.median(|s| s.busy) * 100.0)),
         format!("{:.0}", row.median(|s| s.p50_us)),
         format!("{:.0}", row.median(|s| s.p99_us)),
         format!("{:.1}", row.memory.loaded as f64 / f64::from(1 << 20)),

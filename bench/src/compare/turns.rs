@@ -9,14 +9,14 @@ use super::report::{LeftOut, Memory, Outcome, Point, Row};
 use crate::companions::Companions;
 use crate::load::{Run, Sample};
 use crate::origin::Origin;
-use crate::peers::{Needs, Peer, Setup};
-use crate::process::Process;
+use crate::peers::{Kind, Needs, Peer, Setup};
+use crate::process::{self, Process};
 use crate::usage;
 use crate::wire::{self, Answer};
 use crate::workload::{self, Workload};
 
 /// How long a proxy may take to answer its first request.
-const START: Duration = Duration::from_secs(30);
+const START: Duration = Duration::from_secs(15);
 /// CPUs that strangers may use before a turn is repeated, and how often it is.
 const STRANGERS: f64 = 0.10;
 const REPEATS: usize = 2;
@@ -25,8 +25,9 @@ const RELOADS: usize = 100;
 const RELOADS_QUICK: usize = 20;
 /// Between two of them.
 const RELOAD_PAUSE: Duration = Duration::from_millis(60);
-/// How long a change of the origin may take to be seen.
-const RELOAD_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a change of the origin may take to be seen, and how often it is asked for.
+const RELOAD_PATIENCE: Duration = Duration::from_secs(2);
+const RELOAD_SIGNALS: usize = 3;
 /// What memory gets to come to rest.
 const REST: Duration = Duration::from_millis(300);
 /// The second origin tells itself apart by the length of its answers.
@@ -95,6 +96,11 @@ impl Stage {
     ) -> Result<Contender, String> {
         if let Some(reason) = peer.kind.cannot(workload.needs) {
             return Err(reason.to_owned());
+        }
+        // The floor connects to the origin for each of its clients, idle ones included.
+        if peer.kind == Kind::Floor && 2 * workload.clients() as u64 + 100 > process::descriptors()
+        {
+            return Err(format!("{} descriptors are too few for it", process::descriptors()));
         }
         let folder = self.folder.join(format!("{}-{}", workload.name, peer.kind.name()));
         fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
@@ -210,7 +216,7 @@ impl Stage {
         let Contender { peer, process, setup, row } = contender;
         let ports = [origins.other.port, origins.usual.port];
         let mut failure = None;
-        let sample = run.go(process.id(), || {
+        let mut sample = run.go(process.id(), || {
             for port in ports.iter().cycle().take(changes) {
                 setup.origin = *port;
                 failure = peer.reload(process, setup).err().or(failure.take());
@@ -221,10 +227,13 @@ impl Stage {
             return Err(format!("a change of configuration: {error}"));
         }
         row.reloads += changes;
+        if peer.kind.replaces_workers() {
+            // What workers used that have ended meanwhile cannot be counted.
+            (sample.cpu_us, sample.user_us, sample.system_us, sample.busy) = (0.0, 0.0, 0.0, 0.0);
+        }
         for (origin, size) in [(&origins.other, OTHER_SIZE), (&origins.usual, 64)] {
             setup.origin = origin.port;
-            peer.reload(process, setup).map_err(|error| error.to_string())?;
-            await_size(setup.port, size)?;
+            await_change(peer, process, setup, size)?;
         }
         Ok(sample)
     }
@@ -317,14 +326,19 @@ fn await_answer(process: &mut Process, port: u16) -> Result<(), String> {
     }
 }
 
-fn await_size(port: u16, size: usize) -> Result<(), String> {
-    let deadline = Instant::now() + RELOAD_PATIENCE;
-    while Instant::now() < deadline {
-        if ask(port, &wire::request("/", None, None)).is_ok_and(|answer| answer.body.len() == size)
-        {
-            return Ok(());
+/// Changes the configuration until answers have `size` bytes. HAProxy loses a signal that comes
+/// while it still starts its last worker, so that one may not be enough.
+fn await_change(peer: &Peer, process: &Process, setup: &Setup, size: usize) -> Result<(), String> {
+    let request = wire::request("/", None, None);
+    for _ in 0..RELOAD_SIGNALS {
+        peer.reload(process, setup).map_err(|error| error.to_string())?;
+        let deadline = Instant::now() + RELOAD_PATIENCE;
+        while Instant::now() < deadline {
+            if ask(setup.port, &request).is_ok_and(|answer| answer.body.len() == size) {
+                return Ok(());
+            }
+            thread::sleep(Duration::from_millis(10));
         }
-        thread::sleep(Duration::from_millis(10));
     }
     Err("a change of the origin was not seen".to_owned())
 }

@@ -22,6 +22,8 @@ pub(super) fn rewrite(setup: &Setup) -> io::Result<()> {
     setup.replace(FILE, &text(setup))
 }
 
+// It asks for two descriptors a connection, which few need here: too few of them is no reason not
+// to start.
 fn text(setup: &Setup) -> String {
     let map = path_text(&setup.file(MAP));
     let choice = match setup.needs {
@@ -33,6 +35,9 @@ fn text(setup: &Setup) -> String {
         "global
   nbthread 1
   maxconn {MOST_CONNECTIONS}
+  no strict-limits
+  tune.pool-high-fd-ratio 100
+  tune.pool-low-fd-ratio 100
 {buffers}defaults
   mode http
   timeout connect 5s

@@ -21,7 +21,7 @@ use crate::process::Process;
 use crate::programs;
 
 /// Connections that every peer must allow.
-const MOST_CONNECTIONS: u32 = 30_000;
+const MOST_CONNECTIONS: u32 = 12_000;
 
 /// Which proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,6 +156,13 @@ impl Kind {
             }
             _ => None,
         }
+    }
+}
+
+impl Kind {
+    /// A change of configuration is a new worker process beside the old one.
+    pub(crate) fn replaces_workers(self) -> bool {
+        matches!(self, Self::Nginx | Self::Haproxy)
     }
 }
 
