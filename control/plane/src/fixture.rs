@@ -75,6 +75,7 @@ pub(crate) fn listener(catalog: &Catalog, name: &str, address: &str) -> Arc<List
         matcher: ChainMatcher::default(),
         buffer_limit: 1 << 20,
         stats: ListenerStats::register(catalog, &format!("listener.{name}"), "listener", &tags),
+        worker_stats: Vec::new(),
     })
 }
 

@@ -221,6 +221,7 @@ fn snapshot(catalog: &Catalog, listener: SocketAddr) -> Snapshot {
         matcher: ChainMatcher::default(),
         buffer_limit: 1 << 20,
         stats: ListenerStats::register(catalog, "listener.main", "listener", &[]),
+        worker_stats: Vec::new(),
     };
     let endpoint = |address: &str, hostname: &str, weight, health| {
         let ip: SocketAddr = address.parse().expect("an address");

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use crate::address::Address;
 use crate::http::ConnectionManager;
-use crate::stats::ListenerStats;
+use crate::stats::{ListenerStats, ListenerWorkerStats};
 
 /// A listener (Envoy `config.listener.v3.Listener`).
 #[derive(Debug)]
@@ -31,6 +31,8 @@ pub struct Listener {
     pub buffer_limit: usize,
     /// Statistics under `listener.<address>.`.
     pub stats: ListenerStats,
+    /// The same for each worker, indexed by worker.
+    pub worker_stats: Vec<ListenerWorkerStats>,
 }
 
 /// The listening sockets of one listener, one per worker.

@@ -19,6 +19,15 @@ stat_group! {
 }
 
 stat_group! {
+    /// `listener.<address>.worker_<index>.*`: how the kernel spreads connections.
+    pub struct ListenerWorkerStats {
+        counters { downstream_cx_total }
+        gauges { downstream_cx_active }
+        histograms {}
+    }
+}
+
+stat_group! {
     /// `http.<stat_prefix>.*`
     pub struct HttpStats {
         counters {

@@ -203,7 +203,12 @@ struct Open {
 
 impl Open {
     fn new(worker: &Rc<Worker>, listener: &Arc<Listener>, start: Instant) -> Self {
-        worker.page.raise(listener.stats.downstream_cx_active, 1);
+        let page = &worker.page;
+        page.raise(listener.stats.downstream_cx_active, 1);
+        if let Some(stats) = listener.worker_stats.get(worker.index) {
+            page.inc(stats.downstream_cx_total);
+            page.raise(stats.downstream_cx_active, 1);
+        }
         let id = worker.connection_begins();
         Self { id, worker: Rc::clone(worker), listener: Arc::clone(listener), start }
     }
@@ -213,6 +218,9 @@ impl Drop for Open {
     fn drop(&mut self) {
         let (page, stats) = (&self.worker.page, &self.listener.stats);
         page.lower(stats.downstream_cx_active, 1);
+        if let Some(stats) = self.listener.worker_stats.get(self.worker.index) {
+            page.lower(stats.downstream_cx_active, 1);
+        }
         page.inc(stats.downstream_cx_destroy);
         page.record(stats.downstream_cx_length_ms, self.start.elapsed().as_millis() as u64);
         self.worker.connection_ends();

@@ -68,6 +68,8 @@ pub struct Parts {
     pub drained: Sender<usize>,
 }
 
+type Names = FxHashMap<usize, (Arc<str>, Rc<str>)>;
+
 /// Everything that one core owns.
 #[derive(Debug)]
 pub(crate) struct Worker {
@@ -91,7 +93,7 @@ pub(crate) struct Worker {
     failing: Cell<bool>,
     stopped: Cell<bool>,
     /// Names of the snapshot, copied for this worker, by the address of the original.
-    names: RefCell<FxHashMap<usize, (Arc<str>, Rc<str>)>>,
+    names: RefCell<Names>,
     /// The same moment on both clocks, at most half a second ago when it is used.
     clocks: Cell<(Instant, SystemTime)>,
     date: Cell<(u64, [u8; DATE_LEN])>,

@@ -146,6 +146,7 @@ fn a_request_goes_up_and_its_response_comes_down() {
         matcher: ChainMatcher { rules: vec![(ChainMatch::default(), 0)], default: None },
         buffer_limit: 1 << 20,
         stats: ListenerStats::register(&catalog, "listener.l", "listener", &[]),
+        worker_stats: Vec::new(),
     };
     let snapshot = Snapshot {
         generation: 1,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ringway_model::cluster::{Cluster, ClusterPolicy};
 use ringway_model::listener::{ChainMatcher, FilterChain, Listener};
-use ringway_model::stats::ListenerStats;
+use ringway_model::stats::{ListenerStats, ListenerWorkerStats};
 
 use super::at::At;
 use super::breakers::Thresholds;
@@ -205,7 +205,12 @@ enum Parts {
     /// Nothing changed.
     Kept(Arc<Listener>),
     /// Compiled anew, chains that did not change excepted.
-    New { chains: Vec<Arc<FilterChain>>, matcher: ChainMatcher, stats: ListenerStats },
+    New {
+        chains: Vec<Arc<FilterChain>>,
+        matcher: ChainMatcher,
+        stats: ListenerStats,
+        worker_stats: Vec<ListenerWorkerStats>,
+    },
 }
 
 /// Compiles the listeners up to their sockets.
@@ -258,12 +263,13 @@ fn one_listener(
     listener::check_chains(at, message, &text);
     let spec = listener::sockets(at, message, &name, address?, cx.env.workers);
     let stats = stat_names::listener(&cx.env.catalog, &scope);
+    let worker_stats = stat_names::listener_workers(&cx.env.catalog, &scope, cx.env.workers);
     Some(Prepared {
         index,
         message: message.clone(),
         spec,
         outside: cx.outside.get(),
-        parts: Parts::New { chains: listener::all(chains)?, matcher, stats },
+        parts: Parts::New { chains: listener::all(chains)?, matcher, stats, worker_stats },
     })
 }
 
@@ -322,7 +328,7 @@ fn with_sockets(
     let Prepared { message, spec, outside, parts, .. } = prepared;
     let compiled = match parts {
         Parts::Kept(compiled) => compiled,
-        Parts::New { chains, matcher, stats } => {
+        Parts::New { chains, matcher, stats, worker_stats } => {
             let kept = last.listeners.iter().find(|kept| kept.spec.serves(&spec));
             let opened = match kept {
                 Some(kept) => Arc::clone(&kept.compiled.sockets),
@@ -346,6 +352,7 @@ fn with_sockets(
                 matcher,
                 buffer_limit: buffer_limit(message.per_connection_buffer_limit_bytes),
                 stats,
+                worker_stats,
             })
         }
     };

@@ -2,7 +2,9 @@
 //! tags for Prometheus.
 
 use ringway_bridge::stats::{Catalog, HistogramId, StatName, Tag};
-use ringway_model::stats::{ClusterStats, HttpStats, ListenerHttpStats, ListenerStats};
+use ringway_model::stats::{
+    ClusterStats, HttpStats, ListenerHttpStats, ListenerStats, ListenerWorkerStats,
+};
 
 const CLUSTER: &str = "envoy.cluster_name";
 const MANAGER: &str = "envoy.http_conn_manager_prefix";
@@ -35,6 +37,22 @@ pub(super) fn manager(catalog: &Catalog, stat_prefix: &str) -> HttpStats {
 pub(super) fn listener(catalog: &Catalog, scope: &str) -> ListenerStats {
     let split = listener_split(scope);
     ListenerStats::register(catalog, &split.prefix, &split.base, &split.tags)
+}
+
+/// `listener.<address>.worker_<index>.`, for each worker.
+pub(super) fn listener_workers(
+    catalog: &Catalog,
+    scope: &str,
+    workers: usize,
+) -> Vec<ListenerWorkerStats> {
+    let Split { prefix, base, tags } = listener_split(scope);
+    let base = format!("{base}.worker");
+    let each = (0..workers).map(|worker| {
+        let prefix = format!("{prefix}.worker_{worker}");
+        let tags = [&[("envoy.worker_id", worker.to_string())], &tags[..]].concat();
+        ListenerWorkerStats::register(catalog, &prefix, &base, &tags)
+    });
+    each.collect()
 }
 
 /// `listener.<address>.http.<stat_prefix>.`

@@ -44,6 +44,10 @@ pub(super) struct Downstream {
     listening: Rc<Listening>,
     chain: Arc<str>,
     revision: u64,
+    #[expect(
+        clippy::redundant_allocation,
+        reason = "each request clones it, and an `Arc` would have all cores write one count"
+    )]
     manager: Rc<Arc<ConnectionManager>>,
     /// The next generation has no such chain: the connection ends with its next response.
     orphaned: bool,

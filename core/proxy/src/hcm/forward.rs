@@ -162,7 +162,7 @@ impl Exchange<'_> {
     }
 
     /// Waits for a connection, as long as the client waits too.
-    async fn wait(&mut self, ticket: &Ticket) -> Result<Connection, Ended> {
+    async fn wait(&mut self, ticket: &Ticket) -> Result<Box<Connection>, Ended> {
         let outcome = std::future::poll_fn(|cx| {
             if let Poll::Ready(outcome) = ticket.poll(cx) {
                 self.down.now = Instant::now();
@@ -195,7 +195,7 @@ impl Exchange<'_> {
     /// Sends the request and moves bodies both ways until the response is complete.
     async fn converse(
         &mut self,
-        mut connection: Connection,
+        mut connection: Box<Connection>,
         host: &Rc<Host>,
         upstream: &Rc<Upstream>,
     ) -> Result<(), Ended> {

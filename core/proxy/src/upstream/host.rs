@@ -34,7 +34,8 @@ pub(crate) struct Host {
     worker: Rc<Worker>,
     tally: Rc<Tally>,
     leases: Rc<Leases>,
-    idle: RefCell<Vec<Connection>>,
+    #[expect(clippy::vec_box, reason = "connections come and go boxed, and never move")]
+    idle: RefCell<Vec<Box<Connection>>>,
     waiting: RefCell<VecDeque<Rc<Place>>>,
     /// Connections that are being opened.
     connecting: Cell<usize>,
@@ -49,7 +50,7 @@ pub(crate) struct Host {
 /// What asking for a connection gives.
 #[derive(Debug)]
 pub(crate) enum Acquired {
-    Connection(Connection),
+    Connection(Box<Connection>),
     Wait(Ticket),
     Overflow,
 }
@@ -123,7 +124,7 @@ impl Host {
         self.queue(priority)
     }
 
-    fn pop_idle(&self) -> Option<Connection> {
+    fn pop_idle(&self) -> Option<Box<Connection>> {
         self.idle.borrow_mut().pop()
     }
 
@@ -208,7 +209,7 @@ impl Host {
         }
         self.open.set(self.open.get() + 1);
         let tally = Rc::clone(&self.tally);
-        self.serve_next(Connection::new(stream, tally, unit, now));
+        self.serve_next(Box::new(Connection::new(stream, tally, unit, now)));
     }
 
     /// Like Envoy, fails every request that waits: the endpoint does not answer, and whoever
@@ -232,7 +233,7 @@ impl Host {
 
     /// Takes a connection back after its request. One that cannot serve again is closed, and
     /// another opened if somebody waits.
-    pub(crate) fn release(self: &Rc<Self>, mut connection: Connection, now: Instant) {
+    pub(crate) fn release(self: &Rc<Self>, mut connection: Box<Connection>, now: Instant) {
         if connection.finish(now) && !self.retired.get() {
             self.serve_next(connection);
         } else {
@@ -242,13 +243,13 @@ impl Host {
     }
 
     /// Closes a connection in the middle of a request.
-    pub(crate) fn abandon(self: &Rc<Self>, connection: Connection) {
+    pub(crate) fn abandon(self: &Rc<Self>, connection: Box<Connection>) {
         self.closed(connection);
         self.open_if_needed(Priority::Default);
     }
 
     /// Takes a connection back that no request has used.
-    pub(crate) fn put_back(self: &Rc<Self>, connection: Connection) {
+    pub(crate) fn put_back(self: &Rc<Self>, connection: Box<Connection>) {
         if self.retired.get() {
             self.closed(connection);
         } else {
@@ -256,7 +257,7 @@ impl Host {
         }
     }
 
-    fn serve_next(self: &Rc<Self>, mut connection: Connection) {
+    fn serve_next(self: &Rc<Self>, mut connection: Box<Connection>) {
         loop {
             let Some(place) = self.waiting.borrow_mut().pop_front() else { break };
             match place.fill(Ok(connection)) {
@@ -272,7 +273,7 @@ impl Host {
         }
     }
 
-    fn closed(&self, connection: Connection) {
+    fn closed(&self, connection: Box<Connection>) {
         self.open.set(self.open.get() - 1);
         drop(connection);
     }
@@ -289,7 +290,7 @@ impl Host {
         }
         let waker = self.worker.reaper_waker();
         let mut idle = self.idle.take();
-        let ended = |connection: &mut Connection| {
+        let ended = |connection: &mut Box<Connection>| {
             let expired = self
                 .policy()
                 .idle_timeout

@@ -11,7 +11,7 @@ use super::host::Host;
 use super::leases::Unit;
 
 /// What a waiting request gets.
-pub(super) type Outcome = Result<Connection, ConnectFailure>;
+pub(super) type Outcome = Result<Box<Connection>, ConnectFailure>;
 
 /// Why there is no connection.
 #[derive(Debug, Clone)]
@@ -63,7 +63,7 @@ impl Ticket {
     }
 
     /// Waits for a connection or for the reason why there is none.
-    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<Connection, ConnectFailure>> {
+    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Outcome> {
         if let Some(outcome) = self.place.outcome.take() {
             return Poll::Ready(outcome);
         }
