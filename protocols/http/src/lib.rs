@@ -10,6 +10,7 @@ pub mod date;
 pub mod event;
 pub mod fields;
 pub mod h1;
+pub mod h2;
 pub mod head;
 pub mod hop_by_hop;
 pub mod known;
