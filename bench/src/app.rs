@@ -4,13 +4,14 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{compare, floor};
+use crate::{compare, counts, floor};
 
 const EXAMPLES: &str = "\
 Examples:
   ringway-bench compare --quick                     two minutes: a first impression
   ringway-bench compare                             all loads, all peers that are on this machine
   ringway-bench compare --workloads small,connect --peers floor,ringway,nginx --rounds 9
+  ringway-bench counts --workload small-256         system calls and allocations per request
   ringway-bench floor --listen 127.0.0.1:8000 --upstream 127.0.0.1:8080";
 
 /// Ringway beside its peers, and the floor that the kernel sets.
@@ -25,6 +26,8 @@ struct Cli {
 enum Command {
     /// Run proxies under the same loads and print what they cost
     Compare(compare::Options),
+    /// Count system calls, allocations and context switches for each request
+    Counts(counts::Options),
     /// Relay bytes without looking at them: what the kernel alone costs
     Floor(floor::Options),
 }
@@ -33,6 +36,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let result = match &Cli::parse().command {
         Command::Compare(options) => compare::run(options),
+        Command::Counts(options) => counts::run(options),
         Command::Floor(options) => floor::run(options).map_err(|error| error.to_string()),
     };
     match result {

@@ -8,6 +8,7 @@ mod app;
 mod companions;
 mod compare;
 mod cores;
+mod counts;
 pub mod floor;
 mod host;
 mod load;

@@ -50,8 +50,47 @@ pub(crate) struct Options {
     pub(crate) results: PathBuf,
 }
 
+/// What a stage needs to know of the wishes.
+#[derive(Debug, Clone)]
+pub(crate) struct StageOptions {
+    peers: Vec<String>,
+    settings: Settings,
+}
+
+impl StageOptions {
+    /// For one turn of `measured`.
+    pub(crate) fn single(peers: &[String], measured: Duration) -> Self {
+        let settings = Settings {
+            command: std::env::args().collect::<Vec<_>>().join(" "),
+            rounds: 1,
+            warmup_ms: 1000,
+            measured_ms: u64::try_from(measured.as_millis()).unwrap_or(u64::MAX),
+            latency: false,
+            quick: false,
+            cpus: String::new(),
+        };
+        Self { peers: peers.to_vec(), settings }
+    }
+}
+
+impl From<&Options> for StageOptions {
+    fn from(options: &Options) -> Self {
+        let milliseconds = options.milliseconds.unwrap_or(if options.quick { 1000 } else { 2000 });
+        let settings = Settings {
+            command: std::env::args().collect::<Vec<_>>().join(" "),
+            rounds: options.rounds.unwrap_or(if options.quick { 3 } else { 5 }).max(1),
+            warmup_ms: if options.quick { 300 } else { 500 },
+            measured_ms: milliseconds.max(300),
+            latency: !options.no_latency,
+            quick: options.quick,
+            cpus: String::new(),
+        };
+        Self { peers: options.peers.clone(), settings }
+    }
+}
+
 /// What all workloads of a comparison share.
-struct Stage {
+pub(crate) struct Stage {
     load: PathBuf,
     folder: PathBuf,
     cores: Cores,
@@ -70,7 +109,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     if !options.no_build {
         programs::build()?;
     }
-    let stage = Stage::set(options)?;
+    let stage = Stage::set(&options.into())?;
     let (_, left_out) = find_peers(&options.peers)?;
     let mut report = Report::new(Host::look(), stage.settings.clone(), &stage.peers, left_out);
     print!("{}", text::headline(&report));
@@ -86,7 +125,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     }
     let seconds = begin.elapsed().as_secs();
     println!("{} s; reports: {}/{name}.{{json,md,svg}}", seconds, options.results.display());
-    let _ = fs::remove_dir_all(&stage.folder);
+    stage.clear();
     Ok(())
 }
 
@@ -110,7 +149,12 @@ fn find_peers(wished: &[String]) -> Result<(Vec<Peer>, Vec<LeftOut>), String> {
 }
 
 impl Stage {
-    fn set(options: &Options) -> Result<Self, String> {
+    /// Finds programs and CPUs, and takes this process off the proxy's CPU.
+    ///
+    /// # Errors
+    ///
+    /// Something that every run needs is missing.
+    pub(crate) fn set(options: &StageOptions) -> Result<Self, String> {
         let cores = Cores::find()?;
         let load = programs::sibling("ringway-load", "ringway-loadgen")?;
         let (peers, _) = find_peers(&options.peers)?;
@@ -119,17 +163,25 @@ impl Stage {
         process::raise_descriptors();
         // Reading /proc must not take time from the proxy.
         process::pin_this_thread(&cores.load).map_err(|error| error.to_string())?;
-        let milliseconds = options.milliseconds.unwrap_or(if options.quick { 1000 } else { 2000 });
-        let settings = Settings {
-            command: std::env::args().collect::<Vec<_>>().join(" "),
-            rounds: options.rounds.unwrap_or(if options.quick { 3 } else { 5 }).max(1),
-            warmup_ms: if options.quick { 300 } else { 500 },
-            measured_ms: milliseconds.max(300),
-            latency: !options.no_latency,
-            quick: options.quick,
-            cpus: format!("proxy {}, origin {}, load {:?}", cores.proxy, cores.origin, cores.load),
-        };
+        let cpus = format!("proxy {}, origin {}, load {:?}", cores.proxy, cores.origin, cores.load);
+        let settings = Settings { cpus, ..options.settings.clone() };
         Ok(Self { load, folder, cores, peers, settings })
+    }
+
+    /// Who takes part.
+    pub(crate) fn peers(&self) -> &[Peer] {
+        &self.peers
+    }
+
+    /// For files of a run.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Removes the files of all runs.
+    pub(crate) fn clear(&self) {
+        // What cannot be removed is in the temporary folder, where it disturbs nobody.
+        let _ = fs::remove_dir_all(&self.folder);
     }
 
     /// What is about to happen, and how long it takes.

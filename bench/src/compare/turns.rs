@@ -81,6 +81,24 @@ impl Stage {
         Ok(outcome)
     }
 
+    /// One turn of one peer, with `meanwhile` getting the proxy's process id.
+    ///
+    /// # Errors
+    ///
+    /// The peer cannot be started, answers wrongly or not at all.
+    pub(crate) fn single(
+        &self,
+        peer: &Peer,
+        workload: &Workload,
+        meanwhile: impl FnOnce(i32),
+    ) -> Result<Sample, String> {
+        let failed = |error| format!("{}: {error}", peer.kind.name());
+        let origins = self.origins()?;
+        let contender = self.contender(peer, workload, &origins).map_err(failed)?;
+        let id = contender.process.id();
+        self.run(&contender, workload, None).go(id, || meanwhile(id)).map_err(failed)
+    }
+
     fn origins(&self) -> Result<Origins, String> {
         let start =
             |name, size| Origin::start(&self.load, &self.folder, name, self.cores.origin, size);
