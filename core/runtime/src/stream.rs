@@ -121,7 +121,13 @@ impl Stream {
     }
 
     /// Whether everything was sent.
-    pub fn is_flushed(&self) -> bool {
+    pub fn is_flushed(&mut self) -> bool {
+        if self.sending
+            && let Io::Ring(socket) = &self.io
+            && socket.has_sent()
+        {
+            self.sending = false;
+        }
         !self.sending && self.queue.is_empty() && self.tail.is_empty()
     }
 

@@ -22,6 +22,8 @@ use crate::worker::Worker;
 /// How long an idle connection may stay when the worker or its listener is going away: long
 /// enough for a request that is on its way, short enough for an operator who waits.
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
+/// How long the last response may take to be sent when no stream timeout is configured.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(300);
 /// Bytes that are read and thrown away from a client that was told to go.
 const LINGER_BYTES: u64 = 1 << 20;
 
@@ -165,7 +167,7 @@ impl Downstream {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>, head_since: &mut Option<Instant>) -> Poll<Next> {
-        if let Poll::Ready(Err(_)) = self.wire.stream.poll_flush(cx) {
+        if let Poll::Ready(Err(_)) = self.wire.stream.poll_flush_unattended(cx) {
             self.closed_by_peer = true;
             return Poll::Ready(Next::Ended);
         }
@@ -205,6 +207,12 @@ impl Downstream {
         if self.deadline.poll(cx).is_pending() {
             return Poll::Pending;
         }
+        let end = self.idle_end();
+        if matches!(late, Next::Ended) && end != at {
+            // The last response was taken meanwhile: the idle time begins.
+            self.deadline.set(end);
+            return self.deadline.poll(cx).map(|()| Next::Ended);
+        }
         if matches!(late, Next::Ended) && self.ending_since().is_none() {
             self.worker.page.inc(self.manager.stats.downstream_cx_idle_timeout);
         }
@@ -212,8 +220,13 @@ impl Downstream {
     }
 
     /// When an idle connection ends.
-    fn idle_end(&self) -> Option<Instant> {
+    fn idle_end(&mut self) -> Option<Instant> {
         let timeouts = &self.manager.timeouts;
+        if !self.wire.stream.is_flushed() {
+            // A client that does not take its last response is given up like an idle stream, and
+            // not before, whatever else ends connections.
+            return timeouts.stream_idle.map(|idle| self.idle_since + idle);
+        }
         let idle = timeouts.connection_idle.map(|idle| self.idle_since + idle);
         let oldest = timeouts.max_connection_duration.map(|max| self.info.start + max);
         let drained = self.ending_since().map(|since| since.max(self.idle_since) + DRAIN_GRACE);
@@ -289,7 +302,8 @@ impl Downstream {
     /// (`delayed_close_timeout`).
     async fn linger(&mut self) {
         let delay = self.manager.timeouts.delayed_close;
-        self.deadline.set(Some(Instant::now() + delay.unwrap_or(DRAIN_GRACE)));
+        let patience = self.manager.timeouts.stream_idle.unwrap_or(FLUSH_PATIENCE);
+        self.deadline.set(Some(Instant::now() + patience));
         let flushed = std::future::poll_fn(|cx| match self.wire.stream.poll_flush(cx) {
             Poll::Ready(result) => Poll::Ready(result.is_ok()),
             Poll::Pending => self.poll_flush_patience(cx).map(|()| false),

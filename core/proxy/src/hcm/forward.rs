@@ -113,7 +113,7 @@ impl Exchange<'_> {
             down.request.fields.set_known_with(Known::XEnvoyExpectedRqTimeoutMs, |out| {
                 use std::io::Write;
                 // Writing to a vector cannot fail.
-                let _ = write!(out, "{}", timeout.as_millis());
+                let _ = write!(out, "{}", timeout.as_millis() as u64);
             });
         }
         if let Some(matched) = self.matched {
@@ -236,6 +236,7 @@ impl Exchange<'_> {
         connection.begin();
         let upgrade = down.wire.decoder.upgrade();
         connection.wire.decoder.expect(down.request.method_kind(), upgrade);
+        self.info.upstream_local = connection.local;
         encode_request(&down.request, framing, options, connection.wire.stream.tail());
         self.info.upstream_sent = Some(self.elapsed());
         framing == Framing::Chunked

@@ -66,7 +66,7 @@ impl<'p, 'c> Pump<'p, 'c> {
     }
 
     /// Whether the connection to the upstream is between messages again.
-    pub(super) fn is_clean(&self) -> bool {
+    pub(super) fn is_clean(&mut self) -> bool {
         self.request_sent
             && self.response_complete
             && !self.send_failed
@@ -80,7 +80,8 @@ impl<'p, 'c> Pump<'p, 'c> {
             let full_up = self.pull_request(cx)?;
             let flushed_up = self.flush_up(cx);
             let full_down = self.pull_response(cx)?;
-            let flushed_down = match self.exchange.down.wire.stream.poll_flush(cx) {
+            let down = &mut self.exchange.down.wire.stream;
+            let flushed_down = match down.poll_flush_unattended(cx) {
                 Poll::Ready(Ok(())) => true,
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(self.exchange.client_gone())),
                 Poll::Pending => false,
@@ -180,7 +181,7 @@ impl<'p, 'c> Pump<'p, 'c> {
         if self.send_failed {
             return true;
         }
-        match self.connection.wire.stream.poll_flush(cx) {
+        match self.connection.wire.stream.poll_flush_unattended(cx) {
             Poll::Ready(Ok(())) => true,
             Poll::Ready(Err(_)) => {
                 // The upstream may have answered before it closed: its end of the conversation
@@ -305,7 +306,7 @@ impl<'p, 'c> Pump<'p, 'c> {
 
 fn set_service_time(exchange: &mut Exchange<'_>, elapsed: std::time::Duration) {
     let since = exchange.info.request_received.unwrap_or_default();
-    let millis = elapsed.saturating_sub(since).as_millis();
+    let millis = elapsed.saturating_sub(since).as_millis() as u64;
     exchange.down.response.fields.set_known_with(Known::XEnvoyUpstreamServiceTime, |out| {
         use std::io::Write;
         // Writing to a vector cannot fail.

@@ -103,6 +103,16 @@ impl Socket {
         Send::start(&self.0, outgoing);
     }
 
+    /// Takes note of a send that has succeeded; a failed one stays to be told of.
+    pub(crate) fn has_sent(&self) -> bool {
+        let mut sent = self.0.sent.borrow_mut();
+        let done = matches!(*sent, Some(Ok(())));
+        if done {
+            *sent = None;
+        }
+        done
+    }
+
     /// The outcome of the send that was started, if it is there.
     pub(crate) fn sent(&self) -> Option<io::Result<()>> {
         self.0.sent.take()
