@@ -142,6 +142,23 @@ impl Options {
         Self { config_yaml: Some(yaml), concurrency, ..cli.options }
     }
 
+    /// Whether there is nothing to serve.
+    pub(crate) fn has_no_configuration(&self) -> bool {
+        let none = |path: &PathBuf| path.as_os_str().is_empty();
+        self.config_path.as_ref().is_none_or(none)
+            && self.config_yaml.as_ref().is_none_or(String::is_empty)
+    }
+
+    /// The configuration file as the user named it; empty when there is none.
+    pub(crate) fn config_name(&self) -> String {
+        self.config_path.as_ref().map(|path| path.display().to_string()).unwrap_or_default()
+    }
+
+    /// `--drain-time-s`.
+    pub(crate) fn drain_time(&self) -> Duration {
+        Duration::from_secs(self.drain_time_s.into())
+    }
+
     /// As `/server_info` shows them.
     pub(crate) fn command_line(&self, concurrency: usize) -> CommandLine {
         let text = |path: &Option<PathBuf>| {
@@ -164,7 +181,7 @@ impl Options {
             file_flush_interval: seconds(Duration::from_millis(
                 self.file_flush_interval_msec.into(),
             )),
-            drain_time: seconds(Duration::from_secs(self.drain_time_s.into())),
+            drain_time: seconds(self.drain_time()),
             parent_shutdown_time: seconds(Duration::from_secs(self.parent_shutdown_time_s.into())),
             mode: format!("{:?}", self.mode),
             cpuset_threads: self.cpuset_threads,

@@ -45,8 +45,9 @@ impl Configuration {
     pub(crate) fn read(&self) -> Result<Loaded, Vec<ConfigError>> {
         let mut sources = Vec::new();
         if let Some(path) = &self.path {
-            let path = path.to_str().unwrap_or_default();
-            sources.push(Source::open(path).map_err(|error| vec![error])?);
+            // A name that is not UTF-8 is shown with marks in it, and not found.
+            let path = path.to_string_lossy();
+            sources.push(Source::open(&path).map_err(|error| vec![error])?);
         }
         if let Some(text) = &self.inline {
             sources.push(Source::inline(text));

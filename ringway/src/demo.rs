@@ -4,27 +4,35 @@
 //! the same configuration that answer directly, on Unix sockets of the abstract namespace, so that
 //! only the two ports that the user knows are taken.
 
-use std::collections::HashMap;
-use std::io::{IsTerminal, Write};
-use std::net::SocketAddr;
+mod figures;
+
+use std::io::{self, IsTerminal, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args;
-use ringway_bridge::stats::{Catalog, Total, bucket_bounds};
+use ringway_bridge::stats::{Catalog, Total};
+
+use crate::cli::{DriverChoice, Options};
+use figures::{Figures, History, Sample, thousands};
 
 /// Options of `ringway demo`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DemoArgs {
-    /// Where the proxy listens.
+    /// Where the proxy listens; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     pub(crate) listen: SocketAddr,
-    /// Where the admin server listens.
+    /// Where the admin server listens; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:9901", value_name = "ADDRESS")]
     pub(crate) admin: SocketAddr,
     /// Number of workers; by default one per core.
     #[arg(long, value_name = "N")]
     pub(crate) concurrency: Option<u32>,
+    /// What drives the workers' IO: auto takes io_uring where the host allows it.
+    #[arg(long, value_enum, default_value_t = DriverChoice::Auto)]
+    pub(crate) driver: DriverChoice,
 }
 
 /// The statistics that the display shows, under the demo's prefix.
@@ -32,128 +40,109 @@ const REQUESTS: &str = "http.demo.downstream_rq_total";
 const LATENCY: &str = "@http.demo.downstream_rq_time_us";
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// The demo's configuration.
-pub(crate) fn configuration(args: &DemoArgs) -> String {
-    let text = include_str!("demo.yaml");
-    let process = std::process::id().to_string();
-    text.replace("LISTEN_ADDRESS", &args.listen.ip().to_string())
-        .replace("LISTEN_PORT", &args.listen.port().to_string())
-        .replace("ADMIN_ADDRESS", &args.admin.ip().to_string())
-        .replace("ADMIN_PORT", &args.admin.port().to_string())
-        .replace("PROCESS", &process)
+/// The command line that the demo stands for.
+pub(crate) fn options(args: &DemoArgs) -> Options {
+    Options {
+        log_level: "warning".to_owned(),
+        driver: args.driver,
+        ..Options::for_configuration(configuration(args.listen, args.admin), args.concurrency)
+    }
+}
+
+fn configuration(listen: SocketAddr, admin: SocketAddr) -> String {
+    let text = include_str!("demo/demo.yaml");
+    text.replace("LISTEN_ADDRESS", &listen.ip().to_string())
+        .replace("LISTEN_PORT", &listen.port().to_string())
+        .replace("ADMIN_ADDRESS", &admin.ip().to_string())
+        .replace("ADMIN_PORT", &admin.port().to_string())
+        .replace("PROCESS", &std::process::id().to_string())
+}
+
+/// The configuration with free ports.
+#[cfg(test)]
+pub(crate) fn example() -> String {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    configuration(any, any)
+}
+
+/// Fails when another process has one of the ports. The proxy's own sockets would not tell: with
+/// `SO_REUSEPORT` a second demo of the same user could share them.
+pub(crate) fn check_ports(args: &DemoArgs) -> Result<(), String> {
+    for address in [args.listen, args.admin] {
+        TcpListener::bind(address)
+            .map_err(|error| format!("cannot listen on {address}: {error}"))?;
+    }
+    Ok(())
+}
+
+/// Says why there is no demo, and what to try.
+pub(crate) fn refuse(why: &str) -> ExitCode {
+    eprintln!("{}", why.trim_end());
+    eprintln!("other ports: ringway demo --listen 127.0.0.1:0 --admin 127.0.0.1:0");
+    ExitCode::FAILURE
 }
 
 /// What the user sees first.
 pub(crate) fn introduce(listen: &str, admin: &str, workers: usize, driver: &str) {
-    println!("Ringway proxies http://{listen} to two origins, on {workers} workers ({driver}).\n");
-    println!("  try     curl -i http://{listen}/");
-    println!("          curl -i http://{listen}/a http://{listen}/b");
-    println!("  load    cargo run --release -p ringway-loadgen -- http://{listen}/ -c 64 -d 10s");
-    println!("  admin   http://{admin}/  (stats, clusters, config_dump, ...)");
-    println!("  end     Ctrl-C\n");
+    let s = if workers == 1 { "" } else { "s" };
+    say(&format!(
+        "Ringway proxies http://{listen} to two origins, on {workers} worker{s} ({driver}).
+
+  try     curl -i http://{listen}/
+          curl -i http://{listen}/a http://{listen}/b
+  load    cargo run --release -p ringway-loadgen -- -c 64 -d 10s http://{listen}/
+  admin   http://{admin}/  (stats, clusters, config_dump, ...)
+  end     Ctrl-C
+
+"
+    ));
+}
+
+/// What the user sees last.
+pub(crate) fn leave(catalog: &Catalog) {
+    say(&format!("\nEnded after {} requests.\n", thousands(requests(catalog))));
 }
 
 /// Shows rate, latency and load per core until the task is dropped.
 pub(crate) async fn watch(catalog: Arc<Catalog>, workers: usize) {
-    let mut out = std::io::stdout();
-    let live = out.is_terminal();
+    let live = io::stdout().is_terminal();
+    let mut history = History::default();
     let mut before = Sample::take(&catalog);
     let mut shown = false;
     loop {
         tokio::time::sleep(INTERVAL).await;
         let now = Sample::take(&catalog);
-        let line = now.since(&before, workers);
+        let figures = Figures::between(&before, &now, workers);
         // In a pipe one line per second would only be noise when nothing happens.
-        let busy = now.requests != before.requests;
         if live {
-            let _ = write!(out, "\r\x1b[K{line}");
-            let _ = out.flush();
-        } else if busy || !shown {
-            let _ = writeln!(out, "{line}");
+            history.push(figures.rate);
+            say(&figures.panel(&history, shown));
+        } else if figures.rate > 0.0 || !shown {
+            say(&figures.line());
         }
         shown = true;
         before = now;
     }
 }
 
-/// Counters at one moment.
-struct Sample {
-    at: Instant,
-    requests: u64,
-    latency: Vec<u64>,
-    /// CPU time of each worker in nanoseconds.
-    cpu: HashMap<String, u64>,
+/// Whoever reads the output may go away; the demo goes on.
+fn say(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-impl Sample {
-    fn take(catalog: &Catalog) -> Self {
-        let requests = match catalog.total(REQUESTS) {
-            Some(Total::Counter(count)) => count,
-            _ => 0,
-        };
-        let latency = match catalog.total(LATENCY) {
-            Some(Total::Histogram { counts, .. }) => counts,
-            _ => Vec::new(),
-        };
-        Self { at: Instant::now(), requests, latency, cpu: worker_cpu() }
-    }
-
-    fn since(&self, before: &Self, workers: usize) -> String {
-        let seconds = self.at.duration_since(before.at).as_secs_f64();
-        let rate = (self.requests - before.requests) as f64 / seconds;
-        let counts: Vec<u64> = (self.latency.iter().enumerate())
-            .map(|(index, count)| count - before.latency.get(index).copied().unwrap_or(0))
-            .collect();
-        let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|share| percentile(&counts, share));
-        let cores: Vec<String> =
-            (0..workers).map(|worker| self.core_load(before, worker, seconds)).collect();
-        format!(
-            "{rate:>9.0} req/s   p50 {p50:>7}  p99 {p99:>7}  p99.9 {p999:>7}   cores {}",
-            cores.join(" ")
-        )
-    }
-
-    fn core_load(&self, before: &Self, worker: usize, seconds: f64) -> String {
-        let name = format!("worker_{worker}");
-        let spent = |sample: &Self| sample.cpu.get(&name).copied().unwrap_or(0);
-        let used = spent(self).saturating_sub(spent(before)) as f64 / 1e9;
-        format!("{:>3.0}%", 100.0 * used / seconds)
+fn requests(catalog: &Catalog) -> u64 {
+    match catalog.total(REQUESTS) {
+        Some(Total::Counter(count)) => count,
+        _ => 0,
     }
 }
 
-fn percentile(counts: &[u64], share: f64) -> String {
-    let total: u64 = counts.iter().sum();
-    if total == 0 {
-        return "-".to_owned();
+fn latency(catalog: &Catalog) -> Vec<u64> {
+    match catalog.total(LATENCY) {
+        Some(Total::Histogram { counts, .. }) => counts,
+        _ => Vec::new(),
     }
-    let wanted = (total as f64 * share).ceil() as u64;
-    let mut seen = 0;
-    for (index, count) in counts.iter().enumerate() {
-        seen += count;
-        if seen >= wanted {
-            let micros = bucket_bounds(index).0;
-            return if micros < 1000 {
-                format!("{micros}us")
-            } else {
-                format!("{:.1}ms", micros as f64 / 1e3)
-            };
-        }
-    }
-    "-".to_owned()
-}
-
-/// CPU time of each worker thread, from the process's own accounting.
-fn worker_cpu() -> HashMap<String, u64> {
-    let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return HashMap::new() };
-    tasks
-        .flatten()
-        .filter_map(|task| {
-            let name = std::fs::read_to_string(task.path().join("comm")).ok()?;
-            let stat = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
-            let nanos = stat.split(' ').next()?.parse().ok()?;
-            Some((name.trim().to_owned(), nanos))
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -161,12 +150,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_name_the_bucket() {
-        let mut counts = vec![0; 64];
-        counts[3] = 99;
-        counts[10] = 1;
-        assert_eq!(percentile(&counts, 0.5), "3us");
-        assert_eq!(percentile(&counts, 0.999), "10us");
-        assert_eq!(percentile(&[], 0.5), "-");
+    fn a_port_that_is_taken_is_named() {
+        let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let listen = taken.local_addr().expect("bound");
+        let admin = SocketAddr::from(([127, 0, 0, 1], 0));
+        let args = DemoArgs { listen, admin, concurrency: None, driver: DriverChoice::Auto };
+        let said = check_ports(&args).expect_err("it is taken");
+        assert!(said.starts_with(&format!("cannot listen on {listen}: ")), "{said}");
+        assert_eq!(check_ports(&DemoArgs { listen: admin, ..args }), Ok(()));
     }
 }

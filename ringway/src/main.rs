@@ -1,10 +1,15 @@
 //! Ringway, the program: it reads the command line, puts the rooms of the house together, and
 //! runs them.
 
+#![forbid(unsafe_code)]
+
 mod builtins;
 mod cli;
 mod configuration;
 mod demo;
+mod doctor;
+mod end;
+mod identity;
 mod logging;
 mod names;
 mod serve;
@@ -18,6 +23,10 @@ use clap::error::ErrorKind;
 
 use cli::{Cli, Command, Mode, Options};
 
+/// Envoy's words, which name its own API too.
+const NO_CONFIGURATION: &str = "At least one of --config-path or --config-yaml or \
+     Options::configProto() should be non-empty";
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -26,7 +35,7 @@ fn main() -> ExitCode {
     match cli.command {
         Some(Command::Demo(args)) => serve::demo(&args),
         Some(Command::Validate { files }) => validate::files(&files),
-        Some(Command::Doctor(args)) => doctor(&args),
+        Some(Command::Doctor(args)) => doctor::main(&args),
         None => envoy(&cli.options),
     }
 }
@@ -56,6 +65,10 @@ fn envoy(options: &Options) -> ExitCode {
         eprintln!("{message}");
         return ExitCode::FAILURE;
     }
+    if options.has_no_configuration() {
+        eprintln!("error initializing configuration '': {NO_CONFIGURATION}");
+        return ExitCode::FAILURE;
+    }
     match options.mode {
         Mode::Validate => validate::options(options),
         Mode::Serve | Mode::InitOnly => serve::run(options),
@@ -80,14 +93,4 @@ fn prepare(options: &Options) -> Result<(), String> {
         let path = options.log_path.clone().unwrap_or_default();
         format!("cannot open the log file '{}': {error}", path.display())
     })
-}
-
-fn doctor(args: &ringway_tuning::DoctorArgs) -> ExitCode {
-    let (driver, why) = ringway_runtime::worker::detect();
-    let facts = ringway_tuning::ConfigFacts {
-        workers: Some(ringway_runtime::worker::cores()),
-        io_uring_refused: (driver == ringway_runtime::worker::Driver::Epoll).then_some(why),
-        ..ringway_tuning::ConfigFacts::default()
-    };
-    ringway_tuning::doctor::main(args, &facts)
 }

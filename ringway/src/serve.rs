@@ -1,5 +1,7 @@
-//! The process: workers, control thread, and the order in which they come and go.
+//! The process while it serves: how workers and control thread start, what they react to.
+//! How it ends is in `end`.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,8 +13,7 @@ use ringway_config::compile::{Admin, BindSockets, Draft, OpenSinks};
 use ringway_config::{ConfigError, Loaded, print};
 use ringway_control::ServerStats;
 use ringway_control::admin::{
-    self, About, AdminAddress, AdminServer, AdminState, ConfigSource, Lifecycle, LogLevels,
-    ServerState,
+    self, AdminAddress, AdminServer, AdminState, ConfigSource, Lifecycle, LogLevels, ServerState,
 };
 use ringway_control::log_writer::{LogTarget, LogWriter};
 use ringway_control::publish::Control;
@@ -22,12 +23,13 @@ use ringway_model::address::Address;
 use ringway_model::snapshot::Snapshot;
 use ringway_proxy::worker::Command;
 use ringway_runtime::worker::{self, Driver};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
-use crate::cli::{self, DriverChoice, Mode, Options};
+use crate::cli::{DriverChoice, Mode, Options};
 use crate::configuration::Configuration;
 use crate::demo::{self, DemoArgs};
+use crate::end::{Signals, stop_listening};
+use crate::identity;
 use crate::names::Names;
 use crate::workers::Workers;
 use crate::{logging, validate};
@@ -39,8 +41,6 @@ const WARM_UP_MAX: Duration = Duration::from_secs(15);
 const ADOPTION_MAX: Duration = Duration::from_secs(5);
 /// `stats_flush_interval`.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(5);
-/// How often a draining process looks whether its workers are done.
-const DRAIN_POLL: Duration = Duration::from_millis(20);
 /// Admin commands that may wait.
 const COMMANDS_MAX: usize = 16;
 /// `server.version`: Envoy shows the first bytes of its revision.
@@ -48,34 +48,35 @@ const VERSION_NUMBER: u32 = 0;
 
 /// Serves the configuration of the command line.
 pub(crate) fn run(options: &Options) -> ExitCode {
+    let name = options.config_name();
     in_runtime(async {
         match Server::start(options.clone()).await {
-            Ok(server) if options.mode == Mode::InitOnly => server.stop(),
+            Ok(server) if options.mode == Mode::InitOnly => server.stop().await,
             Ok(server) => server.serve().await,
-            Err(failure) => failure.report(),
+            Err(failure) => failure.report(&name),
         }
     })
 }
 
 /// Serves the demo and shows how it goes.
 pub(crate) fn demo(args: &DemoArgs) -> ExitCode {
-    let mut options = Options::for_configuration(demo::configuration(args), args.concurrency);
-    options.log_level = "warning".to_owned();
-    if let Err(message) = crate::prepare(&options) {
-        eprintln!("{message}");
-        return ExitCode::FAILURE;
+    let options = demo::options(args);
+    if let Err(message) = crate::prepare(&options).and_then(|()| demo::check_ports(args)) {
+        return demo::refuse(&message);
     }
     in_runtime(async {
         match Server::start(options).await {
             Ok(server) => {
                 let listen = server.listener_address("demo").unwrap_or_default();
-                let admin = server.admin_address.clone();
-                demo::introduce(&listen, &admin, server.concurrency, &server.driver.to_string());
+                let admin = &server.admin_address;
+                demo::introduce(&listen, admin, server.concurrency, &server.driver.to_string());
                 let catalog = Arc::clone(&server.catalog);
-                tokio::spawn(demo::watch(catalog, server.concurrency));
-                server.serve().await
+                tokio::spawn(demo::watch(Arc::clone(&catalog), server.concurrency));
+                let code = server.serve().await;
+                demo::leave(&catalog);
+                code
             }
-            Err(failure) => failure.report(),
+            Err(failure) => demo::refuse(&failure.to_string()),
         }
     })
 }
@@ -98,12 +99,23 @@ enum Failure {
 }
 
 impl Failure {
-    fn report(self) -> ExitCode {
+    fn report(self, name: &str) -> ExitCode {
         match self {
-            Self::Configuration(errors) => validate::report(&errors),
+            Self::Configuration(errors) => validate::report(&errors, name),
             Self::Other(message) => eprintln!("{message}"),
         }
         ExitCode::FAILURE
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Configuration(errors) => {
+                errors.iter().try_for_each(|error| writeln!(f, "{error}"))
+            }
+            Self::Other(message) => writeln!(f, "{message}"),
+        }
     }
 }
 
@@ -112,22 +124,24 @@ fn failed(what: &str) -> impl Fn(io::Error) -> Failure + '_ {
 }
 
 /// The running process.
-struct Server {
-    options: Options,
+pub(crate) struct Server {
+    pub(crate) options: Options,
     concurrency: usize,
     driver: Driver,
     catalog: Arc<Catalog>,
     configuration: Configuration,
-    control: Control,
-    workers: Workers,
-    logs: LogWriter,
+    pub(crate) control: Control,
+    pub(crate) workers: Workers,
+    pub(crate) logs: LogWriter,
     names: Names,
-    lifecycle: Lifecycle,
+    pub(crate) lifecycle: Lifecycle,
     admin: Arc<AdminState>,
     admin_address: String,
     sources: watch::Sender<Arc<ConfigSource>>,
-    commands: mpsc::Receiver<admin::Command>,
+    pub(crate) commands: mpsc::Receiver<admin::Command>,
     watch: Option<FileWatch>,
+    /// When the listeners close that `/drain_listeners?graceful` gave some time.
+    close_at: Option<tokio::time::Instant>,
 }
 
 impl Server {
@@ -146,6 +160,7 @@ impl Server {
         let loaded = configuration.read().map_err(Failure::Configuration)?;
         let draft = compile(&mut configuration, &loaded, &names, &mut logs)
             .map_err(Failure::Configuration)?;
+        warn(&draft.warnings);
         let (control, ends) = Control::new(&catalog, Arc::clone(&page), concurrency)
             .map_err(failed("cannot make the lines to the workers"))?;
         let workers = Workers::start(
@@ -166,7 +181,7 @@ impl Server {
             Arc::clone(&catalog),
             control.subscribe(),
             sources.subscribe(),
-            about(&options, concurrency, started, &loaded),
+            identity::about(&options, concurrency, started, &loaded),
             lifecycle.clone(),
             log_levels(&options),
             sender,
@@ -191,6 +206,7 @@ impl Server {
             sources,
             commands,
             watch,
+            close_at: None,
         };
         server.warm_up().await;
         server.first_generation().await;
@@ -231,30 +247,30 @@ impl Server {
 
     /// Serves until told to stop.
     async fn serve(mut self) -> ExitCode {
-        let (Ok(mut term), Ok(mut int), Ok(mut hup), Ok(mut usr1)) = (
-            signal(SignalKind::terminate()),
-            signal(SignalKind::interrupt()),
-            signal(SignalKind::hangup()),
-            signal(SignalKind::user_defined1()),
-        ) else {
-            eprintln!("cannot listen for signals");
-            return ExitCode::FAILURE;
+        let mut signals = match Signals::new() {
+            Ok(signals) => signals,
+            Err(error) => {
+                eprintln!("cannot listen for signals: {error}");
+                return ExitCode::FAILURE;
+            }
         };
         let mut flush = tokio::time::interval(FLUSH_INTERVAL);
         loop {
+            // Every wait here keeps what it knows outside of its future, since the others drop it.
             tokio::select! {
-                _ = term.recv() => return self.drain(&mut term, &mut int).await,
-                _ = int.recv() => return self.stop(),
-                _ = hup.recv() => self.reload().await,
-                _ = usr1.recv() => self.reopen_logs(),
+                _ = signals.term.recv() => return self.drain(&mut signals).await,
+                _ = signals.int.recv() => return self.stop().await,
+                _ = signals.hup.recv() => self.reload().await,
+                _ = signals.usr1.recv() => self.reopen_logs(),
                 Some(command) = self.commands.recv() => {
                     if command == admin::Command::Quit {
-                        return self.stop();
+                        return self.stop().await;
                     }
                     self.obey(command);
                 }
                 () = changed(&mut self.watch) => self.reload().await,
                 cluster = self.names.changed() => self.follow_names(&cluster).await,
+                () = at(self.close_at) => self.close_listeners(),
                 _ = flush.tick() => self.admin.flush(),
             }
         }
@@ -263,13 +279,10 @@ impl Server {
     fn obey(&mut self, command: admin::Command) {
         match command {
             admin::Command::Quit => {}
+            // Listeners with a `traffic_direction` are not built yet: none is inbound.
+            admin::Command::DrainListeners { inbound_only: true, .. } => {}
             admin::Command::DrainListeners { graceful, skip_exit, .. } => {
-                if graceful {
-                    self.workers.tell(&self.control, Command::SoftDrain(true));
-                }
-                if !skip_exit {
-                    self.workers.tell(&self.control, Command::StopListening);
-                }
+                self.drain_listeners(graceful, skip_exit);
             }
             admin::Command::ReopenLogs => self.reopen_logs(),
             admin::Command::FailHealthChecks => {
@@ -279,6 +292,26 @@ impl Server {
                 self.workers.tell(&self.control, Command::FailHealthChecks(false));
             }
         }
+    }
+
+    /// `/drain_listeners`: close them now, or ask connections to go and close after the drain time.
+    fn drain_listeners(&mut self, graceful: bool, skip_exit: bool) {
+        if graceful {
+            self.workers.tell(&self.control, Command::SoftDrain(true));
+        }
+        match (graceful, skip_exit) {
+            (true, true) => {}
+            (true, false) => {
+                self.close_at = Some(tokio::time::Instant::now() + self.options.drain_time());
+            }
+            (false, _) => self.close_listeners(),
+        }
+    }
+
+    fn close_listeners(&mut self) {
+        self.close_at = None;
+        self.workers.tell(&self.control, Command::StopListening);
+        stop_listening(&self.control.current());
     }
 
     fn reopen_logs(&self) {
@@ -297,6 +330,7 @@ impl Server {
             Ok(draft) => draft,
             Err(errors) => return refuse(&errors),
         };
+        warn(&draft.warnings);
         self.names.follow(draft.dns, &draft.snapshot);
         self.sources.send_replace(Arc::new(source_of(&loaded)));
         self.publish(draft.snapshot).await;
@@ -316,36 +350,6 @@ impl Server {
         self.configuration.compiler().with_endpoints(cluster, answers)
     }
 
-    /// SIGTERM: end without losing a request, within the drain time.
-    async fn drain(mut self, term: &mut Signal, int: &mut Signal) -> ExitCode {
-        tracing::info!(target: "main", "draining for up to {} s", self.options.drain_time_s);
-        self.workers.tell(&self.control, Command::Drain);
-        let limit = Duration::from_secs(u64::from(self.options.drain_time_s));
-        let drained = async {
-            while !self.workers.are_drained() {
-                tokio::time::sleep(DRAIN_POLL).await;
-            }
-        };
-        tokio::select! {
-            _ = term.recv() => tracing::warn!(target: "main", "a second signal: ending at once"),
-            _ = int.recv() => tracing::warn!(target: "main", "a second signal: ending at once"),
-            result = tokio::time::timeout(limit, drained) => if result.is_err() {
-                tracing::warn!(target: "main", "the drain time is over");
-            },
-        }
-        self.stop()
-    }
-
-    /// Ends now.
-    fn stop(self) -> ExitCode {
-        tracing::info!(target: "main", "exiting");
-        self.workers.tell(&self.control, Command::Stop);
-        self.workers.join();
-        // Writes what the workers handed over last.
-        drop(self.logs);
-        ExitCode::SUCCESS
-    }
-
     fn listener_address(&self, name: &str) -> Option<String> {
         let current = self.control.current();
         let found = current.listeners.iter().find(|listener| &*listener.name == name);
@@ -359,6 +363,19 @@ async fn changed(watch: &mut Option<FileWatch>) {
             watch.changed().await;
         }
         None => std::future::pending().await,
+    }
+}
+
+async fn at(when: Option<tokio::time::Instant>) {
+    match when {
+        Some(when) => tokio::time::sleep_until(when).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn warn(warnings: &[ConfigError]) {
+    for warning in warnings {
+        tracing::warn!(target: "config", "{warning}");
     }
 }
 
@@ -450,19 +467,4 @@ fn source_of(loaded: &Loaded) -> ConfigSource {
 fn log_levels(options: &Options) -> LogLevels {
     let level = logging::parse_level(&options.log_level).unwrap_or(admin::Level::Info);
     LogLevels::new(admin::LOGGERS, level, Box::new(logging::set_levels))
-}
-
-fn about(options: &Options, concurrency: usize, started: Instant, loaded: &Loaded) -> About {
-    let node = loaded.bootstrap.node.clone().unwrap_or_default();
-    let or = |flag: &String, own: String| if flag.is_empty() { own } else { flag.clone() };
-    About {
-        version: cli::version(),
-        started,
-        command_line: options.command_line(concurrency),
-        node: serde_json::json!({
-            "id": or(&options.service_node, node.id),
-            "cluster": or(&options.service_cluster, node.cluster),
-            "user_agent_name": "ringway",
-        }),
-    }
 }

@@ -13,8 +13,7 @@ use crate::configuration::Configuration;
 
 /// `--mode validate`, in Envoy's words.
 pub(crate) fn options(options: &Options) -> ExitCode {
-    let name = options.config_path.as_deref().map(|path| path.display().to_string());
-    verdict(options.config_path.clone(), options.config_yaml.clone(), &name.unwrap_or_default())
+    verdict(options.config_path.clone(), options.config_yaml.clone(), &options.config_name())
 }
 
 /// `ringway validate FILE...`: one verdict per file.
@@ -27,29 +26,73 @@ pub(crate) fn files(files: &[PathBuf]) -> ExitCode {
 }
 
 fn verdict(path: Option<PathBuf>, inline: Option<String>, name: &str) -> ExitCode {
-    let mut configuration = Configuration::new(path, inline, &Arc::new(Catalog::default()), 1);
-    let checked = configuration.read().and_then(|loaded| {
-        let endpoints = ResolvedEndpoints::new();
-        configuration.compile(&loaded, &endpoints, &mut NoSockets, &mut NoSinks).map(drop)
-    });
-    match checked {
-        Ok(()) => {
+    match check(path, inline) {
+        Ok(warnings) => {
+            for warning in warnings {
+                eprintln!("warning: {warning}");
+            }
             println!("configuration '{name}' OK");
             ExitCode::SUCCESS
         }
         Err(errors) => {
-            report(&errors);
+            report(&errors, name);
             ExitCode::FAILURE
         }
     }
 }
 
-/// Prints every error on a line of its own.
-pub(crate) fn report(errors: &[ConfigError]) {
+/// Reads and compiles. Opens no socket and no file but the configuration's own.
+fn check(
+    path: Option<PathBuf>,
+    inline: Option<String>,
+) -> Result<Vec<ConfigError>, Vec<ConfigError>> {
+    let mut configuration = Configuration::new(path, inline, &Arc::new(Catalog::default()), 1);
+    let loaded = configuration.read()?;
+    let endpoints = ResolvedEndpoints::new();
+    let draft = configuration.compile(&loaded, &endpoints, &mut NoSockets, &mut NoSinks)?;
+    Ok(draft.warnings)
+}
+
+/// Prints every error on a line of its own, and at the end Envoy's words, for scripts that look
+/// for them.
+pub(crate) fn report(errors: &[ConfigError], name: &str) {
     for error in errors {
         eprintln!("{error}");
     }
-    if errors.len() > 1 {
-        eprintln!("{} errors", errors.len());
+    let count = errors.len();
+    let s = if count == 1 { "" } else { "s" };
+    eprintln!("error initializing configuration '{name}': {count} error{s}");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn tuning(file: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../tuning").join(file)
+    }
+
+    #[test]
+    fn the_example_of_an_edge_is_valid_without_a_warning() {
+        assert_eq!(check(Some(tuning("edge.yaml")), None), Ok(Vec::new()));
+    }
+
+    /// The configuration is a text within the manifest, behind a `|`.
+    #[test]
+    fn the_example_for_kubernetes_is_valid_without_a_warning() {
+        let manifest = std::fs::read_to_string(tuning("kubernetes/ringway.yaml")).expect("read");
+        let (_, rest) = manifest.split_once("ringway.yaml: |\n").expect("a configuration");
+        let inside = |line: &&str| line.is_empty() || line.starts_with("    ");
+        let lines: Vec<&str> = rest.lines().take_while(inside).collect();
+        assert!(lines.len() > 10, "{lines:?}");
+        assert_eq!(check(None, Some(lines.join("\n"))), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn the_demo_is_valid_without_a_warning() {
+        let text = crate::demo::example();
+        assert_eq!(check(None, Some(text)), Ok(Vec::new()));
     }
 }
