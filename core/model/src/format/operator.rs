@@ -47,6 +47,7 @@ pub(super) enum Source {
     UpstreamCluster,
     UpstreamAttempts,
     UpstreamTransportFailure,
+    ConnectionTermination,
     DownstreamLocal(Part),
     DownstreamRemote(Part),
     DownstreamDirectRemote(Part),
@@ -147,6 +148,8 @@ impl Source {
             Self::RouteName => {
                 non_empty(cx.info.route_name.as_deref().unwrap_or_default().as_bytes(), out)
             }
+            // Network filters and TLS give reasons; HTTP/1 over plain TCP ends without one.
+            Self::ConnectionTermination => false,
             Self::ListenerName => non_empty(cx.connection.listener.as_bytes(), out),
             // The body of no local reply is an empty one.
             Self::LocalReplyBody => text_of(Some(cx.local_reply_body.unwrap_or_default()), out),

@@ -181,6 +181,7 @@ fn without_arguments(name: &str) -> Option<Source> {
         "UPSTREAM_CLUSTER" | "UPSTREAM_CLUSTER_RAW" => Source::UpstreamCluster,
         "UPSTREAM_REQUEST_ATTEMPT_COUNT" => Source::UpstreamAttempts,
         "UPSTREAM_TRANSPORT_FAILURE_REASON" => Source::UpstreamTransportFailure,
+        "CONNECTION_TERMINATION_DETAILS" => Source::ConnectionTermination,
         "CONNECTION_ID" => Source::ConnectionId,
         "ROUTE_NAME" => Source::RouteName,
         "LISTENER_NAME" => Source::ListenerName,

@@ -155,6 +155,7 @@ const OPERATORS: &[(&str, &str, &str)] = &[
     ("%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%", "[::1]:5555", "[::1]:5555"),
     ("%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%", "::1", "::1"),
     ("%DOWNSTREAM_DIRECT_REMOTE_PORT%", "5555", "5555"),
+    ("%CONNECTION_TERMINATION_DETAILS%", "-", "-"),
     ("%CONNECTION_ID%", "7", "7"),
     ("%ROUTE_NAME%", "rname", "-"),
     ("%LISTENER_NAME%", "l", "l"),

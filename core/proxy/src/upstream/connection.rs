@@ -1,5 +1,6 @@
 //! One HTTP/1 connection to an endpoint.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
@@ -22,6 +23,8 @@ pub(crate) struct Connection {
     /// Requests sent on it.
     served: u32,
     opened: Instant,
+    /// Our own address on it.
+    pub(crate) local: Option<SocketAddr>,
     /// Since when it waits in the pool.
     pub(super) idle_since: Instant,
     /// A request is on it that has not been answered completely.
@@ -64,6 +67,7 @@ impl Connection {
         page.inc(tally.endpoint.cx_total);
         page.raise(tally.endpoint.cx_active, 1);
         Self {
+            local: stream.local_address(),
             wire: Wire::new(stream, ResponseDecoder::new(limits)),
             served: 0,
             opened,
