@@ -8,7 +8,7 @@ use std::fmt;
 /// One thing that is wrong with the configuration.
 ///
 /// `Display` gives one line, in the form that editors and compilers understand:
-/// `envoy.yaml:12:7: static_resources.listeners[0].adress: unknown field (did you mean "address"?)`.
+/// `envoy.yaml:12:7: admin.adress: unknown field (did you mean "address"?)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     /// What sort of mistake it is.

@@ -5,6 +5,8 @@
 //! (`ringway-proxy`); what is read from files and protobufs lives in `ringway-config`, and no
 //! protobuf type comes in here.
 
+#![forbid(unsafe_code)]
+
 pub mod access_log;
 pub mod address;
 pub mod cluster;

@@ -9,7 +9,7 @@ use ringway_model::listener::{ChainMatch, ChainMatcher, FilterChain, SourceType,
 use super::at::At;
 use super::proto::{hcm, listener};
 use super::value::{cidrs, unpack};
-use super::{Cx, manager, route_table};
+use super::{Cx, connection, route_table};
 use listener::filter::ConfigType;
 
 /// What Envoy calls the connection manager in its errors.
@@ -81,7 +81,7 @@ fn terminal(
         let at = at.index(index);
         let at = at.field("typed_config");
         if let Some(config) = manager_config(&at, filter) {
-            compiled = manager::manager(cx, &at, &config, scope);
+            compiled = connection::manager(cx, &at, &config, scope);
         }
     }
     compiled.filter(|_| before.is_empty())
@@ -104,7 +104,7 @@ pub(super) fn check_clusters(cx: &Cx<'_>, at: &At<'_>, chain: &listener::FilterC
         let at = at.index(index);
         let at = at.field("typed_config");
         let config = manager_config(&at, filter);
-        if let Some(table) = config.as_ref().and_then(manager::inline_routes) {
+        if let Some(table) = config.as_ref().and_then(connection::inline_routes) {
             route_table::check_clusters(cx, &at.field("route_config"), table);
         }
     }
