@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{compare, counts, floor};
+use crate::{compare, counts, floor, instructions};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -12,6 +12,7 @@ Examples:
   ringway-bench compare                             all loads, all peers that are on this machine
   ringway-bench compare --workloads small,connect --peers floor,ringway,nginx --rounds 9
   ringway-bench counts --workload small-256         system calls and allocations per request
+  ringway-bench instructions --check                against bench/baseline.json
   ringway-bench floor --listen 127.0.0.1:8000 --upstream 127.0.0.1:8080";
 
 /// Ringway beside its peers, and the floor that the kernel sets.
@@ -28,6 +29,14 @@ enum Command {
     Compare(compare::Options),
     /// Count system calls, allocations and context switches for each request
     Counts(counts::Options),
+    /// Count the instructions of small pieces of the request path under valgrind
+    Instructions(instructions::Options),
+    /// Run one piece (what `instructions` runs under valgrind)
+    #[command(hide = true)]
+    Case {
+        /// Its name
+        name: String,
+    },
     /// Relay bytes without looking at them: what the kernel alone costs
     Floor(floor::Options),
 }
@@ -37,6 +46,8 @@ pub fn main() -> ExitCode {
     let result = match &Cli::parse().command {
         Command::Compare(options) => compare::run(options),
         Command::Counts(options) => counts::run(options),
+        Command::Instructions(options) => instructions::run(options),
+        Command::Case { name } => instructions::one(name),
         Command::Floor(options) => floor::run(options).map_err(|error| error.to_string()),
     };
     match result {

@@ -5,12 +5,14 @@
 //! generator and the origin, which are `ringway-load`; anything of the proxy.
 
 mod app;
+pub mod cases;
 mod companions;
 mod compare;
 mod cores;
 mod counts;
 pub mod floor;
 mod host;
+mod instructions;
 mod load;
 mod origin;
 mod peers;
