@@ -40,6 +40,12 @@ pub use stream::State;
 pub struct StreamId(pub(crate) u32);
 
 impl StreamId {
+    /// The stream of this number, which must be odd and below 2^31.
+    #[must_use]
+    pub fn from_number(number: u32) -> Option<Self> {
+        (number % 2 == 1 && number < 1 << 31).then_some(Self(number))
+    }
+
     /// The number on the wire.
     #[must_use]
     pub fn number(self) -> u32 {

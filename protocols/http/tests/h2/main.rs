@@ -1,0 +1,8 @@
+//! The HTTP/2 engine from outside: by the rules, under floods, against a referee, at random.
+
+mod echo;
+mod floods;
+mod properties;
+mod referee;
+mod rules;
+mod wire;
