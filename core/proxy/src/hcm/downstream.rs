@@ -195,7 +195,7 @@ impl Downstream {
     fn poll_patience(&mut self, cx: &mut Context<'_>, head_since: Option<Instant>) -> Poll<Next> {
         let timeouts = self.manager.timeouts;
         let (at, late) = match head_since {
-            None => (self.idle_end(), Next::Ended),
+            None => (self.earliest_end(), Next::Ended),
             Some(since) => match (timeouts.request_headers, timeouts.stream_idle) {
                 (Some(head), idle) if idle.is_none_or(|idle| head <= idle) => {
                     (Some(since + head), Next::Late { idle: false })
@@ -209,7 +209,7 @@ impl Downstream {
         }
         let end = self.idle_end();
         if matches!(late, Next::Ended) && end != at {
-            // The last response was taken meanwhile: the idle time begins.
+            // Another time counts now, as the last response was taken or was not.
             self.deadline.set(end);
             return self.deadline.poll(cx).map(|()| Next::Ended);
         }
@@ -219,14 +219,29 @@ impl Downstream {
         Poll::Ready(late)
     }
 
+    /// When to look whether an idle connection ends. A response that is sent wakes nobody, so
+    /// while there is one this is the earlier of both times.
+    fn earliest_end(&mut self) -> Option<Instant> {
+        match self.wire.stream.is_flushed() {
+            true => self.rest_end(),
+            false => [self.rest_end(), self.flush_end()].into_iter().flatten().min(),
+        }
+    }
+
     /// When an idle connection ends.
     fn idle_end(&mut self) -> Option<Instant> {
+        if self.wire.stream.is_flushed() { self.rest_end() } else { self.flush_end() }
+    }
+
+    /// A client that does not take its last response is given up like an idle stream, and not
+    /// before, whatever else ends connections.
+    fn flush_end(&self) -> Option<Instant> {
+        self.manager.timeouts.stream_idle.map(|idle| self.idle_since + idle)
+    }
+
+    /// When a connection that has nothing to send ends.
+    fn rest_end(&self) -> Option<Instant> {
         let timeouts = &self.manager.timeouts;
-        if !self.wire.stream.is_flushed() {
-            // A client that does not take its last response is given up like an idle stream, and
-            // not before, whatever else ends connections.
-            return timeouts.stream_idle.map(|idle| self.idle_since + idle);
-        }
         let idle = timeouts.connection_idle.map(|idle| self.idle_since + idle);
         let oldest = timeouts.max_connection_duration.map(|max| self.info.start + max);
         let drained = self.ending_since().map(|since| since.max(self.idle_since) + DRAIN_GRACE);

@@ -3,9 +3,11 @@
 //! `run` reads as the life of the request: prepare the head, find the route, pass the filters, do
 //! what the route says, and `finish`: counters and access log, whatever happened.
 
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use ringway_http::h1::RequestError;
+use ringway_http::Method;
+use ringway_http::h1::{RequestError, Upgrade};
 use ringway_model::filter::{FilterState, Step, StreamCx};
 use ringway_model::format::FormatContext;
 use ringway_model::http::ConnectionManager;
@@ -16,6 +18,7 @@ use ringway_model::stream::{LocalReply, ResponseFlags, StreamInfo};
 use super::downstream::{Downstream, Verdict};
 use super::timers::Timers;
 use super::{request, response};
+use crate::upstream::Upstream;
 use crate::wire::Event;
 
 /// A request under way.
@@ -38,6 +41,12 @@ pub(super) struct Exchange<'c> {
     pub(super) response_started: bool,
     /// The connection ends with this response.
     pub(super) close: bool,
+    /// An informational response of the upstream has come.
+    pub(super) hinted: bool,
+    /// The response began and could not be completed.
+    pub(super) cut: bool,
+    /// The cluster of the route, as this worker uses it.
+    pub(super) upstream: Option<Rc<Upstream>>,
     states: Vec<FilterState>,
 }
 
@@ -62,6 +71,9 @@ impl<'c> Exchange<'c> {
             request_complete: false,
             response_started: false,
             close: false,
+            hinted: false,
+            cut: false,
+            upstream: None,
             states,
             down,
             manager,
@@ -82,7 +94,10 @@ impl<'c> Exchange<'c> {
         match ended {
             Ok(()) => {}
             Err(Ended::Reply(reply)) => self.reply(reply),
-            Err(Ended::Cut) => return self.finish(Verdict::Close),
+            Err(Ended::Cut) => {
+                self.cut = true;
+                return self.finish(Verdict::Close);
+            }
             Err(Ended::Abort) => return self.finish(Verdict::Abort),
         }
         let verdict = self.verdict();
@@ -121,6 +136,7 @@ impl<'c> Exchange<'c> {
         request::prepare(self)?;
         // As in Envoy, filters see requests without a route too: the router refuses them.
         let routed = self.find_route();
+        request::refuse_upgrade(self)?;
         self.filter_request().await?;
         self.down.worker.page.inc(self.manager.stats.rq_total);
         routed
@@ -139,6 +155,11 @@ impl<'c> Exchange<'c> {
             }
         };
         self.matched = Some(matched);
+        if let Action::Forward(forward) = &matched.route.action {
+            self.weighted = forward.choose(&self.down.request, self.random);
+            self.upstream = self.find_cluster(forward);
+            self.info.cluster = self.upstream.as_ref().map(|upstream| Rc::clone(&upstream.name));
+        }
         if self.names_matter(&matched) {
             let worker = &self.down.worker;
             self.info.virtual_host = Some(worker.local_name(&matched.virtual_host.name));
@@ -154,12 +175,6 @@ impl<'c> Exchange<'c> {
             || !self.states.is_empty()
             || matched.mutates_request()
             || matched.mutates_response()
-    }
-
-    /// The entry of `weighted_clusters` that serves this request, if its route has any.
-    pub(super) fn choose_weighted(&self) -> Option<&'c WeightedCluster> {
-        let Action::Forward(forward) = &self.matched?.route.action else { return None };
-        forward.choose(&self.down.request, self.random)
     }
 
     fn redirect_to_tls(&mut self) -> Box<LocalReply> {
@@ -245,6 +260,13 @@ impl<'c> Exchange<'c> {
         self.down.request = unused;
     }
 
+    /// Whether the request has come to its end. What follows CONNECT or an upgrade never does.
+    pub(super) fn request_ended(&self) -> bool {
+        let endless = self.down.request.method_kind() == Method::Connect
+            || self.down.wire.decoder.upgrade() != Upgrade::None;
+        self.request_complete && !endless
+    }
+
     /// The end of every exchange: counters and access log.
     fn finish(mut self, verdict: Verdict) -> Verdict {
         let elapsed = self.elapsed();
@@ -253,6 +275,13 @@ impl<'c> Exchange<'c> {
         page.lower(stats.downstream_rq_active, 1);
         page.record(stats.downstream_rq_time, elapsed.as_millis() as u64);
         page.record(self.manager.latency_us, elapsed.as_micros() as u64);
+        if self.cut {
+            page.inc(stats.downstream_rq_tx_reset);
+        }
+        // In Envoy a stream that ends before its request does is reset, whoever ends it.
+        if self.cut || verdict == Verdict::Close && !self.request_ended() {
+            page.inc(stats.downstream_rq_rx_reset);
+        }
         if let Some(class) = status_class(self.info.response_code) {
             page.inc(stats.downstream_rq_completed);
             page.inc(stats.by_class()[class]);

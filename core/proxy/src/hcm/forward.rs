@@ -1,7 +1,7 @@
 //! From a route to an upstream connection: cluster, endpoint, circuit breakers, request head.
 
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::Instant;
 
 use ringway_http::h1::{Framing, HeaderKeyFormat, RequestOptions, encode_request};
@@ -46,32 +46,34 @@ impl Drop for InFlight {
 impl Exchange<'_> {
     /// Forwards the request and its response.
     pub(super) async fn forward(&mut self, forward: &Forward) -> Result<(), Ended> {
-        self.weighted = self.choose_weighted();
-        let upstream = self.find_cluster(forward)?;
-        self.info.cluster = Some(Rc::clone(&upstream.name));
+        let Some(upstream) = self.upstream.take() else { return Err(self.no_cluster(forward)) };
         self.set_timers(forward);
         self.prepare_upstream_head(forward);
         let result = self.attempt(forward, &upstream).await;
         if let Err(Ended::Reply(reply)) = &result
             && !self.response_started
+            && !self.hinted
+            && is_of_the_router(reply)
         {
             upstream.count_status(&self.down.worker, reply.status, self.internal);
         }
         result
     }
 
-    fn find_cluster(&self, forward: &Forward) -> Result<Rc<Upstream>, Ended> {
+    /// The cluster that serves the request, if this generation has it.
+    pub(super) fn find_cluster(&self, forward: &Forward) -> Option<Rc<Upstream>> {
         let id = match forward.target(self.weighted, &self.down.request) {
             ClusterTarget::Named(cluster) => Some(cluster.id),
             ClusterTarget::Dynamic(name) => self.cluster_by_name(name),
             ClusterTarget::Missing => None,
         };
-        let upstream = id.and_then(|id| self.down.worker.upstream(id));
-        upstream.ok_or_else(|| {
-            self.down.worker.page.inc(self.manager.stats.no_cluster);
-            let reply = LocalReply::new(forward.cluster_not_found_code, "cluster_not_found");
-            Ended::Reply(Box::new(reply.flag(ResponseFlags::NO_CLUSTER_FOUND)))
-        })
+        self.down.worker.upstream(id?)
+    }
+
+    fn no_cluster(&self, forward: &Forward) -> Ended {
+        self.down.worker.page.inc(self.manager.stats.no_cluster);
+        let reply = LocalReply::new(forward.cluster_not_found_code, "cluster_not_found");
+        Ended::Reply(Box::new(reply.flag(ResponseFlags::NO_CLUSTER_FOUND)))
     }
 
     fn cluster_by_name(&self, name: &[u8]) -> Option<ClusterId> {
@@ -146,7 +148,7 @@ impl Exchange<'_> {
         let connection = match host.acquire(forward.priority) {
             Acquired::Connection(connection) => connection,
             Acquired::Overflow => return Err(overflow()),
-            Acquired::Wait(ticket) => self.wait(&ticket).await?,
+            Acquired::Wait(ticket) => self.wait(&ticket, upstream).await?,
         };
         // Like Envoy, asks only once there is a connection: whoever waits for one is held back by
         // `max_pending_requests`.
@@ -162,16 +164,25 @@ impl Exchange<'_> {
     }
 
     /// Waits for a connection, as long as the client waits too.
-    async fn wait(&mut self, ticket: &Ticket) -> Result<Box<Connection>, Ended> {
+    async fn wait(
+        &mut self,
+        ticket: &Ticket,
+        upstream: &Upstream,
+    ) -> Result<Box<Connection>, Ended> {
         let outcome = std::future::poll_fn(|cx| {
             if let Poll::Ready(outcome) = ticket.poll(cx) {
                 self.down.now = Instant::now();
                 return Poll::Ready(outcome.map_err(|failure| self.no_connection(&failure)));
             }
-            if self.down.wire.poll_gone(cx).is_ready() {
-                return Poll::Ready(Err(self.client_gone()));
-            }
-            self.poll_timers(cx).map(|expired| Err(self.expire(expired)))
+            let ended = match self.down.wire.poll_gone(cx) {
+                Poll::Ready(()) => self.client_gone(),
+                Poll::Pending => {
+                    let expired = ready!(self.poll_timers(cx));
+                    self.expire(expired, upstream)
+                }
+            };
+            self.down.worker.page.inc(upstream.cluster.policy.stats.upstream_rq_cancelled);
+            Poll::Ready(Err(ended))
         });
         outcome.await
     }
@@ -273,16 +284,30 @@ impl Exchange<'_> {
         self.timers.expired(self.down.now).map_or(Poll::Pending, Poll::Ready)
     }
 
-    pub(super) fn expire(&mut self, expired: Expired) -> Ended {
+    pub(super) fn expire(&mut self, expired: Expired, upstream: &Upstream) -> Ended {
         let (page, stats) = (&self.down.worker.page, &self.manager.stats);
         match expired {
             Expired::Idle => page.inc(stats.downstream_rq_idle_timeout),
             Expired::Request => page.inc(stats.downstream_rq_timeout),
             Expired::Duration => page.inc(stats.downstream_rq_max_duration_reached),
-            Expired::Response => {}
+            Expired::Response => page.inc(upstream.cluster.policy.stats.upstream_rq_timeout),
         }
         Ended::Reply(Box::new(expired.reply(self.request_complete)))
     }
+}
+
+/// Whether the router made this reply, which then counts as an answer of the cluster; those of the
+/// connection manager (a stream that is idle, a request that is none) do not.
+fn is_of_the_router(reply: &LocalReply) -> bool {
+    [
+        ResponseFlags::NO_HEALTHY_UPSTREAM,
+        ResponseFlags::UPSTREAM_REQUEST_TIMEOUT,
+        ResponseFlags::UPSTREAM_CONNECTION_FAILURE,
+        ResponseFlags::UPSTREAM_CONNECTION_TERMINATION,
+        ResponseFlags::UPSTREAM_OVERFLOW,
+        ResponseFlags::UPSTREAM_PROTOCOL_ERROR,
+    ]
+    .contains(&reply.flag)
 }
 
 /// The body of the reply to a request whose upstream failed.

@@ -15,6 +15,11 @@ pub(super) fn is_request(head: &RequestHead) -> bool {
         .is_some_and(|rest| rest.first().is_none_or(|byte| *byte == b'+'))
 }
 
+/// Whether an upstream's answer to gRPC has yet to say in its trailers how the call went.
+pub(super) fn is_open_answer(request: &RequestHead, response: &ResponseHead) -> bool {
+    is_request(request) && response.status == 200 && !response.fields.has(Known::GrpcStatus)
+}
+
 /// Makes a gRPC reply of an HTTP one: its status becomes `grpc-status`, its body `grpc-message`.
 pub(super) fn translate(head: &mut ResponseHead, body: &[u8], asked: Method) {
     let status = grpc_status(head.status);

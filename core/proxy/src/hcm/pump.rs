@@ -15,8 +15,7 @@ use ringway_runtime::buffer::Buf;
 
 use super::exchange::{Ended, Exchange};
 use super::forward::reset_body;
-use super::response;
-use super::timers::Expired;
+use super::{grpc, response};
 use crate::upstream::{Connection, Upstream};
 use crate::wire::{Broken, Decode, Event, Wire};
 
@@ -95,12 +94,7 @@ impl<'p, 'c> Pump<'p, 'c> {
             }
         }
         match self.exchange.poll_timers(cx) {
-            Poll::Ready(expired) => {
-                if expired == Expired::Response {
-                    self.connection.count(|stats| stats.upstream_rq_timeout);
-                }
-                Poll::Ready(Err(self.exchange.expire(expired)))
-            }
+            Poll::Ready(expired) => Poll::Ready(Err(self.exchange.expire(expired, self.upstream))),
             Poll::Pending => Poll::Pending,
         }
     }
@@ -212,7 +206,7 @@ impl<'p, 'c> Pump<'p, 'c> {
 
     fn push_down(&mut self, event: Event) -> Result<(), Ended> {
         match event {
-            Event::Informational => {}
+            Event::Informational => self.informational(),
             Event::Head => self.response_head()?,
             Event::Data(data) => {
                 self.exchange.info.bytes_sent += data.len() as u64;
@@ -227,6 +221,18 @@ impl<'p, 'c> Pump<'p, 'c> {
             }
         }
         Ok(())
+    }
+
+    /// A hint before the response (RFC 9110 section 15.2), which the client gets only under
+    /// `proxy_100_continue`: Envoy has answered its expectation already.
+    fn informational(&mut self) {
+        let exchange = &mut *self.exchange;
+        let status = exchange.down.response.status;
+        self.upstream.count_status(&exchange.down.worker, status, exchange.internal);
+        exchange.hinted = true;
+        if exchange.manager.proxy_100_continue {
+            response::send_informational(exchange);
+        }
     }
 
     /// The head of the response: counted, filtered, and sent on.
@@ -291,15 +297,18 @@ impl<'p, 'c> Pump<'p, 'c> {
         };
         let exchange = &mut *self.exchange;
         if exchange.response_started {
-            let page = &exchange.down.worker.page;
-            page.inc(exchange.manager.stats.rq_reset_after_downstream_response_started);
+            if grpc::is_open_answer(&exchange.down.request, &exchange.down.response) {
+                let page = &exchange.down.worker.page;
+                page.inc(exchange.manager.stats.rq_reset_after_downstream_response_started);
+            }
             exchange.info.flags.insert(flag);
             let details = format!("upstream_reset_after_response_started{{{}}}", reason.detail());
             exchange.info.details = details.into();
             return Ended::Cut;
         }
         let status = if reason == ResetReason::ProtocolError { 502 } else { 503 };
-        let details = format!("upstream_reset_before_response_started{{{}}}", reason.detail());
+        let when = if exchange.hinted { "after" } else { "before" };
+        let details = format!("upstream_reset_{when}_response_started{{{}}}", reason.detail());
         Ended::Reply(Box::new(LocalReply::new(status, details).body(reset_body(reason)).flag(flag)))
     }
 }

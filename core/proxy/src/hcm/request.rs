@@ -25,7 +25,6 @@ pub(super) fn prepare(exchange: &mut Exchange<'_>) -> Result<(), Refusal> {
     check_target(exchange)?;
     normalize_path(exchange)?;
     normalize_host(exchange);
-    refuse_upgrade(exchange)?;
     hop_by_hop::strip_request(&mut exchange.down.request.fields, false);
     client::identify(exchange);
     append_via(exchange);
@@ -162,7 +161,7 @@ fn normalize_host(exchange: &mut Exchange<'_>) {
 
 /// No upgrade is configured: one that is asked for is refused, as Envoy does, before the client
 /// can send bytes of another protocol (`Upgrade: h2c` alone is ignored instead).
-fn refuse_upgrade(exchange: &mut Exchange<'_>) -> Result<(), Refusal> {
+pub(super) fn refuse_upgrade(exchange: &mut Exchange<'_>) -> Result<(), Refusal> {
     if exchange.down.wire.decoder.upgrade() == Upgrade::None {
         return Ok(());
     }

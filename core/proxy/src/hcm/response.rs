@@ -22,6 +22,7 @@ pub(super) fn local(exchange: &mut Exchange<'_>, reply: &LocalReply) {
     exchange.close |= reply.close || breaks_connection(exchange, reply.status);
     if exchange.response_started {
         exchange.close = true;
+        exchange.cut = true;
         return;
     }
     begin(exchange, reply.status);
@@ -183,14 +184,28 @@ pub(super) fn send_head(exchange: &mut Exchange<'_>, framing: Framing) {
     encode_response(&down.response, framing, options, down.wire.stream.tail());
 }
 
+/// Sends the upstream's informational response on.
+pub(super) fn send_informational(exchange: &mut Exchange<'_>) {
+    let down = &mut *exchange.down;
+    hop_by_hop::strip_response(&mut down.response.fields, false);
+    down.worker.page.inc(exchange.manager.stats.downstream_rq_1xx);
+    let options = ResponseOptions {
+        version: down.request.version(),
+        asked: down.request.method_kind(),
+        ..ResponseOptions::default()
+    };
+    encode_response(&down.response, Framing::None, options, down.wire.stream.tail());
+}
+
 /// Whether the response begins before the request has ended: nobody wants the rest of it, so the
-/// connection ends with this response. What follows CONNECT never ends.
+/// connection ends with this response.
 fn answers_early(exchange: &Exchange<'_>) -> bool {
-    if !exchange.request_complete {
+    let early = !exchange.request_ended();
+    if early {
         let stats = &exchange.manager.stats;
         exchange.down.worker.page.inc(stats.downstream_rq_response_before_rq_complete);
     }
-    !exchange.request_complete || exchange.down.request.method_kind() == Method::Connect
+    early
 }
 
 /// RFC 9112 section 9.3: HTTP/1.0 closes unless told otherwise, HTTP/1.1 keeps.

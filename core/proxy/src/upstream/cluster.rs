@@ -24,8 +24,19 @@ pub(crate) struct Upstream {
     pub(crate) name: Rc<str>,
     hosts: Vec<Rc<Host>>,
     balancer: RefCell<Balancer>,
-    /// Counters of the status codes met so far: `upstream_rq_200`, `external.upstream_rq_200`.
-    codes: RefCell<Vec<(u16, [CounterId; 3])>>,
+    /// Counters of the answers met so far.
+    answers: RefCell<Vec<Answer>>,
+}
+
+/// What one status counts for requests of internal or of external clients. Registered when it is
+/// first met: most of these numbers never are.
+#[derive(Debug, Clone)]
+struct Answer {
+    status: u16,
+    internal: bool,
+    /// `upstream_rq_200`, `external.upstream_rq_200`, `external.upstream_rq_2xx`,
+    /// `external.upstream_rq_completed`.
+    counters: [CounterId; 4],
 }
 
 impl Upstream {
@@ -65,7 +76,7 @@ impl Upstream {
             name: Rc::from(&*cluster.name),
             hosts,
             balancer: RefCell::new(balancer),
-            codes: kept.map(|old| old.codes.clone()).unwrap_or_default(),
+            answers: kept.map(|old| old.answers.clone()).unwrap_or_default(),
         })
     }
 
@@ -87,33 +98,33 @@ impl Upstream {
             page.inc(self.cluster.policy.stats.by_class()[class]);
         }
         page.inc(self.cluster.policy.stats.upstream_rq_completed);
-        let [total, external, inside] = self.code_counters(worker, status);
-        page.inc(total);
-        page.inc(if internal { inside } else { external });
-    }
-
-    fn code_counters(&self, worker: &Worker, status: u16) -> [CounterId; 3] {
-        let mut codes = self.codes.borrow_mut();
-        if let Some((_, ids)) = codes.iter().find(|(known, _)| *known == status) {
-            return *ids;
+        for id in self.answer_counters(worker, status, internal) {
+            page.inc(id);
         }
-        let ids = self.register(worker, status);
-        codes.push((status, ids));
-        ids
     }
 
-    /// Names a status code for the first time; there are at most 900 of them.
-    fn register(&self, worker: &Worker, status: u16) -> [CounterId; 3] {
+    fn answer_counters(&self, worker: &Worker, status: u16, internal: bool) -> [CounterId; 4] {
+        let mut answers = self.answers.borrow_mut();
+        let met = |answer: &&Answer| answer.status == status && answer.internal == internal;
+        if let Some(answer) = answers.iter().find(met) {
+            return answer.counters;
+        }
+        let counters = self.register(worker, status, internal);
+        answers.push(Answer { status, internal, counters });
+        counters
+    }
+
+    /// Names an answer for the first time; there are at most 900 of each kind.
+    fn register(&self, worker: &Worker, status: u16, internal: bool) -> [CounterId; 4] {
         let StatName { full, base, tags } = &self.cluster.policy.stat_scope;
-        let mut tags = tags.clone();
-        tags.push(("envoy.response_code", status.to_string()));
-        ["", "external.", "internal."].map(|scope| {
-            worker.catalog.counter(StatName {
-                full: format!("{full}.{scope}upstream_rq_{status}"),
-                base: format!("{base}.{scope}upstream_rq"),
-                tags: tags.clone(),
-            })
-        })
+        let (scope, class) = (if internal { "internal" } else { "external" }, status / 100);
+        [
+            format!("upstream_rq_{status}"),
+            format!("{scope}.upstream_rq_{status}"),
+            format!("{scope}.upstream_rq_{class}xx"),
+            format!("{scope}.upstream_rq_completed"),
+        ]
+        .map(|leaf| worker.catalog.counter(StatName::new(full, base, &leaf, tags)))
     }
 
     pub(crate) fn reap(&self, now: Instant) {

@@ -6,8 +6,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use ringway_bridge::stats::{CounterId, Page};
-use ringway_http::ResponseHead;
 use ringway_http::h1::{ResponseDecoder, ResponseLimits};
+use ringway_http::{Body, ResponseHead};
 use ringway_model::cluster::ClusterPolicy;
 use ringway_model::stats::EndpointStats;
 use ringway_runtime::stream::Stream;
@@ -93,10 +93,28 @@ impl Connection {
         self.idle_since = now;
         self.count_bytes();
         self.wire.stream.relax();
-        self.wire.decoder.keep_alive()
-            && self.wire.decoder.is_idle()
-            && !self.wire.has_input()
-            && !self.is_worn(now)
+        if !self.wire.decoder.keep_alive() {
+            self.note_farewell();
+            return false;
+        }
+        self.wire.decoder.is_idle() && !self.has_surplus() && !self.is_worn(now)
+    }
+
+    /// The response was the last of this connection: it said so, or it ended with it.
+    fn note_farewell(&mut self) {
+        match self.wire.decoder.body() {
+            Body::UntilClose => self.closed_by_peer = true,
+            _ => self.tally.page.inc(self.tally.policy.stats.upstream_cx_close_notify),
+        }
+    }
+
+    /// Whether the peer sent what nobody asked for.
+    fn has_surplus(&self) -> bool {
+        let surplus = self.wire.has_input();
+        if surplus {
+            self.tally.page.inc(self.tally.policy.stats.upstream_cx_protocol_error);
+        }
+        surplus
     }
 
     /// Whether `max_requests_per_connection` or `max_connection_duration` ends it.
@@ -120,7 +138,7 @@ impl Connection {
         let mut cx = Context::from_waker(waker);
         let gone = self.wire.poll_gone(&mut cx).is_ready();
         self.closed_by_peer |= gone;
-        !gone && !self.wire.has_input()
+        !gone && !self.has_surplus()
     }
 
     /// Notes that the peer closed it.

@@ -4,6 +4,7 @@ mod access_log;
 mod bodies;
 mod configurations;
 mod failures;
+mod fates;
 mod framing;
 mod headers;
 mod options;

@@ -40,6 +40,10 @@ pub(crate) enum Step {
     Heard,
     /// The client sends FIN.
     Finish,
+    /// The client sends RST, and that is the end.
+    Reset,
+    /// The client reads the head of a response.
+    Head,
     /// The client reads a response to a request of that method.
     Response(String),
 }
@@ -123,6 +127,34 @@ impl Exchange {
         self.steps.insert(2, Step::Finish);
         self
     }
+
+    /// The client sends FIN when the head of the response has come.
+    pub(crate) fn left(mut self) -> Self {
+        self.steps.truncate(1);
+        self.steps.extend([Step::Head, Step::Finish]);
+        self
+    }
+
+    /// The client sends RST when the head of the response has come.
+    pub(crate) fn torn_in_response(mut self) -> Self {
+        self.steps.truncate(1);
+        self.steps.extend([Step::Head, Step::Reset]);
+        self
+    }
+
+    /// These bytes follow, `\n` standing for CRLF, when the request has reached an origin.
+    pub(crate) fn continued(mut self, bytes: &str) -> Self {
+        let rest = Step::Send(bytes.replace('\n', "\r\n").into_bytes());
+        self.steps.splice(1..1, [Step::Heard, rest]);
+        self
+    }
+
+    /// The client sends RST when the request has reached an origin.
+    pub(crate) fn torn(mut self) -> Self {
+        self.steps.truncate(1);
+        self.steps.extend([Step::Heard, Step::Reset]);
+        self
+    }
 }
 
 /// A POST of that path with a sized body.
@@ -143,6 +175,8 @@ impl std::fmt::Display for Step {
             Self::Dribble(bytes) => write!(f, "byte by byte: {}", shown(bytes)),
             Self::Heard => write!(f, "(waits until the origin hears of it)"),
             Self::Finish => write!(f, "FIN"),
+            Self::Reset => write!(f, "RST"),
+            Self::Head => write!(f, "(reads a head)"),
             Self::Response(_) => write!(f, "(reads a response)"),
         }
     }
