@@ -220,7 +220,8 @@ impl Exchange<'_> {
             let stats = &upstream.cluster.policy.stats;
             self.down.worker.page.record(stats.upstream_rq_time, elapsed.as_millis() as u64);
         }
-        if matches!(&result, Err(Ended::Reply(reply)) if reply.status == 504) {
+        let late = ResponseFlags::UPSTREAM_REQUEST_TIMEOUT;
+        if matches!(&result, Err(Ended::Reply(reply)) if reply.flag == late) {
             host.count_timeout();
         }
         host.count_outcome(result.is_ok().then_some(self.info.response_code));
@@ -248,6 +249,7 @@ impl Exchange<'_> {
         let upgrade = down.wire.decoder.upgrade();
         connection.wire.decoder.expect(down.request.method_kind(), upgrade);
         self.info.upstream_local = connection.local;
+        self.timers.upstream_begins(upstream.cluster.policy.max_stream_duration, down.now);
         encode_request(&down.request, framing, options, connection.wire.stream.tail());
         self.info.upstream_sent = Some(self.elapsed());
         framing == Framing::Chunked
@@ -291,6 +293,9 @@ impl Exchange<'_> {
             Expired::Request => page.inc(stats.downstream_rq_timeout),
             Expired::Duration => page.inc(stats.downstream_rq_max_duration_reached),
             Expired::Response => page.inc(upstream.cluster.policy.stats.upstream_rq_timeout),
+            Expired::UpstreamDuration => {
+                page.inc(upstream.cluster.policy.stats.upstream_rq_max_duration_reached);
+            }
         }
         Ended::Reply(Box::new(expired.reply(self.request_complete)))
     }

@@ -39,7 +39,10 @@ pub(super) struct Pump<'p, 'c> {
     response_complete: bool,
     /// Something moved in this turn, so its time was taken.
     progressed: bool,
-    limit: usize,
+    /// How much may wait to be sent to the upstream.
+    limit_up: usize,
+    /// How much may wait to be sent to the client.
+    limit_down: usize,
 }
 
 impl<'p, 'c> Pump<'p, 'c> {
@@ -49,7 +52,8 @@ impl<'p, 'c> Pump<'p, 'c> {
         upstream: &'p Upstream,
         chunked_up: bool,
     ) -> Self {
-        let limit = exchange.down.buffer_limit.clamp(1, QUEUE_MAX);
+        let limit_up = upstream.cluster.policy.buffer_limit.clamp(1, QUEUE_MAX);
+        let limit_down = exchange.down.buffer_limit.clamp(1, QUEUE_MAX);
         Self {
             request_sent: exchange.request_complete,
             exchange,
@@ -60,7 +64,8 @@ impl<'p, 'c> Pump<'p, 'c> {
             send_failed: false,
             response_complete: false,
             progressed: false,
-            limit,
+            limit_up,
+            limit_down,
         }
     }
 
@@ -110,7 +115,7 @@ impl<'p, 'c> Pump<'p, 'c> {
     /// Downstream to upstream. Returns whether it stopped because enough is queued.
     fn pull_request(&mut self, cx: &mut Context<'_>) -> Result<bool, Ended> {
         while !self.request_sent {
-            if self.connection.wire.stream.queued_bytes() >= self.limit {
+            if self.connection.wire.stream.queued_bytes() >= self.limit_up {
                 return Ok(true);
             }
             let down = &mut *self.exchange.down;
@@ -190,7 +195,7 @@ impl<'p, 'c> Pump<'p, 'c> {
     /// Upstream to downstream. Returns whether it stopped because enough is queued.
     fn pull_response(&mut self, cx: &mut Context<'_>) -> Result<bool, Ended> {
         while !self.response_complete {
-            if self.exchange.down.wire.stream.queued_bytes() >= self.limit {
+            if self.exchange.down.wire.stream.queued_bytes() >= self.limit_down {
                 return Ok(true);
             }
             let event = match self.connection.poll_event(cx, &mut self.exchange.down.response) {

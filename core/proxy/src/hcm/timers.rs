@@ -16,6 +16,8 @@ pub(super) struct Timers {
     request_at: Option<Instant>,
     /// `max_stream_duration`.
     duration_at: Option<Instant>,
+    /// The cluster's `max_stream_duration`, from the upstream connection on.
+    upstream_at: Option<Instant>,
     /// Route `timeout`: from the end of the request on.
     pub(super) response: Option<Duration>,
     response_at: Option<Instant>,
@@ -28,6 +30,7 @@ pub(super) enum Expired {
     Request,
     Duration,
     Response,
+    UpstreamDuration,
 }
 
 impl Timers {
@@ -38,9 +41,15 @@ impl Timers {
             idle_at: timeouts.stream_idle.map(|idle| now + idle),
             request_at: timeouts.request.map(|request| now + request),
             duration_at: timeouts.max_stream_duration.map(|duration| now + duration),
+            upstream_at: None,
             response: None,
             response_at: None,
         }
+    }
+
+    /// The request goes to a cluster with a maximum duration of its own.
+    pub(super) fn upstream_begins(&mut self, duration: Option<Duration>, now: Instant) {
+        self.upstream_at = duration.map(|duration| now + duration);
     }
 
     /// The route has an idle timeout of its own.
@@ -67,7 +76,7 @@ impl Timers {
 
     /// The earliest of all.
     pub(super) fn next(&self) -> Option<Instant> {
-        [self.idle_at, self.request_at, self.duration_at, self.response_at]
+        [self.idle_at, self.request_at, self.duration_at, self.upstream_at, self.response_at]
             .into_iter()
             .flatten()
             .min()
@@ -82,6 +91,8 @@ impl Timers {
             Some(Expired::Request)
         } else if over(self.duration_at) {
             Some(Expired::Duration)
+        } else if over(self.upstream_at) {
+            Some(Expired::UpstreamDuration)
         } else {
             over(self.idle_at).then_some(Expired::Idle)
         }
@@ -104,6 +115,11 @@ impl Expired {
             Self::Duration => {
                 ("downstream duration timeout", "max_duration_timeout", ResponseFlags::default())
             }
+            Self::UpstreamDuration => (
+                "upstream max stream duration reached",
+                "upstream_max_stream_duration_reached",
+                ResponseFlags::UPSTREAM_MAX_STREAM_DURATION_REACHED,
+            ),
             Self::Response => (
                 "upstream request timeout",
                 "response_timeout",

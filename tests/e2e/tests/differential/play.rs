@@ -168,7 +168,8 @@ impl Stage {
             // Random identifiers have one length, but which bytes came in one read differs. Envoy
             // keeps quiet for `delayed_close_timeout` where Ringway sends its FIN, which clients
             // answer before that time is over.
-            let timing = ["_bytes_", "delayed_close_timeout"].iter().any(|part| line.contains(part));
+            let timing =
+                ["_bytes_", "delayed_close_timeout"].iter().any(|part| line.contains(part));
             ours && !timing && !line.contains("P50(") && !line.contains("No rec")
         };
         text.lines().filter(compared).map(str::to_owned).collect()

@@ -8,7 +8,7 @@ use crate::exchange::{Corpus, Exchange, Peers, post};
 use crate::play::LOG;
 
 /// Each has a cluster and a route of its own, so that its statistics stand alone.
-const FATES: [&str; 44] = [
+const FATES: [&str; 49] = [
     "served",
     "head",
     "empty",
@@ -53,7 +53,20 @@ const FATES: [&str; 44] = [
     "grpc-fin",
     "grpc-timeout",
     "grpc-served",
+    "long",
+    "long-in-body",
+    "long-request",
+    "full",
+    "high",
 ];
+
+const FULL: &str = "circuit_breakers: { thresholds: [{ max_requests: 0 }] }";
+
+const LONG: &str = "typed_extension_protocol_options:
+  envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+    \"@type\": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+    common_http_protocol_options: { max_stream_duration: 0.1s }
+    explicit_http_config: { http_protocol_options: {} }";
 
 const FORMAT: &str = "    log_format:
       text_format_source:
@@ -67,6 +80,7 @@ fn bootstrap(peers: &Peers) -> Bootstrap {
     let route = |fate: &&str| {
         let timeout = match *fate {
             "timeout" | "timeout-in-body" | "grpc-timeout" => ", timeout: 0.1s",
+            "high" => ", priority: HIGH",
             "idle" | "idle-in-body" => ", idle_timeout: 0.1s",
             _ => "",
         };
@@ -91,6 +105,8 @@ route_config:
     );
     let add = |bootstrap: Bootstrap, fate: &&str| match *fate {
         "once" => bootstrap.cluster_with(fate, &[peers.a()], "max_requests_per_connection: 1"),
+        "full" => bootstrap.cluster_with(fate, &[peers.a()], FULL),
+        _ if fate.starts_with("long") => bootstrap.cluster_with(fate, &[peers.a()], LONG),
         _ => bootstrap.cluster(fate, &[peers.a()]),
     };
     FATES.iter().fold(Bootstrap::new().http("main", &manager), add)
@@ -126,7 +142,8 @@ fn answered() -> Vec<Exchange> {
         get("empty").told("HTTP/1.1 204 No\n\n"),
         get("unchanged").told("HTTP/1.1 304 Same\n\n"),
         post("posted", "/posted", "hello"),
-        get("close").reply(raw("HTTP/1.1 200 OK\nconnection: close\ncontent-length: 2\n\nok").close()),
+        get("close")
+            .reply(raw("HTTP/1.1 200 OK\nconnection: close\ncontent-length: 2\n\nok").close()),
         get("until-close").reply(raw("HTTP/1.1 200 OK\n\nhello").close()),
         get("old").reply(raw("HTTP/1.0 200 OK\ncontent-length: 2\n\nok").close()),
         get("old-alive").told("HTTP/1.0 200 OK\nconnection: keep-alive\ncontent-length: 2\n\nok"),
@@ -136,6 +153,8 @@ fn answered() -> Vec<Exchange> {
         get("hint").told("HTTP/1.1 103 Early\nlink: x\n\nHTTP/1.1 200 OK\ncontent-length: 0\n\n"),
         get("hint-fin").reply(raw("HTTP/1.1 103 Early\n\n").close()),
         get("once"),
+        get("full"),
+        get("high"),
         grpc("grpc-served"),
     ]
 }
@@ -163,6 +182,9 @@ fn ended_by_time() -> Vec<Exchange> {
         get("idle").reply(Reply::silence()),
         get("idle-in-body").reply(raw(HALF_BODY).hang()),
         grpc("grpc-timeout").reply(Reply::silence()),
+        get("long").reply(Reply::silence()),
+        get("long-in-body").reply(raw(HALF_BODY).hang()),
+        half("long-request").reply(Reply::silence()),
     ]
 }
 
