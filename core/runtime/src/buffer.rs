@@ -8,8 +8,9 @@ use std::ops::Deref;
 
 /// Capacities of the classes.
 const CLASSES: [usize; 4] = [4 << 10, 16 << 10, 64 << 10, 256 << 10];
-/// Buffers kept per class: at most 256 KiB, 1 MiB, 4 MiB and 4 MiB per worker.
-const KEPT: [usize; 4] = [64, 64, 64, 16];
+/// Buffers kept per class: at most 2 MiB, 2 MiB, 4 MiB and 4 MiB per worker. Enough small ones for
+/// what some hundred connections give back in one turn of the loop and take in the next.
+const KEPT: [usize; 4] = [512, 128, 64, 16];
 
 /// A size class of buffers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -141,7 +142,7 @@ mod tests {
 
     #[test]
     fn the_pool_is_bounded() {
-        let many: Vec<Buf> = (0..100).map(|_| Buf::new(take(Class::SMALL))).collect();
+        let many: Vec<Buf> = (0..KEPT[0] + 36).map(|_| Buf::new(take(Class::SMALL))).collect();
         drop(many);
         assert_eq!(POOL.with_borrow(|pool| pool[0].len()), KEPT[0]);
     }
