@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use ringway_http::h1::{RequestDecoder, RequestError};
-use ringway_http::{RequestHead, ResponseHead};
+use ringway_http::{Fields, RequestHead, ResponseHead};
 use ringway_model::http::ConnectionManager;
 use ringway_model::listener::Terminal;
 use ringway_model::route::Scratch;
@@ -39,6 +39,8 @@ pub(super) struct Downstream {
     pub(super) now: Instant,
     pub(super) request: RequestHead,
     pub(super) response: ResponseHead,
+    /// Of the response, for the access log.
+    pub(super) trailers: Fields,
     pub(super) scratch: Scratch,
     pub(super) text: Vec<u8>,
     /// How much may wait to be sent before reading stops, per direction.
@@ -119,6 +121,7 @@ impl Downstream {
             now: info.start,
             request: RequestHead::new(),
             response: ResponseHead::new(),
+            trailers: Fields::new(),
             scratch: Scratch::new(),
             text: Vec::new(),
             buffer_limit: listening.listener().buffer_limit,

@@ -54,6 +54,7 @@ impl<'c> Exchange<'c> {
     pub(super) fn new(down: &'c mut Downstream, manager: &'c ConnectionManager) -> Self {
         let now = Instant::now();
         down.now = now;
+        down.trailers.clear();
         let random = down.worker.random();
         let (page, stats) = (&down.worker.page, &manager.stats);
         page.inc(stats.downstream_rq_total);
@@ -298,7 +299,8 @@ impl<'c> Exchange<'c> {
     fn log(&self) {
         let cx = FormatContext::new(&self.info, &self.down.info)
             .request(&self.down.request)
-            .response(&self.down.response);
+            .response(&self.down.response)
+            .trailers(&self.down.trailers);
         self.down.worker.log.write(&self.manager.access_logs, &cx);
     }
 }

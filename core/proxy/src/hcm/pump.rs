@@ -274,8 +274,11 @@ impl<'p, 'c> Pump<'p, 'c> {
     }
 
     fn end_response(&mut self, trailers: bool) {
+        let manager = self.exchange.manager;
+        if trailers && !manager.access_logs.is_empty() {
+            self.exchange.down.trailers.clone_from(self.connection.wire.decoder.trailers());
+        }
         if self.chunked_down {
-            let manager = self.exchange.manager;
             let with_trailers = trailers && manager.enable_trailers;
             let fields = with_trailers.then(|| self.connection.wire.decoder.trailers());
             let tail = self.exchange.down.wire.stream.tail();

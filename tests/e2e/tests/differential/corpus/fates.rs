@@ -8,7 +8,7 @@ use crate::exchange::{Corpus, Exchange, Peers, post};
 use crate::play::LOG;
 
 /// Each has a cluster and a route of its own, so that its statistics stand alone.
-const FATES: [&str; 49] = [
+const FATES: [&str; 50] = [
     "served",
     "head",
     "empty",
@@ -58,9 +58,15 @@ const FATES: [&str; 49] = [
     "long-request",
     "full",
     "high",
+    "trailed",
 ];
 
 const FULL: &str = "circuit_breakers: { thresholds: [{ max_requests: 0 }] }";
+
+const TRAILED: &str = "typed_extension_protocol_options:
+  envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+    \"@type\": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+    explicit_http_config: { http_protocol_options: { enable_trailers: true } }";
 
 const LONG: &str = "typed_extension_protocol_options:
   envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
@@ -74,7 +80,7 @@ const FORMAT: &str = "    log_format:
                       %RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% \
                       %UPSTREAM_TRANSPORT_FAILURE_REASON% %UPSTREAM_REQUEST_ATTEMPT_COUNT% \
                       %BYTES_RECEIVED% %BYTES_SENT% %UPSTREAM_CLUSTER% %UPSTREAM_HOST% \
-                      %RESP(grpc-status)%\\n\"";
+                      %RESP(grpc-status)% %TRAILER(x-tail)%\\n\"";
 
 fn bootstrap(peers: &Peers) -> Bootstrap {
     let route = |fate: &&str| {
@@ -105,6 +111,7 @@ route_config:
     );
     let add = |bootstrap: Bootstrap, fate: &&str| match *fate {
         "once" => bootstrap.cluster_with(fate, &[peers.a()], "max_requests_per_connection: 1"),
+        "trailed" => bootstrap.cluster_with(fate, &[peers.a()], TRAILED),
         "full" => bootstrap.cluster_with(fate, &[peers.a()], FULL),
         _ if fate.starts_with("long") => bootstrap.cluster_with(fate, &[peers.a()], LONG),
         _ => bootstrap.cluster(fate, &[peers.a()]),
@@ -135,6 +142,7 @@ const HALF_BODY: &str = "HTTP/1.1 200 OK\ncontent-length: 10\n\nhello";
 const HALF_CHUNK: &str = "HTTP/1.1 200 OK\ntransfer-encoding: chunked\n\na\nhello";
 
 fn answered() -> Vec<Exchange> {
+    let trailed = "HTTP/1.1 200 OK\ntransfer-encoding: chunked\n\n2\nok\n0\nx-tail: end\n\n";
     let fields = "x-filler: x\n".repeat(120);
     vec![
         get("served"),
@@ -155,6 +163,7 @@ fn answered() -> Vec<Exchange> {
         get("once"),
         get("full"),
         get("high"),
+        get("trailed").told(trailed),
         grpc("grpc-served"),
     ]
 }
