@@ -126,7 +126,8 @@ impl Flood {
 /// Why a head or a body is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
 pub enum MessageError {
-    /// A name or value with a byte that RFC 9113 section 8.2.1 forbids.
+    /// A name or value with a byte that RFC 9113 section 8.2.1 forbids, or a pseudo header field
+    /// whose value is none of its kind.
     #[error("invalid header field")]
     InvalidField,
     /// Pseudo header fields that are missing, repeated, unknown or out of place (section 8.3),
@@ -157,18 +158,16 @@ pub enum MessageError {
 }
 
 impl MessageError {
-    /// Envoy's RESPONSE_CODE_DETAILS.
+    /// Envoy's RESPONSE_CODE_DETAILS, as 1.40 logs them.
     #[must_use]
     pub fn details(self) -> &'static str {
         match self {
-            Self::InvalidField => "http2.invalid.header.field",
-            Self::InvalidHead(_) | Self::ContentLength | Self::ConnectionField => {
-                "http2.violation.of.messaging.rule"
+            Self::InvalidField | Self::ConnectionField | Self::InvalidTe => {
+                "http2.invalid.header.field"
             }
-            Self::InvalidTe => "http2.invalid_te",
+            Self::InvalidHead(_) | Self::ContentLength => "http2.violation.of.messaging.rule",
             Self::TooManyFields => "http2.too_many_headers",
-            Self::HeadTooLarge => "http2.header_list_size_too_large",
-            Self::CookiesTooLarge => "http2.cookies_total_bytes_too_large",
+            Self::HeadTooLarge | Self::CookiesTooLarge => "http2.header_list_size_too_large",
             Self::UnexpectedUnderscore => "http2.unexpected_underscore",
         }
     }
@@ -255,7 +254,12 @@ impl ConnectionError {
 
 impl From<Flood> for ConnectionError {
     fn from(flood: Flood) -> Self {
-        Self { code: ErrorCode::EnhanceYourCalm, cause: Cause::Flood(flood) }
+        let code = match flood {
+            // So it stands in the documentation of Envoy's `stream_reset_burst`.
+            Flood::StreamResets => ErrorCode::InternalError,
+            _ => ErrorCode::EnhanceYourCalm,
+        };
+        Self { code, cause: Cause::Flood(flood) }
     }
 }
 

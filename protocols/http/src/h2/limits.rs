@@ -119,12 +119,13 @@ impl Limits {
     }
 }
 
-/// `connection_keepalive`. The jitter is the caller's, who has random numbers: it is applied to
-/// `interval_ms` of each connection.
+/// `connection_keepalive`. What needs random numbers or the time of a request is the caller's:
+/// `interval_jitter` is applied to the `interval_ms` of each connection, and
+/// `connection_idle_interval` is a [`super::Connection::probe`] before the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keepalive {
-    /// `interval`: milliseconds from one PING to the next.
-    pub interval_ms: u64,
+    /// `interval`: milliseconds from one PING to the next; none are sent unasked without it.
+    pub interval_ms: Option<u64>,
     /// `timeout`: milliseconds to wait for the answer.
     pub timeout_ms: u64,
 }

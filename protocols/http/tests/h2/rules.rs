@@ -111,7 +111,7 @@ fn what_ends_the_connection() {
         let mut server = server(Options::default());
         let error = feed(&mut server, input).expect_err(name);
         assert_eq!(error.code, *code, "{name}: {error}");
-        assert!(!server.receive(b"", 0).is_ok(), "{name}: it stays over");
+        assert!(server.receive(b"", 0).is_err(), "{name}: it stays over");
         let goaway = sent(&mut server).pop().unwrap();
         assert_eq!((goaway.kind, &goaway.payload[4..]), (GOAWAY, &code.number().to_be_bytes()[..]));
     }
@@ -164,6 +164,25 @@ fn malformed_heads_end_the_stream_or_by_default_the_connection() {
         assert!(matches!(events[..], [Event::Refused { .. }]), "{name}: {events:?}");
         assert_eq!(sent(&mut lenient).pop().unwrap().kind, RST_STREAM, "{name}");
         assert!(matches!(feed(&mut lenient, &get(3)).unwrap()[0], Event::Head { .. }), "{name}");
+    }
+}
+
+/// What Envoy 1.40 writes into its access log for each of these.
+#[test]
+fn details_are_envoys() {
+    for (block, details) in [
+        (&b"\x82\x86\x84\x00\x01A\x01b"[..], "http2.invalid.header.field"),
+        (b"\x82\x86\x84\x00\x0aconnection\x05close", "http2.invalid.header.field"),
+        (b"\x82\x86\x84\x00\x02te\x04gzip", "http2.invalid.header.field"),
+        (b"\x82\x86\x84\x01\x03a@b", "http2.invalid.header.field"),
+        (b"\x82\x86\x04\x04/ HT", "http2.invalid.header.field"),
+        (b"\x02\x07CONNECT\x86\x84\x01\x01a\x00\x09:protocol\x02ws", "http2.invalid.header.field"),
+        (b"\x82\x86\x01\x01a", "http2.violation.of.messaging.rule"),
+        (b"\x83\x86\x84\x0f\x0d\x011", "http2.violation.of.messaging.rule"),
+    ] {
+        let input = frame(HEADERS, END_HEADERS | END_STREAM, 1, block);
+        let error = feed(&mut server(Options::default()), &input).unwrap_err();
+        assert_eq!(error.details(), details, "{error}");
     }
 }
 
@@ -394,7 +413,7 @@ fn upgrades_cross_as_extended_connect() {
 
 #[test]
 fn keepalive_pings_and_gives_up() {
-    let keepalive = Some(Keepalive { interval_ms: 100, timeout_ms: 20 });
+    let keepalive = Some(Keepalive { interval_ms: Some(100), timeout_ms: 20 });
     let mut server = server(Options { keepalive, ..Options::default() });
     assert_eq!(server.next_timeout_ms(), Some(100));
     server.handle_timeout(99).unwrap();
@@ -407,6 +426,17 @@ fn keepalive_pings_and_gives_up() {
     server.handle_timeout(210).unwrap();
     let error = server.handle_timeout(230).unwrap_err();
     assert_eq!(error.cause, Cause::KeepaliveTimeout);
+}
+
+#[test]
+fn a_probe_without_an_interval() {
+    let keepalive = Some(Keepalive { interval_ms: None, timeout_ms: 20 });
+    let mut client = client(Options { keepalive, ..Options::default() });
+    assert_eq!(client.next_timeout_ms(), None);
+    client.probe(1000);
+    client.probe(1010);
+    assert_eq!((sent(&mut client).len(), client.next_timeout_ms()), (1, Some(1020)));
+    assert!(client.handle_timeout(1020).is_err());
 }
 
 #[test]

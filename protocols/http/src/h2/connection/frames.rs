@@ -58,7 +58,7 @@ impl Connection {
                 false => Err(frame_size("SETTINGS acknowledgement with payload")),
             };
         }
-        if payload.len() % 6 != 0 {
+        if !payload.len().is_multiple_of(6) {
             return Err(frame_size("SETTINGS payload is no multiple of six"));
         }
         if payload.len() / 6 > self.options.limits.max_settings_entries {

@@ -27,7 +27,9 @@ impl Connection {
         header: Header,
         payload: &[u8],
     ) -> Result<(), ConnectionError> {
-        if header.stream % 2 == 0 || (self.side == Side::Client && self.is_idle(header.stream)) {
+        if header.stream.is_multiple_of(2)
+            || (self.side == Side::Client && self.is_idle(header.stream))
+        {
             return Err(ConnectionError::protocol("HEADERS on a stream that cannot be"));
         }
         let fragment = fragment(header, payload)?;
@@ -161,7 +163,7 @@ impl Connection {
         let is_extended = !self.protocol.is_empty();
         if is_extended && !self.options.settings.allow_connect {
             // RFC 8441 section 3: `:protocol` only where the setting announced it.
-            return Err(MessageError::InvalidHead("extended CONNECT was not announced"));
+            return Err(MessageError::InvalidField);
         }
         body_of(content_length(&self.requests.next_mut().fields)?, is_end)
     }
@@ -194,8 +196,9 @@ impl Connection {
         if !error.is_limit() && !self.options.stream_error_on_invalid_message {
             return Err(error.into());
         }
+        // The codes of Envoy 1.40.
         let code = match error.is_limit() {
-            true => ErrorCode::EnhanceYourCalm,
+            true => ErrorCode::InternalError,
             false => ErrorCode::ProtocolError,
         };
         if self.streams.get(id).is_none() {

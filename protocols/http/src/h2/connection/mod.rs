@@ -357,7 +357,7 @@ impl Connection {
     /// Whether no frame may have been sent on this stream yet. Nobody pushes, so that all even
     /// streams stay idle for ever.
     fn is_idle(&self, id: u32) -> bool {
-        id % 2 == 0 || id > self.highest
+        id.is_multiple_of(2) || id > self.highest
     }
 
     /// Ends the connection: what follows on the wire is a GOAWAY with the reason.

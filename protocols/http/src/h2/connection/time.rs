@@ -10,8 +10,8 @@ use crate::h2::limits::Keepalive;
 #[derive(Debug)]
 pub(super) struct Liveness {
     keepalive: Option<Keepalive>,
-    /// When the next PING is due, or the answer to the last one.
-    next_ms: u64,
+    /// When the answer to the last PING is due, or else the next PING.
+    next_ms: Option<u64>,
     /// Number of the PING whose answer has not come.
     awaited: Option<u64>,
     sent: u64,
@@ -19,8 +19,16 @@ pub(super) struct Liveness {
 
 impl Liveness {
     pub(super) fn new(keepalive: Option<Keepalive>, now_ms: u64) -> Self {
-        let next_ms = keepalive.map_or(0, |at| now_ms.saturating_add(at.interval_ms));
-        Self { keepalive, next_ms, awaited: None, sent: 0 }
+        let mut liveness = Self { keepalive, next_ms: None, awaited: None, sent: 0 };
+        liveness.rest(now_ms);
+        liveness
+    }
+
+    /// Nothing is awaited: the next PING comes after the interval.
+    fn rest(&mut self, now_ms: u64) {
+        let interval_ms = self.keepalive.and_then(|at| at.interval_ms);
+        self.awaited = None;
+        self.next_ms = interval_ms.map(|interval| now_ms.saturating_add(interval));
     }
 }
 
@@ -28,7 +36,7 @@ impl Connection {
     /// When [`Connection::handle_timeout`] is due, in milliseconds of the caller's clock.
     #[must_use]
     pub fn next_timeout_ms(&self) -> Option<u64> {
-        self.liveness.keepalive.filter(|_| self.failed.is_none()).map(|_| self.liveness.next_ms)
+        self.liveness.next_ms.filter(|_| self.failed.is_none())
     }
 
     /// Does what is due: sends a PING, or ends the connection whose peer did not answer.
@@ -37,29 +45,36 @@ impl Connection {
     ///
     /// No answer within the timeout; the connection is over.
     pub fn handle_timeout(&mut self, now_ms: u64) -> Result<(), ConnectionError> {
-        let Some(keepalive) = self.liveness.keepalive else { return Ok(()) };
-        if self.failed.is_some() || now_ms < self.liveness.next_ms {
+        if self.next_timeout_ms().is_none_or(|due| now_ms < due) {
             return Ok(());
         }
         if self.liveness.awaited.is_some() {
             let (code, cause) = (ErrorCode::NoError, Cause::KeepaliveTimeout);
             return Err(self.fail(ConnectionError { code, cause }));
         }
+        self.probe(now_ms);
+        Ok(())
+    }
+
+    /// Sends a PING now, whose answer must come within `connection_keepalive.timeout`: for the
+    /// first request after a long silence. Without effect while an answer is awaited, or without
+    /// `connection_keepalive`.
+    pub fn probe(&mut self, now_ms: u64) {
+        let Some(keepalive) = self.liveness.keepalive else { return };
+        if self.failed.is_some() || self.liveness.awaited.is_some() {
+            return;
+        }
         self.liveness.sent += 1;
         self.liveness.awaited = Some(self.liveness.sent);
-        self.liveness.next_ms = now_ms.saturating_add(keepalive.timeout_ms);
+        self.liveness.next_ms = Some(now_ms.saturating_add(keepalive.timeout_ms));
         frame::write_ping(false, self.liveness.sent.to_be_bytes(), &mut self.outbound.bytes);
         self.outbound.frame();
-        Ok(())
     }
 
     /// An answer to a PING; one that nobody waits for is ignored.
     pub(super) fn ping_answered(&mut self, payload: [u8; 8]) {
-        if self.liveness.awaited != Some(u64::from_be_bytes(payload)) {
-            return;
+        if self.liveness.awaited == Some(u64::from_be_bytes(payload)) {
+            self.liveness.rest(self.now_ms);
         }
-        self.liveness.awaited = None;
-        let interval_ms = self.liveness.keepalive.map_or(0, |at| at.interval_ms);
-        self.liveness.next_ms = self.now_ms.saturating_add(interval_ms);
     }
 }

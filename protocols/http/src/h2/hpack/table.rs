@@ -138,7 +138,7 @@ pub(super) struct Found<'a> {
 }
 
 /// The dynamic table: entries leave in the order in which they came, so that their bytes are one
-/// run in an arena, which is moved to the front when it has outgrown the table's size twice.
+/// run in an arena, which is moved to the front from time to time.
 #[derive(Debug, Default)]
 pub(super) struct Dynamic {
     bytes: Vec<u8>,
@@ -204,11 +204,11 @@ impl Dynamic {
         }
     }
 
-    /// Moves the live bytes to the front once the dead ones outweigh the table.
+    /// Moves the live bytes to the front once the dead ones weigh half a table.
     fn compact(&mut self) {
         let Some(first) = self.entries.front() else { return self.bytes.clear() };
         let dead = first.start;
-        if (dead as usize) <= self.max_size {
+        if (dead as usize) <= self.max_size / 2 {
             return;
         }
         self.bytes.drain(..dead as usize);
