@@ -69,6 +69,20 @@ fn validate_opens_no_port() {
 }
 
 #[test]
+fn validate_warns_of_what_changes_nothing() {
+    if !only_ringway("warnings") {
+        return;
+    }
+    let folder = Folder::new("warn");
+    let yaml = Bootstrap::new().cluster_with("origin", &[], "dns_refresh_rate: 5s\n").to_yaml();
+    let path = folder.file("warn.yaml", &yaml);
+    let (code, out, err) = run(&["--mode", "validate", "-c", &path]);
+    assert_eq!((code, out), (0, format!("configuration '{path}' OK\n")), "{err}");
+    let place = "static_resources.clusters[0].dns_refresh_rate";
+    assert!(err.starts_with("warning: ") && err.contains(place), "{err}");
+}
+
+#[test]
 fn no_configuration() {
     let (code, _, err) = run(&["--mode", "validate"]);
     assert_eq!(code, 1);

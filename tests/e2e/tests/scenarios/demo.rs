@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use ringway_test_support::{Make, Process, RawClient, Signal};
+use ringway_test_support::{Make, Process, RawClient, Signal, run_to_end};
 
 use crate::only_ringway;
 
@@ -30,4 +30,20 @@ fn it_answers_shows_where_to_ask_and_ends() {
     demo.wait_file("stdout", |out| out.contains("p99"));
     demo.signal(Signal::INT);
     assert!(demo.wait_exit().success());
+}
+
+#[test]
+fn a_port_that_is_taken_is_said_so() {
+    if !only_ringway("demo") {
+        return;
+    }
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for flag in ["--listen", "--admin"] {
+        let other = if flag == "--listen" { "--admin" } else { "--listen" };
+        let arguments = ["demo", flag, &address, other, "127.0.0.1:0"];
+        let (code, out, err) = run_to_end(Make::Ringway, &arguments);
+        assert_eq!((code, out.as_str()), (1, ""));
+        assert!(err.contains(&format!("cannot listen on {address}")), "{err}");
+    }
 }

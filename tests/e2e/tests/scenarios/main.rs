@@ -13,6 +13,7 @@ mod command_line;
 mod configuration_errors;
 mod demo;
 mod drivers;
+mod examples;
 mod failures;
 mod filter_chains;
 mod hostile_clients;
