@@ -1,0 +1,127 @@
+//! What a certificate says, for matching, for `x-forwarded-client-cert` and for access logs.
+
+use std::net::IpAddr;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+/// Subject alternative names by kind. A name with a control character is left out: as a C string it
+/// would read as another (CVE-2009-2408).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Names {
+    /// Host names, with their wildcards.
+    pub dns: Vec<String>,
+    /// URIs, such as SPIFFE identities.
+    pub uri: Vec<String>,
+    /// Mail addresses.
+    pub email: Vec<String>,
+    /// Addresses.
+    pub ip: Vec<IpAddr>,
+}
+
+/// A certificate, parsed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    /// RFC 2253 form.
+    pub subject: String,
+    /// RFC 2253 form.
+    pub issuer: String,
+    /// Lower-case hexadecimal, without separators.
+    pub serial: String,
+    /// Seconds since 1970.
+    pub not_before_unix_s: i64,
+    /// Seconds since 1970.
+    pub not_after_unix_s: i64,
+    /// Alternative names.
+    pub names: Names,
+    /// SHA-256 over the DER form, as `verify_certificate_hash` wants it.
+    pub sha256: [u8; 32],
+    /// SHA-256 over the SubjectPublicKeyInfo, as `verify_certificate_spki` wants it.
+    pub spki_sha256: [u8; 32],
+}
+
+impl Certificate {
+    /// Parses DER; `None` when it is none.
+    pub fn parse(der: &[u8]) -> Option<Self> {
+        let (_, parsed) = X509Certificate::from_der(der).ok()?;
+        Some(Self {
+            subject: reversed(parsed.subject()),
+            issuer: reversed(parsed.issuer()),
+            serial: hex(parsed.raw_serial()),
+            not_before_unix_s: parsed.validity().not_before.timestamp(),
+            not_after_unix_s: parsed.validity().not_after.timestamp(),
+            names: names(&parsed)?,
+            sha256: sha256(der),
+            spki_sha256: sha256(parsed.public_key().raw),
+        })
+    }
+}
+
+/// RFC 2253 section 2.1: the last relative name comes first, commas between without spaces.
+fn reversed(name: &x509_parser::x509::X509Name<'_>) -> String {
+    let mut parts: Vec<String> = name
+        .iter_rdn()
+        .map(|rdn| {
+            let one = rdn.iter().map(|attribute| {
+                let kind = attribute.attr_type();
+                let registry = x509_parser::objects::oid_registry();
+                let short = x509_parser::objects::oid2abbrev(kind, registry);
+                let kind = short.map_or_else(|_| kind.to_id_string(), ToOwned::to_owned);
+                format!("{kind}={}", escaped(attribute.as_str().unwrap_or("")))
+            });
+            one.collect::<Vec<_>>().join("+")
+        })
+        .collect();
+    parts.reverse();
+    parts.join(",")
+}
+
+/// RFC 2253 section 2.4.
+fn escaped(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    for (index, character) in value.chars().enumerate() {
+        let edge = index == 0 && matches!(character, ' ' | '#');
+        if edge || matches!(character, ',' | '+' | '"' | '\\' | '<' | '>' | ';') {
+            text.push('\\');
+        }
+        text.push(character);
+    }
+    text
+}
+
+fn names(parsed: &X509Certificate<'_>) -> Option<Names> {
+    let mut names = Names::default();
+    let Some(extension) = parsed.subject_alternative_name().ok()? else { return Some(names) };
+    for name in &extension.value.general_names {
+        match name {
+            GeneralName::DNSName(name) => push(&mut names.dns, name),
+            GeneralName::URI(name) => push(&mut names.uri, name),
+            GeneralName::RFC822Name(name) => push(&mut names.email, name),
+            GeneralName::IPAddress(bytes) => names.ip.extend(address(bytes)),
+            _ => {}
+        }
+    }
+    Some(names)
+}
+
+fn push(list: &mut Vec<String>, name: &str) {
+    if !name.contains(|character: char| character.is_control()) {
+        list.push(name.to_owned());
+    }
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    let four = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    four.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
+}
+
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut sum = [0; 32];
+    sum.copy_from_slice(digest(&SHA256, bytes).as_ref());
+    sum
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,257 @@
+//! One connection, either side.
+//!
+//! Owns: the order of calls and their bounds. Does not own: the socket and its buffers.
+//!
+//! Each turn: [`Engine::receive`] with what the socket gave, [`Engine::plaintext`] and
+//! [`Engine::consume`] until nothing is left, [`Engine::send`] with what is to be said, then
+//! [`Engine::transmit`] into one buffer for one write. Also after an error, since an alert may wait.
+
+use std::io::{BufRead, Write};
+use std::time::{Duration, Instant};
+
+use rustls::{ClientConnection, Connection, HandshakeKind, ProtocolVersion, ServerConnection};
+
+use crate::client::{ClientContext, ServerNameError, server_name};
+use crate::error::TlsError;
+use crate::server::ServerContext;
+
+/// Bytes that a handshake may take of the peer: two certificate chains of the largest size that
+/// rustls reads, and more than any honest peer sends.
+const MAX_HANDSHAKE: usize = 256 * 1024;
+/// Plaintext waiting to be sealed or ciphertext to be sent, in bytes: four full records.
+const SEND_LIMIT: usize = 4 * 17 * 1024;
+
+/// What became of received bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// How many bytes were taken. The rest comes again once plaintext is consumed.
+    pub taken: usize,
+    /// The handshake ended in this call.
+    pub established: bool,
+    /// The call ran handshake messages, which may have cost a signature or a key exchange: a worker
+    /// looks after its other connections before it calls again.
+    pub handshake_work: bool,
+}
+
+/// The engine. Reads no clock and draws no time: `now` comes with the calls; certificates and
+/// tickets are judged by the wall clock of rustls.
+#[derive(Debug)]
+pub struct Engine {
+    connection: Connection,
+    /// While the handshake goes on.
+    deadline: Option<Instant>,
+    handshake_bytes: usize,
+    received_close: bool,
+    sent_close: bool,
+}
+
+impl Engine {
+    /// The downstream side; `timeout` bounds the handshake from `now` on.
+    pub fn server(
+        context: &ServerContext,
+        now: Instant,
+        timeout: Option<Duration>,
+    ) -> Result<Self, TlsError> {
+        let connection = ServerConnection::new(std::sync::Arc::clone(&context.config))?;
+        Ok(Self::new(connection.into(), now, timeout))
+    }
+
+    /// The upstream side; `sni` is the name that is sent and, where the context says so, verified.
+    /// Its first flight waits to be transmitted.
+    pub fn client(
+        context: &ClientContext,
+        sni: Option<&str>,
+        now: Instant,
+        timeout: Option<Duration>,
+    ) -> Result<Result<Self, TlsError>, ServerNameError> {
+        let name = server_name(sni)?;
+        let connection = ClientConnection::new(std::sync::Arc::clone(&context.config), name);
+        Ok(connection
+            .map(|connection| Self::new(connection.into(), now, timeout))
+            .map_err(TlsError::from))
+    }
+
+    fn new(mut connection: Connection, now: Instant, timeout: Option<Duration>) -> Self {
+        connection.set_buffer_limit(Some(SEND_LIMIT));
+        let deadline = timeout.and_then(|timeout| now.checked_add(timeout));
+        let (received_close, sent_close) = (false, false);
+        Self { connection, deadline, handshake_bytes: 0, received_close, sent_close }
+    }
+
+    /// Takes bytes from the peer, at most about one record's worth beyond what is decrypted, so that
+    /// plaintext that nobody consumes holds back the sender. Call again with the rest.
+    pub fn receive(&mut self, bytes: &[u8], now: Instant) -> Result<Progress, TlsError> {
+        self.handle_timeout(now)?;
+        let before = self.connection.is_handshaking();
+        let taken = self.take(bytes)?;
+        if before {
+            self.handshake_bytes += taken;
+            if self.handshake_bytes > MAX_HANDSHAKE {
+                return Err(TlsError::HandshakeTooLong(MAX_HANDSHAKE));
+            }
+        }
+        let established = before && !self.connection.is_handshaking();
+        if established {
+            self.deadline = None;
+        }
+        Ok(Progress { taken, established, handshake_work: before && taken > 0 })
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> Result<usize, TlsError> {
+        let mut rest = bytes;
+        while !rest.is_empty() && !self.received_close {
+            match self.connection.read_tls(&mut rest) {
+                // Plaintext has to be consumed first.
+                Ok(0) | Err(_) if !self.plaintext().is_empty() => break,
+                // No room, and nothing that could make some.
+                Ok(0) | Err(_) => return Err(rustls::Error::PeerSentOversizedRecord.into()),
+                Ok(_) => {
+                    let state = self.connection.process_new_packets()?;
+                    self.received_close |= state.peer_has_closed();
+                    if state.plaintext_bytes_to_read() > 0 || self.connection.is_handshaking() {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(bytes.len() - rest.len())
+    }
+
+    /// The next piece of decrypted bytes, in place; empty when there is none.
+    pub fn plaintext(&mut self) -> &[u8] {
+        // `Err` says that nothing is there, or that the peer closed.
+        self.connection.reader().into_first_chunk().unwrap_or_default()
+    }
+
+    /// Drops what was read from the start of [`Engine::plaintext`].
+    pub fn consume(&mut self, len: usize) {
+        self.connection.reader().consume(len);
+    }
+
+    /// Seals as much as the buffer limit lets it and says how much. Bytes before the end of the
+    /// handshake wait for it.
+    pub fn send(&mut self, plaintext: &[u8]) -> usize {
+        // A writer of rustls has no error but being full, which is a short count.
+        self.connection.writer().write(plaintext).unwrap_or(0)
+    }
+
+    /// Whether [`Engine::transmit`] has something to give.
+    pub fn wants_transmit(&self) -> bool {
+        self.connection.wants_write()
+    }
+
+    /// Appends sealed bytes to `out` until it holds `max_len`, or a little more: records are whole.
+    /// Says how many it appended.
+    pub fn transmit(&mut self, out: &mut Vec<u8>, max_len: usize) -> usize {
+        let start = out.len();
+        while self.connection.wants_write() && out.len() < max_len {
+            match self.connection.write_tls(out) {
+                Ok(0) | Err(_) => break,
+                Ok(_) => {}
+            }
+        }
+        out.len() - start
+    }
+
+    /// Says `close_notify`, once. What was sent before it still goes out before it.
+    pub fn close(&mut self) {
+        if !self.sent_close {
+            self.sent_close = true;
+            self.connection.send_close_notify();
+        }
+    }
+
+    /// The socket came to its end: an error when the peer did not announce it.
+    pub fn end_of_stream(&mut self) -> Result<(), TlsError> {
+        if self.received_close { Ok(()) } else { Err(TlsError::Truncated) }
+    }
+
+    /// Whether the peer said `close_notify`: no more plaintext comes.
+    pub fn peer_closed(&self) -> bool {
+        self.received_close
+    }
+
+    /// When [`Engine::handle_timeout`] has to be called.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// An error once the handshake has taken too long.
+    pub fn handle_timeout(&mut self, now: Instant) -> Result<(), TlsError> {
+        match self.deadline {
+            Some(deadline) if now >= deadline => Err(TlsError::HandshakeTimeout),
+            _ => Ok(()),
+        }
+    }
+
+    /// Asks for new keys (RFC 8446 section 4.6.3); an error before the end of the handshake.
+    pub fn update_keys(&mut self) -> Result<(), TlsError> {
+        Ok(self.connection.refresh_traffic_keys()?)
+    }
+
+    /// Whether the handshake still goes on.
+    pub fn is_handshaking(&self) -> bool {
+        self.connection.is_handshaking()
+    }
+
+    /// Whether the handshake resumed a session; `None` until it is known.
+    pub fn is_resumed(&self) -> Option<bool> {
+        self.connection.handshake_kind().map(|kind| kind == HandshakeKind::Resumed)
+    }
+
+    /// The protocol that was agreed on.
+    pub fn alpn(&self) -> Option<&[u8]> {
+        self.connection.alpn_protocol()
+    }
+
+    /// The name that a client asked for; `None` on the upstream side.
+    pub fn server_name(&self) -> Option<&str> {
+        match &self.connection {
+            Connection::Server(server) => server.server_name(),
+            Connection::Client(_) => None,
+        }
+    }
+
+    /// `TLSv1.2` or `TLSv1.3`, as in Envoy's `%DOWNSTREAM_TLS_VERSION%`.
+    pub fn version(&self) -> Option<&'static str> {
+        match self.connection.protocol_version()? {
+            ProtocolVersion::TLSv1_3 => Some("TLSv1.3"),
+            ProtocolVersion::TLSv1_2 => Some("TLSv1.2"),
+            _ => None,
+        }
+    }
+
+    /// The suite in BoringSSL's spelling.
+    pub fn cipher(&self) -> Option<&'static str> {
+        use rustls::CipherSuite as Suite;
+        Some(match self.connection.negotiated_cipher_suite()?.suite() {
+            Suite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
+            Suite::TLS13_AES_256_GCM_SHA384 => "TLS_AES_256_GCM_SHA384",
+            Suite::TLS13_CHACHA20_POLY1305_SHA256 => "TLS_CHACHA20_POLY1305_SHA256",
+            Suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 => "ECDHE-ECDSA-AES128-GCM-SHA256",
+            Suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 => "ECDHE-ECDSA-AES256-GCM-SHA384",
+            Suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 => "ECDHE-RSA-AES128-GCM-SHA256",
+            Suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 => "ECDHE-RSA-AES256-GCM-SHA384",
+            Suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256 => "ECDHE-ECDSA-CHACHA20-POLY1305",
+            Suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256 => "ECDHE-RSA-CHACHA20-POLY1305",
+            _ => return None,
+        })
+    }
+
+    /// The group of the key exchange, as Envoy's `ssl.curves.` names it.
+    pub fn group(&self) -> Option<&'static str> {
+        use rustls::NamedGroup as Group;
+        Some(match self.connection.negotiated_key_exchange_group()?.name() {
+            Group::X25519 => "X25519",
+            Group::secp256r1 => "P-256",
+            Group::secp384r1 => "P-384",
+            Group::X25519MLKEM768 => "X25519MLKEM768",
+            _ => return None,
+        })
+    }
+
+    /// The peer's certificates in DER, the leaf first; empty when it showed none.
+    pub fn peer_certificates(&self) -> impl Iterator<Item = &[u8]> {
+        self.connection.peer_certificates().unwrap_or_default().iter().map(|der| der.as_ref())
+    }
+}

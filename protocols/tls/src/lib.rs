@@ -1,0 +1,31 @@
+//! TLS as an engine without IO, on rustls: bytes in, plaintext out, and back.
+//!
+//! Owns: contexts that are built once on the control thread and shared by all workers (certificates
+//! and their selection, verification of the peer, sessions and ticket keys, parameters), the engine
+//! of one connection, the names of peer certificates. Does not own: sockets, files (the caller
+//! reads them), deadlines beyond that of the handshake, or where a failure is counted.
+#![forbid(unsafe_code)]
+
+pub mod certificate;
+mod client;
+mod engine;
+mod error;
+mod load;
+mod name;
+mod parameters;
+mod select;
+mod server;
+mod ticket;
+mod verify;
+
+pub use certificate::Certificate;
+pub use client::{ClientContext, ClientOptions, ServerNameError};
+pub use engine::{Engine, Progress};
+pub use error::{Counter, TlsError};
+pub use load::{ContextError, Identity, Source};
+pub use name::{NameKind, NameMatcher, Text};
+pub use parameters::{Parameters, TlsVersion};
+pub use rustls::KeyLog;
+pub use server::{ClientCertificates, ServerContext, ServerOptions, Sessions};
+pub use ticket::{TicketKey, TicketKeys};
+pub use verify::{Validation, VerifyFailure};

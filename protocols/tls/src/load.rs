@@ -1,0 +1,176 @@
+//! Certificates, keys, authorities and revocation lists from PEM or DER.
+//!
+//! Owns: the texts of refusals, each with file, field and reason. Does not own: reading of files.
+
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+/// Bytes with the name that errors shall give them.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// A file, or words such as `inline`.
+    pub name: String,
+    /// PEM, or DER of one object.
+    pub bytes: Vec<u8>,
+}
+
+impl Source {
+    fn is_pem(&self) -> bool {
+        self.bytes.windows(11).any(|window| window == b"-----BEGIN ")
+    }
+
+    pub(crate) fn refuse(&self, field: &'static str, reason: impl ToString) -> ContextError {
+        let (source, reason) = (self.name.clone(), reason.to_string());
+        ContextError { field, source_name: Some(source), reason }
+    }
+}
+
+/// A certificate chain with its key, as a context presents it.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The leaf first, then its intermediates.
+    pub chain: Source,
+    /// PKCS#8, PKCS#1 or SEC1.
+    pub key: Source,
+    /// A DER response to staple where a client asks for one.
+    pub ocsp_staple: Option<Vec<u8>>,
+}
+
+/// Why a context cannot be built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContextError {
+    /// Envoy's field, such as `certificate_chain`.
+    pub field: &'static str,
+    /// The file or source that is at fault, if one is.
+    pub source_name: Option<String>,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl ContextError {
+    pub(crate) fn of_field(field: &'static str, reason: impl ToString) -> Self {
+        Self { field, source_name: None, reason: reason.to_string() }
+    }
+}
+
+impl std::fmt::Display for ContextError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.source_name {
+            Some(source) => write!(f, "{}: {source}: {}", self.field, self.reason),
+            None => write!(f, "{}: {}", self.field, self.reason),
+        }
+    }
+}
+
+impl std::error::Error for ContextError {}
+
+/// Loads a chain and its key; `now_unix_s` decides whether the leaf is expired.
+pub(crate) fn certified_key(
+    identity: &Identity,
+    provider: &CryptoProvider,
+    now_unix_s: i64,
+) -> Result<CertifiedKey, ContextError> {
+    let chain = certificates(&identity.chain, "certificate_chain")?;
+    check_validity(&identity.chain, &chain[0], now_unix_s)?;
+    let der = private_key(&identity.key)?;
+    let key = provider.key_provider.load_private_key(der);
+    let key = key.map_err(|error| identity.key.refuse("private_key", error))?;
+    let mut certified = CertifiedKey::new(chain, key);
+    certified.ocsp.clone_from(&identity.ocsp_staple);
+    let mismatch = |_| {
+        let reason = format!("does not match the certificate in {}", identity.chain.name);
+        identity.key.refuse("private_key", reason)
+    };
+    certified.keys_match().map_err(mismatch)?;
+    Ok(certified)
+}
+
+fn check_validity(source: &Source, leaf: &[u8], now: i64) -> Result<(), ContextError> {
+    let parsed = X509Certificate::from_der(leaf);
+    let (_, parsed) = parsed.map_err(|error| source.refuse("certificate_chain", error))?;
+    let validity = parsed.validity();
+    if now > validity.not_after.timestamp() {
+        let reason = format!("certificate expired on {}", validity.not_after);
+        return Err(source.refuse("certificate_chain", reason));
+    }
+    Ok(())
+}
+
+/// At least one certificate, each of which can be parsed.
+pub(crate) fn certificates(
+    source: &Source,
+    field: &'static str,
+) -> Result<Vec<CertificateDer<'static>>, ContextError> {
+    let list = objects::<CertificateDer<'static>>(source, field)?;
+    if list.is_empty() {
+        return Err(source.refuse(field, "holds no certificate"));
+    }
+    for (index, certificate) in list.iter().enumerate() {
+        X509Certificate::from_der(certificate)
+            .map_err(|error| source.refuse(field, format!("certificate {index}: {error}")))?;
+    }
+    Ok(list)
+}
+
+fn objects<T: PemObject + From<Vec<u8>>>(
+    source: &Source,
+    field: &'static str,
+) -> Result<Vec<T>, ContextError> {
+    if source.bytes.is_empty() {
+        return Err(source.refuse(field, "is empty"));
+    }
+    if !source.is_pem() {
+        return Ok(vec![T::from(source.bytes.clone())]);
+    }
+    let list: Result<Vec<T>, pem::Error> = T::pem_slice_iter(&source.bytes).collect();
+    list.map_err(|error| source.refuse(field, error))
+}
+
+fn private_key(source: &Source) -> Result<PrivateKeyDer<'static>, ContextError> {
+    let refuse = |reason: &str| source.refuse("private_key", reason);
+    if source.bytes.is_empty() {
+        return Err(refuse("is empty"));
+    }
+    if !source.is_pem() {
+        return PrivateKeyDer::try_from(source.bytes.clone()).map_err(refuse);
+    }
+    match PrivateKeyDer::from_pem_slice(&source.bytes) {
+        Ok(key) => Ok(key),
+        Err(pem::Error::NoItemsFound) if contains(&source.bytes, b"ENCRYPTED") => {
+            Err(refuse("is encrypted, which is not supported"))
+        }
+        Err(pem::Error::NoItemsFound) => Err(refuse("holds no private key")),
+        Err(error) => Err(refuse(&error.to_string())),
+    }
+}
+
+fn contains(bytes: &[u8], word: &[u8]) -> bool {
+    bytes.windows(word.len()).any(|window| window == word)
+}
+
+/// The trust anchors of `trusted_ca`.
+pub(crate) fn roots(source: &Source) -> Result<Arc<RootCertStore>, ContextError> {
+    let mut store = RootCertStore::empty();
+    for (index, certificate) in certificates(source, "trusted_ca")?.into_iter().enumerate() {
+        let added = store.add(certificate);
+        added.map_err(|error| source.refuse("trusted_ca", format!("{index}: {error}")))?;
+    }
+    Ok(Arc::new(store))
+}
+
+/// The revocation lists of `crl`, at least one.
+pub(crate) fn revocation_lists(
+    source: &Source,
+) -> Result<Vec<CertificateRevocationListDer<'static>>, ContextError> {
+    let lists = objects::<CertificateRevocationListDer<'static>>(source, "crl")?;
+    if lists.is_empty() {
+        return Err(source.refuse("crl", "holds no revocation list"));
+    }
+    Ok(lists)
+}

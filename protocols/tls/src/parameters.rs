@@ -1,0 +1,115 @@
+//! `tls_params`: versions, cipher suites and groups by Envoy's names.
+
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, SupportedKxGroup, aws_lc_rs as provider};
+use rustls::{SupportedCipherSuite, SupportedProtocolVersion};
+
+use crate::load::ContextError;
+
+/// The versions that exist here. TLS 1.0 and 1.1 do not (RFC 8996).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TlsVersion {
+    /// TLS 1.2.
+    V1_2,
+    /// TLS 1.3.
+    V1_3,
+}
+
+/// What may be negotiated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameters {
+    /// The lowest version.
+    pub min: TlsVersion,
+    /// The highest version.
+    pub max: TlsVersion,
+    /// Names of suites of TLS 1.2, preferred first; a group `[A|B]` of equal ones is read as its
+    /// members in order. Empty for all. The suites of TLS 1.3 are always on, as in Envoy.
+    pub cipher_suites: Vec<String>,
+    /// Names of groups, preferred first. Empty for the side's default.
+    pub ecdh_curves: Vec<String>,
+}
+
+impl Parameters {
+    /// Envoy's defaults of a downstream context.
+    pub fn downstream() -> Self {
+        let (min, max) = (TlsVersion::V1_2, TlsVersion::V1_3);
+        Self { min, max, cipher_suites: Vec::new(), ecdh_curves: Vec::new() }
+    }
+
+    /// Envoy's defaults of an upstream context, which offers TLS 1.2 alone.
+    pub fn upstream() -> Self {
+        Self { max: TlsVersion::V1_2, ..Self::downstream() }
+    }
+
+    pub(crate) fn versions(
+        &self,
+    ) -> Result<&'static [&'static SupportedProtocolVersion], ContextError> {
+        static V1_2: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12];
+        static V1_3: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
+        match (self.min, self.max) {
+            (TlsVersion::V1_2, TlsVersion::V1_2) => Ok(V1_2),
+            (TlsVersion::V1_3, TlsVersion::V1_3) => Ok(V1_3),
+            (TlsVersion::V1_2, TlsVersion::V1_3) => Ok(rustls::ALL_VERSIONS),
+            _ => Err(ContextError::of_field(
+                "tls_params.tls_minimum_protocol_version",
+                "is above tls_maximum_protocol_version",
+            )),
+        }
+    }
+
+    /// The provider with these suites and groups, or with the defaults given where none are named.
+    pub(crate) fn provider(
+        &self,
+        default_groups: &[&'static dyn SupportedKxGroup],
+    ) -> Result<Arc<CryptoProvider>, ContextError> {
+        let mut chosen = provider::default_provider();
+        if !self.cipher_suites.is_empty() {
+            chosen.cipher_suites.retain(|suite| suite.tls13().is_some());
+            let names = self.cipher_suites.iter().flat_map(|name| members(name));
+            for name in names {
+                chosen.cipher_suites.push(suite(name)?);
+            }
+        }
+        chosen.kx_groups = match self.ecdh_curves.is_empty() {
+            true => default_groups.to_vec(),
+            false => self.ecdh_curves.iter().map(|name| group(name)).collect::<Result<_, _>>()?,
+        };
+        Ok(Arc::new(chosen))
+    }
+}
+
+/// `[A|B]` is BoringSSL's group of equally preferred suites.
+fn members(name: &str) -> impl Iterator<Item = &str> {
+    name.trim_start_matches('[').trim_end_matches(']').split('|')
+}
+
+fn suite(name: &str) -> Result<SupportedCipherSuite, ContextError> {
+    use provider::cipher_suite as suites;
+    Ok(match name {
+        "ECDHE-ECDSA-AES128-GCM-SHA256" => suites::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+        "ECDHE-RSA-AES128-GCM-SHA256" => suites::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+        "ECDHE-ECDSA-AES256-GCM-SHA384" => suites::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+        "ECDHE-RSA-AES256-GCM-SHA384" => suites::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+        "ECDHE-ECDSA-CHACHA20-POLY1305" => suites::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+        "ECDHE-RSA-CHACHA20-POLY1305" => suites::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+        _ => {
+            let reason = format!("unknown or unsupported cipher suite {name:?}");
+            return Err(ContextError::of_field("tls_params.cipher_suites", reason));
+        }
+    })
+}
+
+fn group(name: &str) -> Result<&'static dyn SupportedKxGroup, ContextError> {
+    use provider::kx_group;
+    Ok(match name {
+        "X25519" => kx_group::X25519,
+        "P-256" => kx_group::SECP256R1,
+        "P-384" => kx_group::SECP384R1,
+        "X25519MLKEM768" => kx_group::X25519MLKEM768,
+        _ => {
+            let reason = format!("unknown or unsupported group {name:?}");
+            return Err(ContextError::of_field("tls_params.ecdh_curves", reason));
+        }
+    })
+}

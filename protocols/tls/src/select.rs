@@ -1,0 +1,81 @@
+//! Which certificate a context presents to a client.
+//!
+//! Owns: the order of choice, which is Envoy's: names exactly, then by wildcard, and among equals
+//! ECDSA before RSA where the client can verify it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rustls::SignatureAlgorithm;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+
+use crate::certificate::Certificate;
+
+/// The certificates of one context, at least one.
+#[derive(Debug)]
+pub(crate) struct Selection {
+    certificates: Vec<Arc<CertifiedKey>>,
+    /// Lower-case names (wildcards as `*.rest`) to places in `certificates`.
+    by_name: HashMap<String, Vec<usize>>,
+    /// `full_scan_certs_on_sni_mismatch`.
+    full_scan: bool,
+    require_sni: bool,
+}
+
+impl Selection {
+    pub(crate) fn new(
+        certificates: Vec<Arc<CertifiedKey>>,
+        full_scan: bool,
+        require_sni: bool,
+    ) -> Self {
+        let mut by_name: HashMap<String, Vec<usize>> = HashMap::new();
+        for (index, certified) in certificates.iter().enumerate() {
+            let parsed = certified.cert.first().and_then(|leaf| Certificate::parse(leaf));
+            for name in parsed.into_iter().flat_map(|parsed| parsed.names.dns) {
+                by_name.entry(name.to_ascii_lowercase()).or_default().push(index);
+            }
+        }
+        Self { certificates, by_name, full_scan, require_sni }
+    }
+
+    fn select(&self, hello: &ClientHello<'_>) -> Option<&Arc<CertifiedKey>> {
+        let Some(name) = hello.server_name() else {
+            return (!self.require_sni).then(|| self.scan(hello))?;
+        };
+        let name = name.to_ascii_lowercase();
+        let wildcard = name.split_once('.').map(|(_, rest)| format!("*.{rest}"));
+        let exact = self.by_name.get(&name);
+        let listed = [exact, wildcard.as_ref().and_then(|name| self.by_name.get(name))];
+        let mut named = listed.into_iter().flatten();
+        let found =
+            named.find_map(|list| best(list.iter().map(|at| &self.certificates[*at]), hello));
+        match found {
+            None if self.full_scan => self.scan(hello),
+            None => self.certificates.first(),
+            found => found,
+        }
+    }
+
+    fn scan(&self, hello: &ClientHello<'_>) -> Option<&Arc<CertifiedKey>> {
+        best(self.certificates.iter(), hello).or(self.certificates.first())
+    }
+}
+
+/// The first that the client can verify with ECDSA, else the first that it can verify at all.
+fn best<'a>(
+    certificates: impl Iterator<Item = &'a Arc<CertifiedKey>> + Clone,
+    hello: &ClientHello<'_>,
+) -> Option<&'a Arc<CertifiedKey>> {
+    let schemes = hello.signature_schemes();
+    let mut fitting = certificates.filter(|one| one.key.choose_scheme(schemes).is_some());
+    let first = fitting.next()?;
+    let is_ecdsa = |one: &&Arc<CertifiedKey>| one.key.algorithm() == SignatureAlgorithm::ECDSA;
+    Some(std::iter::once(first).chain(fitting).find(is_ecdsa).unwrap_or(first))
+}
+
+impl ResolvesServerCert for Selection {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.select(&hello).cloned()
+    }
+}

@@ -1,0 +1,347 @@
+//! Verification of the peer's certificate, on either side: `CertificateValidationContext`.
+//!
+//! Owns: chain, revocation, names and pins. Does not own: proof of possession of the key, which
+//! rustls checks with the provider's algorithms and which no option turns off.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore,
+    SignatureScheme,
+};
+
+use crate::certificate::Certificate;
+use crate::load::{self, ContextError, Source};
+use crate::name::{NameMatcher, dns_name_matches};
+
+/// How often a chain may be tried again at an earlier time with `allow_expired_certificate`.
+const EXPIRED_TRIES: usize = 4;
+
+/// What a peer's certificate has to be. The default asks for nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Validation {
+    /// `trusted_ca`. Without it no chain is verified, as in Envoy.
+    pub trusted_ca: Option<Source>,
+    /// `crl`; needs `trusted_ca`.
+    pub crl: Option<Source>,
+    /// `only_verify_leaf_cert_crl`.
+    pub only_leaf_crl: bool,
+    /// `match_typed_subject_alt_names`: one of them is enough. Needs `trusted_ca`.
+    pub names: Vec<NameMatcher>,
+    /// `verify_certificate_hash`: SHA-256 over the leaf.
+    pub hashes: Vec<[u8; 32]>,
+    /// `verify_certificate_spki`: SHA-256 over the leaf's public key. A leaf that meets one entry of
+    /// either list is good.
+    pub spki_hashes: Vec<[u8; 32]>,
+    /// `allow_expired_certificate`.
+    pub allow_expired: bool,
+    /// `trust_chain_verification: ACCEPT_UNTRUSTED`: failures of chain, names and pins are accepted,
+    /// so that a certificate of the peer proves no more than possession of its key.
+    pub accept_untrusted: bool,
+    /// The name that was asked for must be in the certificate (`auto_sni_san_validation`); client
+    /// side only, needs `trusted_ca`.
+    pub server_name: bool,
+}
+
+/// Why a certificate is refused beyond what rustls says of chains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum VerifyFailure {
+    /// No name of the certificate is one that is wanted.
+    #[error("verify SAN list")]
+    Name,
+    /// Neither hash is pinned.
+    #[error("verify cert hash")]
+    Hash,
+}
+
+enum Chain {
+    Client(Arc<dyn ClientCertVerifier>),
+    Server(Arc<WebPkiServerVerifier>),
+    Unverified,
+}
+
+/// One verifier for both sides, immutable.
+pub(crate) struct PeerVerifier {
+    chain: Chain,
+    validation: Validation,
+    mandatory: bool,
+    hints: Vec<DistinguishedName>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl fmt::Debug for PeerVerifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PeerVerifier").field("validation", &self.validation).finish_non_exhaustive()
+    }
+}
+
+impl PeerVerifier {
+    /// For certificates of clients.
+    pub(crate) fn of_clients(
+        validation: &Validation,
+        mandatory: bool,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Self, ContextError> {
+        let roots = checked(validation)?;
+        let hints = roots.as_ref().map_or_else(Vec::new, |roots| roots.subjects());
+        let chain = match roots {
+            None => Chain::Unverified,
+            Some(roots) => Chain::Client(client_chain(validation, roots, provider)?),
+        };
+        Ok(Self::new(chain, validation, mandatory, hints, provider))
+    }
+
+    /// For certificates of servers.
+    pub(crate) fn of_servers(
+        validation: &Validation,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Self, ContextError> {
+        let chain = match checked(validation)? {
+            None => Chain::Unverified,
+            Some(roots) => Chain::Server(server_chain(validation, roots, provider)?),
+        };
+        Ok(Self::new(chain, validation, true, Vec::new(), provider))
+    }
+
+    fn new(
+        chain: Chain,
+        validation: &Validation,
+        mandatory: bool,
+        hints: Vec<DistinguishedName>,
+        provider: &Arc<CryptoProvider>,
+    ) -> Self {
+        let (validation, provider) = (validation.clone(), Arc::clone(provider));
+        Self { chain, validation, mandatory, hints, provider }
+    }
+
+    fn verify(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: Option<&ServerName<'_>>,
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        let verified = self
+            .verify_chain_at_some_time(leaf, intermediates, now)
+            .and_then(|()| self.verify_leaf(leaf, name));
+        if self.validation.accept_untrusted { Ok(()) } else { verified }
+    }
+
+    fn verify_chain_at_some_time(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        let mut result = self.verify_chain(leaf, intermediates, now);
+        for _ in 0..EXPIRED_TRIES {
+            // The chain was good when the certificate that is expired still was.
+            let time = match &result {
+                Err(Error::InvalidCertificate(CertificateError::ExpiredContext {
+                    not_after,
+                    ..
+                })) if self.validation.allow_expired => *not_after,
+                _ => break,
+            };
+            result = self.verify_chain(leaf, intermediates, time);
+        }
+        result
+    }
+
+    fn verify_chain(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        match &self.chain {
+            Chain::Unverified => Ok(()),
+            Chain::Client(chain) => chain.verify_client_cert(leaf, intermediates, now).map(drop),
+            Chain::Server(chain) => {
+                // Any name will do: this verifier looks at names last, and Envoy does not look at
+                // them unless matchers ask for it.
+                let name = ServerName::from(IpAddr::from([0, 0, 0, 0]));
+                match chain.verify_server_cert(leaf, intermediates, &name, &[], now) {
+                    Err(Error::InvalidCertificate(
+                        CertificateError::NotValidForName
+                        | CertificateError::NotValidForNameContext { .. },
+                    )) => Ok(()),
+                    other => other.map(drop),
+                }
+            }
+        }
+    }
+
+    fn verify_leaf(&self, der: &[u8], name: Option<&ServerName<'_>>) -> Result<(), Error> {
+        let wanted = &self.validation;
+        let pins = !wanted.hashes.is_empty() || !wanted.spki_hashes.is_empty();
+        if !pins && wanted.names.is_empty() && !wanted.server_name {
+            return Ok(());
+        }
+        let leaf = Certificate::parse(der)
+            .ok_or(Error::InvalidCertificate(CertificateError::BadEncoding))?;
+        let named = wanted.names.is_empty()
+            || wanted.names.iter().any(|matcher| matcher.matches(&leaf.names));
+        if !named || wanted.server_name && !is_for(&leaf, name) {
+            return Err(failure(VerifyFailure::Name));
+        }
+        let pinned =
+            wanted.hashes.contains(&leaf.sha256) || wanted.spki_hashes.contains(&leaf.spki_sha256);
+        if pins && !pinned { Err(failure(VerifyFailure::Hash)) } else { Ok(()) }
+    }
+
+    fn algorithms(&self) -> &rustls::crypto::WebPkiSupportedAlgorithms {
+        &self.provider.signature_verification_algorithms
+    }
+}
+
+fn is_for(leaf: &Certificate, name: Option<&ServerName<'_>>) -> bool {
+    match name {
+        Some(ServerName::DnsName(name)) => {
+            leaf.names.dns.iter().any(|pattern| dns_name_matches(name.as_ref(), pattern))
+        }
+        Some(ServerName::IpAddress(ip)) => leaf.names.ip.contains(&(*ip).into()),
+        _ => false,
+    }
+}
+
+fn failure(failure: VerifyFailure) -> Error {
+    Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(failure))))
+}
+
+/// Refuses what would promise a verification that does not take place.
+fn checked(validation: &Validation) -> Result<Option<Arc<RootCertStore>>, ContextError> {
+    if let Some(source) = &validation.trusted_ca {
+        return load::roots(source).map(Some);
+    }
+    let insecure = "needs trusted_ca: without it any certificate can claim any name";
+    if !validation.names.is_empty() || validation.server_name {
+        return Err(ContextError::of_field("match_typed_subject_alt_names", insecure));
+    }
+    match &validation.crl {
+        Some(source) => Err(source.refuse("crl", "needs trusted_ca")),
+        None => Ok(None),
+    }
+}
+
+fn client_chain(
+    validation: &Validation,
+    roots: Arc<RootCertStore>,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, ContextError> {
+    let mut builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider));
+    if let Some(source) = &validation.crl {
+        builder = builder.with_crls(load::revocation_lists(source)?);
+        if validation.only_leaf_crl {
+            builder = builder.only_check_end_entity_revocation();
+        }
+    }
+    builder.build().map_err(|error| refused(validation, &error))
+}
+
+fn server_chain(
+    validation: &Validation,
+    roots: Arc<RootCertStore>,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<WebPkiServerVerifier>, ContextError> {
+    let mut builder = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider));
+    if let Some(source) = &validation.crl {
+        builder = builder.with_crls(load::revocation_lists(source)?);
+        if validation.only_leaf_crl {
+            builder = builder.only_check_end_entity_revocation();
+        }
+    }
+    builder.build().map_err(|error| refused(validation, &error))
+}
+
+/// Roots were accepted one by one before, so that only a list can be at fault.
+fn refused(validation: &Validation, error: &impl ToString) -> ContextError {
+    match &validation.crl {
+        Some(source) => source.refuse("crl", error.to_string()),
+        None => ContextError::of_field("trusted_ca", error.to_string()),
+    }
+}
+
+impl ClientCertVerifier for PeerVerifier {
+    fn client_auth_mandatory(&self) -> bool {
+        self.mandatory
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &self.hints
+    }
+
+    fn verify_client_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        self.verify(leaf, intermediates, None, now).map(|()| ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signature, self.algorithms())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signature, self.algorithms())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms().supported_schemes()
+    }
+}
+
+impl ServerCertVerifier for PeerVerifier {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        _ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        self.verify(leaf, intermediates, Some(name), now).map(|()| ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signature, self.algorithms())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signature, self.algorithms())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms().supported_schemes()
+    }
+}
