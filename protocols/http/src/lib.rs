@@ -3,7 +3,8 @@
 //! Owns: heads, fields and trailers in reusable storage, the vocabulary of events between codecs,
 //! the HTTP/1 decoders and encoders, the HTTP/2 connection, hop-by-hop rules, path and host
 //! normalisation, the form of dates. Does not own: sockets, clocks, random numbers, threads,
-//! statistics, or any policy of the connection manager. Hostile bytes give errors, never panics, and every buffer is bounded.
+//! statistics, or any policy of the connection manager. Hostile bytes give errors, never panics,
+//! and every buffer is bounded.
 #![forbid(unsafe_code)]
 
 pub mod date;

@@ -281,3 +281,51 @@ fn cve_2019_9517_internal_buffering_is_bounded() {
     sent(&mut server);
     assert_eq!(server.poll_event(), Some(Event::Writable(id)));
 }
+
+#[test]
+fn cve_2019_9511_data_dribble_and_slow_read_keep_nothing() {
+    let mut server = server(Options::default());
+    feed(&mut server, &[settings(&[(4, 0)]), get(1)].concat()).unwrap();
+    let id = ringway_http::h2::StreamId::from_number(1).unwrap();
+    let mut head = ResponseHead::new();
+    head.status = 200;
+    server.send_response(id, &head, false).unwrap();
+    assert_eq!(server.send_data(id, &[0; 100_000], true), Ok(0));
+    sent(&mut server);
+    // A window of one byte at a time gets one byte at a time, and nothing is kept in between.
+    for _ in 0..1000 {
+        let events = feed(&mut server, &frame(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 1])).unwrap();
+        assert_eq!(events, [Event::Writable(id)]);
+        assert_eq!(server.send_data(id, &[0; 1000], true), Ok(1));
+        assert_eq!(server.pending_bytes(), 10);
+        sent(&mut server);
+    }
+}
+
+#[test]
+fn cve_2024_45506_goaway_again_and_again() {
+    let mut server = server(Options::default());
+    let goaway = frame(GOAWAY, 0, 0, &[0; 8]);
+    assert_eq!(feed(&mut server, &goaway).unwrap().len(), 1);
+    assert_eq!(feed(&mut server, &goaway.repeat(10_000)).unwrap(), []);
+    assert_eq!(server.pending_bytes(), 0);
+}
+
+#[test]
+fn cve_2018_14645_and_cve_2020_11100_table_indices_beyond_the_table() {
+    // An entry that is evicted by the one that borrows its name, and indices around the last one.
+    let mut server = server(Options::default());
+    let big = [&b"\x40\x01a\x7f\x81\x1e"[..], &[b'v'; 3968]].concat();
+    let borrow = [&b"\x7e\x7f\x81\x1e"[..], &[b'w'; 3968]].concat();
+    let block = [GET, &big, &borrow, &[0xbe]].concat();
+    feed(&mut server, &frame(HEADERS, 5, 1, &block)).unwrap();
+    let values: Vec<_> = server.request_mut().fields.values("a").map(|at| at[0]).collect();
+    assert_eq!(values, b"vww");
+    let error = feed(&mut server, &frame(HEADERS, 5, 3, &[GET, &[0xbf]].concat())).unwrap_err();
+    assert_eq!(error.code, ErrorCode::CompressionError);
+}
+
+#[test]
+fn an_idle_connection_is_small() {
+    assert!(size_of::<Connection>() <= 1536, "{}", size_of::<Connection>());
+}
