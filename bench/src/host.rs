@@ -69,6 +69,14 @@ fn kib(text: &str) -> u64 {
     text.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
+/// The commit of the working directory, with a mark where it was changed; `unknown` elsewhere.
+pub(crate) fn commit() -> String {
+    let output = Command::new("git").args(["describe", "--always", "--dirty", "--tags"]).output();
+    let text = output.ok().filter(|output| output.status.success()).map(|output| output.stdout);
+    text.and_then(|text| String::from_utf8(text).ok())
+        .map_or_else(|| "unknown".to_owned(), |text| text.trim().to_owned())
+}
+
 /// What a program says when asked for its version: the first line that holds a digit.
 pub(crate) fn version(program: &Path, option: &str) -> String {
     let Ok(output) = Command::new(program).arg(option).output() else {

@@ -171,7 +171,8 @@ fn sample(summary: &Summary, before: &Reading, after: &Reading) -> Result<Sample
     if summary.right == 0 {
         let failure = summary.failures.first();
         let why = failure.map_or_else(String::new, |f| format!(": {} {}", f.failure, f.example));
-        return Err(format!("not one right answer{why}"));
+        let (failed, unsent) = (summary.failed, summary.unsent);
+        return Err(format!("not one right answer ({failed} failed, {unsent} unsent){why}"));
     }
     let seconds = after.at.duration_since(before.at).as_secs_f64();
     let time = after.time.since(before.time);

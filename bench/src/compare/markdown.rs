@@ -9,7 +9,7 @@ use super::text::{self, Table};
 pub(super) fn report(report: &Report) -> String {
     let settings = &report.settings;
     let mut text = format!(
-        "# Comparison\n\n{}\n\n`{}`: {} rounds of {} ms after {} ms of warm-up; CPUs: {}. Figures \
+        "# Comparison\n\n{}\n\n`{}`: {} rounds of {} ms after {} ms of warm-up; CPUs: {}; commit {}. Figures \
          are medians over rounds; ±% is half of the distance between the extremes.\n\n",
         report.host.line(),
         settings.command,
@@ -17,6 +17,7 @@ pub(super) fn report(report: &Report) -> String {
         settings.measured_ms,
         settings.warmup_ms,
         settings.cpus,
+        settings.commit,
     );
     for version in &report.peers {
         let _ = writeln!(text, "- {}: {}", version.peer, version.version);
@@ -27,6 +28,11 @@ pub(super) fn report(report: &Report) -> String {
     for outcome in &report.workloads {
         let _ = write!(text, "\n## {}: {}\n\n", outcome.name, outcome.title);
         text += &table(&text::full_speed(outcome));
+        let _ = write!(
+            text,
+            "\nRatios, to the floor and to the best peer:\n\n{}",
+            table(&text::ratios(outcome))
+        );
         if let Some(rates) = text::fixed_rates(outcome) {
             let _ = write!(
                 text,
@@ -61,8 +67,9 @@ mod tests {
         let text = report(&tests::report());
         let bars = |line: &str| line.matches('|').count();
         let lines: Vec<&str> = text.lines().filter(|line| line.starts_with('|')).collect();
-        assert_eq!(lines.len(), 12, "{text}");
-        assert!(lines[..6].iter().all(|line| bars(line) == 16), "{text}");
-        assert!(lines[6..].iter().all(|line| bars(line) == 3), "{text}");
+        assert_eq!(lines.len(), 18, "{text}");
+        assert!(lines[..6].iter().all(|line| bars(line) == 14), "{text}");
+        assert!(lines[6..12].iter().all(|line| bars(line) == 8), "{text}");
+        assert!(lines[12..].iter().all(|line| bars(line) == 3), "{text}");
     }
 }

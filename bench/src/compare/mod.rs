@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::cores::Cores;
-use crate::host::Host;
+use crate::host::{self, Host};
 use crate::peers::{Kind, Peer};
 use crate::process;
 use crate::programs;
@@ -68,6 +68,7 @@ impl StageOptions {
             latency: false,
             quick: false,
             cpus: String::new(),
+            commit: host::commit(),
         };
         Self { peers: peers.to_vec(), settings }
     }
@@ -84,6 +85,7 @@ impl From<&Options> for StageOptions {
             latency: !options.no_latency,
             quick: options.quick,
             cpus: String::new(),
+            commit: host::commit(),
         };
         Self { peers: options.peers.clone(), settings }
     }

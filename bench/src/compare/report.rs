@@ -34,6 +34,8 @@ pub(crate) struct Settings {
     pub(crate) latency: bool,
     pub(crate) quick: bool,
     pub(crate) cpus: String,
+    /// The commit that was built, with a mark where the tree was changed.
+    pub(crate) commit: String,
 }
 
 /// Who took part.
@@ -97,6 +99,41 @@ pub(crate) struct Memory {
     pub(crate) per_companion: Option<f64>,
 }
 
+/// A figure that is told as a ratio, too.
+pub(crate) struct Figure {
+    pub(crate) name: &'static str,
+    /// More is better.
+    rises: bool,
+    of: fn(&Row) -> Option<f64>,
+}
+
+/// Figures with ratios, in the order of columns.
+pub(crate) const FIGURES: [Figure; 6] = [
+    Figure { name: "req/s", rises: true, of: |row| Some(row.figure(|s| s.rate)?.median) },
+    Figure { name: "CPU", rises: false, of: Row::cpu_us },
+    Figure { name: "p50", rises: false, of: |row| Some(row.figure(|s| s.p50_us)?.median) },
+    Figure { name: "p99", rises: false, of: |row| Some(row.figure(|s| s.p99_us)?.median) },
+    Figure { name: "p99.9", rises: false, of: |row| Some(row.figure(|s| s.p999_us)?.median) },
+    Figure { name: "memory", rises: false, of: |row| Some(row.memory.loaded as f64) },
+];
+
+impl Figure {
+    /// A row's figure by that of the floor, and by that of the best peer in this figure.
+    pub(crate) fn ratios(&self, outcome: &Outcome, row: &Row) -> [Option<f64>; 2] {
+        let own = (self.of)(row);
+        let by = |base: Option<f64>| Some(own? / base.filter(|base| *base > 0.0)?);
+        let floor = outcome.rows.iter().find(|row| row.peer == "floor").and_then(self.of);
+        let peers = outcome.rows.iter().filter(|row| !NO_PEERS.contains(&row.peer.as_str()));
+        let figures = peers.filter_map(self.of);
+        let best = if self.rises {
+            figures.max_by(f64::total_cmp)
+        } else {
+            figures.min_by(f64::total_cmp)
+        };
+        [by(floor), by(best)]
+    }
+}
+
 impl Report {
     pub(crate) fn new(
         host: Host,
@@ -152,18 +189,6 @@ impl Outcome {
             left_out: Vec::new(),
             remark: workload.remark.to_owned(),
         }
-    }
-
-    /// CPU time per request at the floor.
-    pub(crate) fn floor_us(&self) -> Option<f64> {
-        let floor = self.rows.iter().find(|row| row.peer == "floor")?;
-        floor.cpu_us()
-    }
-
-    /// The least CPU time per request of a peer (not the floor, not Ringway).
-    pub(crate) fn best_peer_us(&self) -> Option<f64> {
-        let peers = self.rows.iter().filter(|row| !NO_PEERS.contains(&row.peer.as_str()));
-        peers.filter_map(Row::cpu_us).min_by(f64::total_cmp)
     }
 
     /// The lowest rate at full speed among all but the floor.
@@ -241,6 +266,7 @@ pub(super) mod tests {
             latency: true,
             quick: false,
             cpus: "proxy 0, origin 1, load [1]".to_owned(),
+            commit: "abc".to_owned(),
         };
         let mut report = Report::new(host, settings, &[], Vec::new());
         let version = Version { peer: "nginx".to_owned(), version: "1.22".to_owned() };
@@ -252,9 +278,15 @@ pub(super) mod tests {
     #[test]
     fn the_best_peer_is_neither_the_floor_nor_ringway() {
         let outcome = outcome();
-        assert_eq!(outcome.floor_us(), Some(9.0));
-        assert_eq!(outcome.best_peer_us(), Some(13.5));
+        let of = |name: &str| FIGURES.iter().find(|figure| figure.name == name).expect("there");
+        let ringway = &outcome.rows[1];
+        assert_eq!(of("CPU").ratios(&outcome, ringway), [Some(9.9 / 9.0), Some(9.9 / 13.5)]);
+        let rates = of("req/s").ratios(&outcome, ringway);
+        assert_eq!(rates, [Some(0.95), Some(95_000.0 / 70_000.0)]);
         assert_eq!(outcome.slowest_rate(), Some(30_000.0));
+        let mut unknown = outcome.clone();
+        unknown.rows[0].samples.clear();
+        assert_eq!(of("CPU").ratios(&unknown, ringway)[0], None);
     }
 
     #[test]

@@ -2,13 +2,15 @@
 
 use std::fmt::Write as _;
 
-use super::report::{Outcome, Point, Report, Row};
+use super::report::{self, Outcome, Point, Report, Row};
 use crate::load::Sample;
 use crate::statistics::{Spread, median};
 
 /// What stands above all tables.
 pub(super) fn headline(report: &Report) -> String {
-    let mut text = format!("{}\nCPUs: {}\n", report.host.line(), report.settings.cpus);
+    let settings = &report.settings;
+    let mut text =
+        format!("{}\nCPUs: {}; commit {}\n", report.host.line(), settings.cpus, settings.commit);
     for version in &report.peers {
         let _ = writeln!(text, "  {:<8} {}", version.peer, version.version);
     }
@@ -55,6 +57,8 @@ impl Table {
 /// One workload, with all its tables.
 pub(super) fn workload(outcome: &Outcome) -> String {
     let mut text = format!("{}: {}\n{}", outcome.name, outcome.title, full_speed(outcome).draw());
+    let table = ratios(outcome).draw();
+    let _ = write!(text, "\n  ratios: to the floor, to the best peer\n{table}");
     if let Some(table) = fixed_rates(outcome) {
         let _ = write!(
             text,
@@ -80,7 +84,7 @@ pub(super) fn notes(outcome: &Outcome) -> Vec<String> {
 }
 
 /// Columns of the table at full speed. `others %` is what strangers used of a CPU meanwhile.
-const FIGURES: [&str; 15] = [
+const COLUMNS: [&str; 13] = [
     "",
     "req/s",
     "±%",
@@ -92,15 +96,13 @@ const FIGURES: [&str; 15] = [
     "p50 us",
     "p99 us",
     "RSS MiB",
-    "x floor",
-    "x best peer",
     "lost",
     "others %",
 ];
 
 /// The figures at full speed.
 pub(super) fn full_speed(outcome: &Outcome) -> Table {
-    let mut table = Table::new(&FIGURES);
+    let mut table = Table::new(&COLUMNS);
     let companions = outcome.rows.iter().any(|row| row.memory.per_companion.is_some());
     let reloads = outcome.rows.iter().any(|row| row.reloads > 0);
     if companions {
@@ -110,7 +112,7 @@ pub(super) fn full_speed(outcome: &Outcome) -> Table {
         table.head.push("reloads".to_owned());
     }
     for row in &outcome.rows {
-        let mut cells = cells(outcome, row);
+        let mut cells = cells(row);
         if companions {
             let bytes = row.memory.per_companion.unwrap_or(0.0);
             cells.push(format!("{:.1}", bytes / 1024.0));
@@ -123,18 +125,15 @@ pub(super) fn full_speed(outcome: &Outcome) -> Table {
     table
 }
 
-fn cells(outcome: &Outcome, row: &Row) -> Vec<String> {
+fn cells(row: &Row) -> Vec<String> {
     let Some(rate) = row.figure(|s| s.rate) else {
         // Every turn failed: a note says why.
-        let mut cells = vec!["-".to_owned(); FIGURES.len()];
+        let mut cells = vec!["-".to_owned(); COLUMNS.len()];
         cells[0].clone_from(&row.peer);
         return cells;
     };
     let cpu = row.cpu_us();
     let known = |text: String| if cpu.is_some() { text } else { "-".to_owned() };
-    let ratio = |base: Option<f64>| {
-        cpu.zip(base).map_or("-".to_owned(), |(cpu, base)| format!("{:.2}", cpu / base))
-    };
     vec![
         row.peer.clone(),
         format!("{:.0}", rate.median),
@@ -147,11 +146,25 @@ fn cells(outcome: &Outcome, row: &Row) -> Vec<String> {
         format!("{:.0}", row.median(|s| s.p50_us)),
         format!("{:.0}", row.median(|s| s.p99_us)),
         format!("{:.1}", row.memory.loaded as f64 / f64::from(1 << 20)),
-        ratio(outcome.floor_us()),
-        ratio(outcome.best_peer_us()),
         row.lost().to_string(),
         format!("{:.0}", row.median(|s| s.strangers) * 100.0),
     ]
+}
+
+/// Each figure by that of the floor, and by that of the best peer in this figure.
+pub(super) fn ratios(outcome: &Outcome) -> Table {
+    let mut table = Table::new(&[""]);
+    table.head.extend(report::FIGURES.iter().map(|figure| figure.name.to_owned()));
+    for row in &outcome.rows {
+        let cell = |figure: &report::Figure| {
+            let text = |ratio: Option<f64>| ratio.map_or("-".to_owned(), |r| format!("{r:.2}"));
+            let [floor, best] = figure.ratios(outcome, row);
+            format!("{}, {}", text(floor), text(best))
+        };
+        let cells = report::FIGURES.iter().map(cell);
+        table.rows.push(std::iter::once(row.peer.clone()).chain(cells).collect());
+    }
+    table
 }
 
 /// Latencies at fixed rates: requests per second and p50/p99/p99.9 for each rate.
@@ -192,8 +205,10 @@ mod tests {
         assert_eq!(lines[0], "small-64: 64 B answers");
         let width = lines[1].chars().count();
         assert!(lines[2..6].iter().all(|line| line.chars().count() == width), "{text}");
-        assert!(lines[3].contains("ringway") && lines[3].contains("  1.10  "), "{text}");
-        assert!(lines[3].contains("  0.73  "), "to the best peer: {text}");
+        let ringway: Vec<&str> =
+            lines.iter().filter(|line| line.contains("ringway")).copied().collect();
+        assert_eq!(ringway.len(), 3, "{text}");
+        assert!(ringway[1].contains("  1.10, 0.73  "), "CPU: {text}");
         assert_eq!(lines.last(), Some(&"  h2o left out: not here"));
     }
 
@@ -201,7 +216,7 @@ mod tests {
     fn a_peer_without_samples_still_has_a_line() {
         let mut outcome = tests::outcome();
         outcome.rows[2].samples.clear();
-        let cells = cells(&outcome, &outcome.rows[2]);
-        assert_eq!((cells.len(), cells[0].as_str(), cells[1].as_str()), (15, "nginx", "-"));
+        let cells = cells(&outcome.rows[2]);
+        assert_eq!((cells.len(), cells[0].as_str(), cells[1].as_str()), (13, "nginx", "-"));
     }
 }
