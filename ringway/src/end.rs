@@ -17,6 +17,8 @@ use crate::serve::Server;
 
 /// How often a draining process looks whether its workers are done.
 const DRAIN_POLL: Duration = Duration::from_millis(20);
+/// How long workers may take to accept what waits in the queues of their sockets.
+const LAST_ACCEPTS: Duration = Duration::from_millis(100);
 /// How long workers may take to hear that they stop. One that does not hear is stuck, and ends
 /// with the process.
 const STOP_MAX: Duration = Duration::from_secs(5);
@@ -58,6 +60,9 @@ impl Server {
         // Whoever asks `/ready` must send the next request elsewhere.
         self.lifecycle.set(ServerState::Draining);
         self.workers.tell(&self.control, Command::Drain);
+        // Workers take what has connected before they close their sockets; one that does not
+        // answer must not keep the port open.
+        tokio::time::sleep(LAST_ACCEPTS).await;
         stop_listening(&self.control.current());
         let workers = &mut self.workers;
         let drained = async {

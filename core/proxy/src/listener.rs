@@ -105,7 +105,7 @@ async fn accept(worker: Rc<Worker>, listening: Rc<Listening>, socket: socket::Li
     loop {
         match socket.accept().await {
             Ok((stream, peer)) => begin(&worker, &listening, stream, peer),
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => break,
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => return socket.close(),
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, "accept failed");

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
@@ -93,6 +93,21 @@ impl Listener {
 
     fn new(kind: Kind) -> Self {
         Self { kind, flag: Rc::default() }
+    }
+
+    /// Refuses connections from now on. Dropping the listener alone does not: somebody else may
+    /// have a descriptor of the same socket. Call when `accept` has ended, so that whoever had
+    /// connected before was accepted.
+    pub fn close(&self) {
+        let fd = match &self.kind {
+            Kind::Ring { listener, .. } => listener.fd(),
+            Kind::Tcp(listener) => listener.as_raw_fd(),
+            Kind::Unix(listener) => listener.as_raw_fd(),
+        };
+        // SAFETY: the descriptor stays open as long as the listener, which outlives this call.
+        let socket = unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) };
+        // An error means that it does not listen any more.
+        let _ = socket2::SockRef::from(&socket).shutdown(std::net::Shutdown::Both);
     }
 
     /// A handle that ends the pending `accept`.

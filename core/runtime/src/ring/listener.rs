@@ -62,6 +62,10 @@ impl Listener {
 }
 
 impl Listener {
+    pub(crate) fn fd(&self) -> std::os::fd::RawFd {
+        self.accepting.socket.as_raw_fd()
+    }
+
     pub(crate) fn stopper(&self) -> Stopper {
         Stopper { ring: Rc::clone(&self.ring), accepting: Rc::clone(&self.accepting) }
     }
