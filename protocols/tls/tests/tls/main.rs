@@ -1,0 +1,5 @@
+//! The engine and its contexts, with certificates made in memory.
+
+mod engine;
+mod loading;
+mod support;
