@@ -16,8 +16,7 @@ use super::Factory;
 
 fn append(key: &str, value: &str, append_action: i32) -> Mutation {
     let header = HeaderValue { key: key.into(), value: value.into(), ..Default::default() };
-    let option =
-        HeaderValueOption { header: Some(header), append_action, ..Default::default() };
+    let option = HeaderValueOption { header: Some(header), append_action, ..Default::default() };
     Mutation { action: Some(Action::Append(option)) }
 }
 
