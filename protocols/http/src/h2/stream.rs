@@ -73,6 +73,18 @@ impl State {
     }
 }
 
+/// How the body of a response is to be read, by its request (RFC 9112 section 6.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// As its own head says.
+    #[default]
+    Message,
+    /// HEAD: there is none, whatever length is named.
+    HeadOnly,
+    /// CONNECT: the bytes of a tunnel, if it was opened.
+    Tunnel,
+}
+
 /// How a stream waits for room to send data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Waiting {
@@ -105,8 +117,8 @@ pub(super) struct Stream {
     pub(super) has_received_head: bool,
     /// This side has sent its (final) head.
     pub(super) has_sent_head: bool,
-    /// The request was HEAD: a length in the response promises nothing.
-    pub(super) is_head_request: bool,
+    /// What the request (of a client) says about the body of its response.
+    pub(super) answer: Answer,
     /// RFC 8441: the protocol of an extended CONNECT.
     pub(super) protocol: Option<Box<[u8]>>,
 }
@@ -124,7 +136,7 @@ impl Stream {
             waiting: Waiting::No,
             has_received_head: false,
             has_sent_head: false,
-            is_head_request: false,
+            answer: Answer::Message,
             protocol: None,
         }
     }

@@ -385,6 +385,26 @@ fn responses_of_all_kinds() {
 }
 
 #[test]
+fn lengths_that_promise_nothing() {
+    let length_9 = b"\x88\x0f\x0d\x019";
+    let mut client = client(Options::default());
+    let head = client.send_request(&request("HEAD"), true).unwrap();
+    let events = feed(&mut client, &frame(HEADERS, END_HEADERS, 1, length_9)).unwrap();
+    assert_eq!(events, [Event::Head { stream: head, body: Body::Length(0) }]);
+    let events = feed(&mut client, &frame(DATA, END_STREAM, 1, b"")).unwrap();
+    assert_eq!(events, [Event::Complete(head)]);
+    client.send_request(&request("HEAD"), true).unwrap();
+    feed(&mut client, &frame(HEADERS, END_HEADERS, 3, length_9)).unwrap();
+    let events = feed(&mut client, &frame(DATA, END_STREAM, 3, b"body")).unwrap();
+    assert!(matches!(events[..], [Event::Reset { .. }]), "{events:?}");
+    let tunnel = client.send_request(&request("CONNECT"), false).unwrap();
+    let events = feed(&mut client, &frame(HEADERS, END_HEADERS, 5, length_9)).unwrap();
+    assert_eq!(events, [Event::Head { stream: tunnel, body: Body::UntilClose }]);
+    assert_eq!(feed(&mut client, &frame(DATA, 0, 5, &[0; 20])).unwrap().len(), 1);
+    assert_eq!(client.send_data(tunnel, b"to the tunnel", false), Ok(13));
+}
+
+#[test]
 fn upgrades_cross_as_extended_connect() {
     let mut options = Options::default();
     options.settings.allow_connect = true;

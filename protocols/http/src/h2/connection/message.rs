@@ -7,7 +7,7 @@ use crate::h2::StreamId;
 use crate::h2::error::{ConnectionError, ErrorCode, Flood, MessageError};
 use crate::h2::frame::{self, Header};
 use crate::h2::heads::{Assembly, Target, content_length};
-use crate::h2::stream::Stream;
+use crate::h2::stream::{Answer, Stream};
 use crate::{Body, Known};
 
 /// What a header block stands for.
@@ -239,10 +239,11 @@ impl Connection {
         let head = self.responses.next_mut();
         let Some(stream) = self.streams.get_mut(id) else { return Ok(()) };
         // RFC 9110 section 6.4.1: a length in these says nothing about their own body.
-        let has_no_length = stream.is_head_request || matches!(status, 204 | 304);
-        let length = match has_no_length {
-            true => Ok((if is_end { Body::None } else { Body::UntilClose }, None)),
-            false => content_length(&head.fields).and_then(|length| body_of(length, is_end)),
+        let length = match (stream.answer, status) {
+            (Answer::HeadOnly, _) | (_, 204 | 304) if is_end => Ok((Body::None, None)),
+            (Answer::HeadOnly, _) | (_, 204 | 304) => Ok((Body::Length(0), Some(0))),
+            (Answer::Tunnel, 200..300) => body_of(None, is_end),
+            _ => content_length(&head.fields).and_then(|length| body_of(length, is_end)),
         };
         let (body, promised) = match length {
             Ok(length) => length,

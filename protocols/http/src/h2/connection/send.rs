@@ -5,7 +5,7 @@ use crate::h2::StreamId;
 use crate::h2::error::{ErrorCode, SendError};
 use crate::h2::frame::{self, HEADER_LEN, Header, MIN_MAX_FRAME_SIZE};
 use crate::h2::hpack::Encoder;
-use crate::h2::stream::{State, Stream};
+use crate::h2::stream::{Answer, State, Stream};
 use crate::known::mask;
 use crate::{Fields, Known, Method, RequestHead, ResponseHead};
 
@@ -49,7 +49,12 @@ impl Connection {
         let id = StreamId(next);
         let mut stream = Stream::new(id, self.peer.initial_window, self.own_initial_window);
         stream.has_sent_head = true;
-        stream.is_head_request = head.method_kind() == Method::Head;
+        stream.answer = match head.method_kind() {
+            Method::Head => Answer::HeadOnly,
+            Method::Connect => Answer::Tunnel,
+            _ if protocol.is_some() => Answer::Tunnel,
+            _ => Answer::Message,
+        };
         stream.protocol = protocol.map(Into::into);
         self.streams.insert(stream);
         self.counters.opened_streams += 1;
