@@ -13,8 +13,8 @@ use crate::process;
 use crate::wire;
 use crate::workload;
 
-/// What a slow reader asks for. More would meet the kernel's limit for all TCP memory, and slow down
-/// everyone.
+/// What a slow reader asks for. More would meet the kernel's limit for all TCP memory, and slow
+/// down everyone.
 const SLOW_PATH: &str = "/bytes/1m";
 /// What it takes at a time, and how often.
 const SLOW_BYTES: usize = 1024;

@@ -1,7 +1,7 @@
 //! `ringway-bench`: Ringway beside its peers, and the floor that the kernel sets.
 //!
-//! Owns: the peers' equal configurations ([`peers`]), the loads ([`workload`]), the comparison and
-//! its reports ([`compare`]), the relay that parses nothing ([`floor`]). Does not own: the load
+//! Owns: the peers' equal configurations (`peers`), the loads (`workload`), the comparison and
+//! its reports (`compare`), the relay that parses nothing (`floor`). Does not own: the load
 //! generator and the origin, which are `ringway-load`; anything of the proxy.
 
 mod app;

@@ -2,7 +2,7 @@
 //! instruction counts hold.
 //!
 //! Owns: inputs that look like traffic, and one closure for each piece. Does not own: how they are
-//! measured ([`crate::instructions`], `benches/micro.rs`).
+//! measured (`crate::instructions`, `benches/micro.rs`).
 
 mod balancing;
 mod http1;

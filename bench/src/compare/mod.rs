@@ -1,6 +1,6 @@
 //! The comparison: every peer under every load, in turn.
 //!
-//! Owns: the order of runs ([`turns`] is the part for one workload), options, the results folder.
+//! Owns: the order of runs (`turns` is the part for one workload), options, the results folder.
 //! Does not own: how a peer is configured, how a load is run, how figures are drawn.
 
 mod chart;

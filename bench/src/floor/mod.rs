@@ -4,7 +4,7 @@
 //! of its own, and back. No proxy that receives and sends the same bytes on the same kernel can
 //! cost less than this by much, so every comparison is told as a ratio to it.
 //!
-//! Owns: the relay on a ring of its own ([`ring`], [`relay`]). Does not own: anything of HTTP.
+//! Owns: the relay on a ring of its own (`ring`, `relay`). Does not own: anything of HTTP.
 
 mod relay;
 mod ring;
