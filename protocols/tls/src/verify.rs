@@ -90,6 +90,10 @@ impl PeerVerifier {
         mandatory: bool,
         provider: &Arc<CryptoProvider>,
     ) -> Result<Self, ContextError> {
+        if validation.server_name {
+            let reason = "a client certificate has no server name to be compared with";
+            return Err(ContextError::of_field("auto_sni_san_validation", reason));
+        }
         let roots = checked(validation)?;
         let hints = roots.as_ref().map_or_else(Vec::new, |roots| roots.subjects());
         let chain = match roots {
@@ -219,6 +223,9 @@ fn failure(failure: VerifyFailure) -> Error {
 
 /// Refuses what would promise a verification that does not take place.
 fn checked(validation: &Validation) -> Result<Option<Arc<RootCertStore>>, ContextError> {
+    if validation.only_leaf_crl && validation.crl.is_none() {
+        return Err(ContextError::of_field("only_verify_leaf_cert_crl", "needs crl"));
+    }
     if let Some(source) = &validation.trusted_ca {
         return load::roots(source).map(Some);
     }

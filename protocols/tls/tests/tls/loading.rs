@@ -81,6 +81,10 @@ fn validation_contexts() {
     check(&asking(ca("garbage")), "trusted_ca: ca.pem: certificate 0: ");
     let names = Validation { names: vec![matcher], ..Validation::default() };
     check(&asking(names), "match_typed_subject_alt_names: needs trusted_ca");
+    let named = Validation { server_name: true, ..Validation::default() };
+    check(&asking(named), "auto_sni_san_validation: ");
+    let leaf = Validation { only_leaf_crl: true, ..Validation::default() };
+    check(&asking(leaf), "only_verify_leaf_cert_crl: needs crl");
     let alone = Validation { crl: crl.clone(), ..Validation::default() };
     check(&asking(alone), "crl: list.pem: needs trusted_ca");
     let broken = Validation { trusted_ca: Some(authority.source()), crl, ..Validation::default() };
