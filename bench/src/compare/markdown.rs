@@ -10,7 +10,8 @@ pub(super) fn report(report: &Report) -> String {
     let settings = &report.settings;
     let mut text = format!(
         "# Comparison\n\n{}\n\n`{}`: {} rounds of {} ms after {} ms of warm-up; CPUs: {}; \
-         commit {}. Figures are medians over rounds; ±% is half of the distance between the extremes.\n\n",
+         commit {}. Figures are medians over rounds; ±% is half of the distance between the \
+         extremes.\n\n",
         report.host.line(),
         settings.command,
         settings.rounds,
