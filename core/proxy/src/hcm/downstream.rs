@@ -15,6 +15,7 @@ use ringway_runtime::deadline::Deadline;
 use ringway_runtime::stream::Stream;
 
 use super::exchange::Exchange;
+use super::pump::QUEUE_MAX;
 use crate::listener::{Listening, find_chain};
 use crate::wire::{Broken, Event, Wire};
 use crate::worker::Worker;
@@ -24,6 +25,11 @@ use crate::worker::Worker;
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
 /// How long the last response may take to be sent when no stream timeout is configured.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(300);
+/// Requests that one connection may be served in one turn of the loop: a client that sends many at
+/// once shares the core with the others.
+const BURST_MAX: u32 = 16;
+/// Storage for heads that an idle connection keeps; what a large head took beyond it is given back.
+const KEPT_BYTES: usize = 16 << 10;
 /// Bytes that are read and thrown away from a client that was told to go.
 const LINGER_BYTES: u64 = 1 << 20;
 
@@ -56,6 +62,8 @@ pub(super) struct Downstream {
     /// The next generation has no such chain: the connection ends with its next response.
     orphaned: bool,
     served: u32,
+    /// Requests taken since this connection last waited for something.
+    burst: u32,
     idle_since: Instant,
     counted: (u64, u64),
     closed_by_peer: bool,
@@ -134,6 +142,7 @@ impl Downstream {
             info,
             orphaned: false,
             served: 0,
+            burst: 0,
             counted: (0, 0),
             closed_by_peer: false,
         }
@@ -159,7 +168,21 @@ impl Downstream {
             }
             self.served += 1;
             self.idle_since = self.now;
-            self.wire.stream.relax();
+            self.shrink();
+        }
+    }
+
+    /// Gives back what a large message took.
+    fn shrink(&mut self) {
+        self.wire.stream.relax();
+        let request = self.request.fields.capacity_bytes() + self.request.path_mut().capacity();
+        if request + self.text.capacity() > KEPT_BYTES {
+            self.request = RequestHead::new();
+            self.scratch = Scratch::new();
+            self.text = Vec::new();
+        }
+        if self.response.fields.capacity_bytes() > KEPT_BYTES {
+            self.response = ResponseHead::new();
         }
     }
 
@@ -174,8 +197,12 @@ impl Downstream {
             self.closed_by_peer = true;
             return Poll::Ready(Next::Ended);
         }
+        if self.must_pause(cx) {
+            return self.poll_patience(cx, None);
+        }
         match self.wire.poll_event(cx, &mut self.request) {
             Poll::Ready(Ok(Event::Head)) => {
+                self.burst += 1;
                 self.follow_configuration();
                 return Poll::Ready(Next::Request);
             }
@@ -186,12 +213,26 @@ impl Downstream {
             Poll::Ready(Err(Broken::Protocol(error))) => {
                 return Poll::Ready(Next::Malformed(error));
             }
-            Poll::Pending => {}
+            Poll::Pending => self.burst = 0,
         }
         if !self.wire.decoder.is_idle() && head_since.is_none() {
             *head_since = Some(Instant::now());
         }
         self.poll_patience(cx, *head_since)
+    }
+
+    /// Whether the next request has to wait: the client does not take the responses that it has
+    /// asked for, or has had its turn. The task is woken when it may go on.
+    fn must_pause(&mut self, cx: &Context<'_>) -> bool {
+        if self.wire.stream.queued_bytes() >= self.buffer_limit.clamp(1, QUEUE_MAX) {
+            return true;
+        }
+        let had_its_turn = self.burst >= BURST_MAX;
+        if had_its_turn {
+            self.burst = 0;
+            cx.waker().wake_by_ref();
+        }
+        had_its_turn
     }
 
     /// Whether the time for the next head is over.

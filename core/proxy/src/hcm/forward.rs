@@ -49,15 +49,37 @@ impl Exchange<'_> {
         let Some(upstream) = self.upstream.take() else { return Err(self.no_cluster(forward)) };
         self.set_timers(forward);
         self.prepare_upstream_head(forward);
-        let result = self.attempt(forward, &upstream).await;
-        if let Err(Ended::Reply(reply)) = &result
-            && !self.response_started
-            && !self.hinted
-            && is_of_the_router(reply)
-        {
-            upstream.count_status(&self.down.worker, reply.status, self.internal);
+        let host = upstream.pick(&self.down.worker).map(Rc::clone);
+        let result = match &host {
+            Some(host) => self.attempt(forward, &upstream, host).await,
+            None => Err(self.no_host(&upstream)),
+        };
+        if let Err(Ended::Reply(reply)) = &result {
+            self.charge(reply, &upstream, host.as_deref());
         }
         result
+    }
+
+    /// Counts a reply of the router in place of the upstream's answer.
+    fn charge(&self, reply: &LocalReply, upstream: &Upstream, host: Option<&Host>) {
+        let late = reply.flag == ResponseFlags::UPSTREAM_REQUEST_TIMEOUT;
+        if let Some(host) = host.filter(|_| late) {
+            host.count_timeout();
+        }
+        // As in Envoy, an upstream that has given a hint has answered.
+        if self.response_started || self.hinted || !is_of_the_router(reply) {
+            return;
+        }
+        upstream.count_status(&self.down.worker, reply.status, self.internal);
+        if let Some(host) = host {
+            host.count_failure();
+        }
+    }
+
+    fn no_host(&self, upstream: &Upstream) -> Ended {
+        self.down.worker.page.inc(upstream.cluster.policy.stats.upstream_cx_none_healthy);
+        let reply = LocalReply::new(503, "no_healthy_upstream").body("no healthy upstream");
+        Ended::Reply(Box::new(reply.flag(ResponseFlags::NO_HEALTHY_UPSTREAM)))
     }
 
     /// The cluster that serves the request, if this generation has it.
@@ -130,16 +152,12 @@ impl Exchange<'_> {
     }
 
     /// One attempt at one endpoint.
-    async fn attempt(&mut self, forward: &Forward, upstream: &Rc<Upstream>) -> Result<(), Ended> {
-        let worker = Rc::clone(&self.down.worker);
-        let policy = &upstream.cluster.policy;
-        let Some(host) = upstream.pick(&worker) else {
-            worker.page.inc(policy.stats.upstream_cx_none_healthy);
-            let reply = LocalReply::new(503, "no_healthy_upstream").body("no healthy upstream");
-            let reply = reply.flag(ResponseFlags::NO_HEALTHY_UPSTREAM);
-            return Err(Ended::Reply(Box::new(reply)));
-        };
-        let host = Rc::clone(host);
+    async fn attempt(
+        &mut self,
+        forward: &Forward,
+        upstream: &Rc<Upstream>,
+        host: &Rc<Host>,
+    ) -> Result<(), Ended> {
         self.info.attempts += 1;
         self.info.upstream_host = Some(Rc::clone(&host.address_text));
         let suppress = self.manager.suppress_envoy_headers;
@@ -154,11 +172,13 @@ impl Exchange<'_> {
         // `max_pending_requests`.
         let Some(unit) = upstream.leases.request(forward.priority) else {
             host.put_back(connection);
-            worker.page.inc(policy.stats.upstream_rq_active_overflow);
+            let stats = &upstream.cluster.policy.stats;
+            self.down.worker.page.inc(stats.upstream_rq_active_overflow);
             return Err(overflow());
         };
-        let in_flight = InFlight::new(&worker, Rc::clone(upstream), Rc::clone(&host), unit);
-        let result = self.converse(connection, &host, upstream).await;
+        let worker = &self.down.worker;
+        let in_flight = InFlight::new(worker, Rc::clone(upstream), Rc::clone(host), unit);
+        let result = self.converse(connection, host, upstream).await;
         drop(in_flight);
         result
     }
@@ -215,16 +235,13 @@ impl Exchange<'_> {
         let result = std::future::poll_fn(|cx| pump.poll(cx)).await;
         let clean = pump.is_clean();
         let now = self.down.now;
-        if result.is_ok() {
-            let elapsed = self.elapsed();
+        if result.is_ok()
+            && let Some(received) = self.info.request_received
+        {
+            let time = self.elapsed().saturating_sub(received);
             let stats = &upstream.cluster.policy.stats;
-            self.down.worker.page.record(stats.upstream_rq_time, elapsed.as_millis() as u64);
+            self.down.worker.page.record(stats.upstream_rq_time, time.as_millis() as u64);
         }
-        let late = ResponseFlags::UPSTREAM_REQUEST_TIMEOUT;
-        if matches!(&result, Err(Ended::Reply(reply)) if reply.flag == late) {
-            host.count_timeout();
-        }
-        host.count_outcome(result.is_ok().then_some(self.info.response_code));
         if result.is_ok() && clean {
             host.release(connection, now);
         } else {

@@ -2,7 +2,7 @@
 //!
 //! What the upstream answers passes as it is: this is only about replies that Ringway makes.
 
-use ringway_http::{Known, Method, RequestHead, ResponseHead};
+use ringway_http::{Fields, Known, Method, RequestHead, ResponseHead};
 
 const CONTENT_TYPE: &[u8] = b"application/grpc";
 
@@ -15,9 +15,13 @@ pub(super) fn is_request(head: &RequestHead) -> bool {
         .is_some_and(|rest| rest.first().is_none_or(|byte| *byte == b'+'))
 }
 
-/// Whether an upstream's answer to gRPC has yet to say in its trailers how the call went.
-pub(super) fn is_open_answer(request: &RequestHead, response: &ResponseHead) -> bool {
-    is_request(request) && response.status == 200 && !response.fields.has(Known::GrpcStatus)
+/// Whether the upstream did what it was asked, as far as fields (of a head or of trailers) say so:
+/// `None` without a `grpc-status`. What the client did wrong is no failure of the upstream.
+pub(super) fn success(fields: &Fields) -> Option<bool> {
+    // Those that Envoy translates to 5xx: unknown, deadline exceeded, unimplemented, internal,
+    // unavailable, data loss.
+    const FAILURES: [&[u8]; 6] = [b"2", b"4", b"12", b"13", b"14", b"15"];
+    fields.known(Known::GrpcStatus).map(|status| !FAILURES.contains(&status))
 }
 
 /// Makes a gRPC reply of an HTTP one: its status becomes `grpc-status`, its body `grpc-message`.

@@ -9,7 +9,7 @@ use std::time::Instant;
 use ringway_http::h1::{
     Framing, ResponseError, encode_chunk_end, encode_chunk_prefix, encode_trailers,
 };
-use ringway_http::{Known, ResetReason};
+use ringway_http::{Known, ResetReason, Version};
 use ringway_model::stream::{LocalReply, ResponseFlags};
 use ringway_runtime::buffer::Buf;
 
@@ -21,7 +21,7 @@ use crate::wire::{Broken, Decode, Event, Wire};
 
 /// More than this is never queued in one direction, whatever the configured limit: it would wait
 /// in our memory instead of the peer's.
-const QUEUE_MAX: usize = 512 << 10;
+pub(super) const QUEUE_MAX: usize = 512 << 10;
 
 /// A request and its response in motion.
 pub(super) struct Pump<'p, 'c> {
@@ -37,6 +37,10 @@ pub(super) struct Pump<'p, 'c> {
     /// Sending to the upstream failed; its answer may still be there to read.
     send_failed: bool,
     response_complete: bool,
+    /// The request is one of gRPC.
+    grpc: bool,
+    /// Whether the endpoint did well was counted.
+    judged: bool,
     /// Something moved in this turn, so its time was taken.
     progressed: bool,
     /// How much may wait to be sent to the upstream.
@@ -63,6 +67,8 @@ impl<'p, 'c> Pump<'p, 'c> {
             chunked_down: false,
             send_failed: false,
             response_complete: false,
+            grpc: false,
+            judged: false,
             progressed: false,
             limit_up,
             limit_down,
@@ -235,7 +241,9 @@ impl<'p, 'c> Pump<'p, 'c> {
         let status = exchange.down.response.status;
         self.upstream.count_status(&exchange.down.worker, status, exchange.internal);
         exchange.hinted = true;
-        if exchange.manager.proxy_100_continue {
+        // RFC 9110 section 15.2: HTTP/1.0 knows none.
+        let understood = exchange.down.request.version() != Version::Http10;
+        if exchange.manager.proxy_100_continue && understood {
             response::send_informational(exchange);
         }
     }
@@ -249,6 +257,12 @@ impl<'p, 'c> Pump<'p, 'c> {
         let status = exchange.down.response.status;
         exchange.info.response_code = status;
         self.upstream.count_status(&exchange.down.worker, status, exchange.internal);
+        self.grpc = grpc::is_request(&exchange.down.request);
+        self.count_success(|pump| match pump.grpc && status == 200 {
+            true => grpc::success(&pump.exchange.down.response.fields),
+            false => Some(status < 500),
+        });
+        let exchange = &mut *self.exchange;
         // Envoy counts from the end of the request: before it there is nothing to tell.
         if exchange.request_complete && !exchange.manager.suppress_envoy_headers {
             set_service_time(exchange, elapsed);
@@ -259,6 +273,16 @@ impl<'p, 'c> Pump<'p, 'c> {
         self.chunked_down = framing == Framing::Chunked;
         response::send_head(self.exchange, framing);
         Ok(())
+    }
+
+    /// Counts once whether the endpoint did well, when that is known.
+    fn count_success(&mut self, verdict: impl FnOnce(&Self) -> Option<bool>) {
+        if !self.judged
+            && let Some(good) = verdict(self)
+        {
+            self.judged = true;
+            self.connection.count_answer(good);
+        }
     }
 
     /// How the response is framed towards the client (RFC 9112 section 6.3).
@@ -275,6 +299,10 @@ impl<'p, 'c> Pump<'p, 'c> {
 
     fn end_response(&mut self, trailers: bool) {
         let manager = self.exchange.manager;
+        self.count_success(|pump| {
+            let trailers = trailers.then(|| pump.connection.wire.decoder.trailers());
+            Some(trailers.and_then(grpc::success).unwrap_or(false))
+        });
         if trailers && !manager.access_logs.is_empty() {
             self.exchange.down.trailers.clone_from(self.connection.wire.decoder.trailers());
         }
@@ -305,7 +333,9 @@ impl<'p, 'c> Pump<'p, 'c> {
         };
         let exchange = &mut *self.exchange;
         if exchange.response_started {
-            if grpc::is_open_answer(&exchange.down.request, &exchange.down.response) {
+            if !self.judged {
+                // A gRPC call whose status is missing.
+                self.connection.count_answer(false);
                 let page = &exchange.down.worker.page;
                 page.inc(exchange.manager.stats.rq_reset_after_downstream_response_started);
             }

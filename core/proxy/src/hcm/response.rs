@@ -105,7 +105,10 @@ fn send_text(exchange: &mut Exchange<'_>, mut body: &[u8], content_type: &[u8]) 
     if grpc::is_request(&down.request) {
         grpc::translate(&mut down.response, body, down.request.method_kind());
         body = b"";
-    } else if !body.is_empty() {
+    } else if body.is_empty() {
+        // A mutation may have announced what does not come.
+        down.response.fields.remove_known(Known::ContentLength);
+    } else {
         describe(&mut down.response.fields, body, content_type);
     }
     if !exchange.request_complete {

@@ -151,6 +151,12 @@ impl Connection {
         self.tally.page.inc(id(&self.tally.policy.stats));
     }
 
+    /// Counts an answer for the endpoint, by what it says of itself.
+    pub(crate) fn count_answer(&self, good: bool) {
+        let stats = &self.tally.endpoint;
+        self.tally.page.inc(if good { stats.rq_success } else { stats.rq_error });
+    }
+
     /// Waits for the next event of the response.
     pub(crate) fn poll_event(
         &mut self,

@@ -101,11 +101,9 @@ impl Host {
         self.active.set(self.active.get() - 1);
     }
 
-    /// Counts how a request ended: with a status of its own, or without one.
-    pub(crate) fn count_outcome(&self, status: Option<u16>) {
-        let good = status.is_some_and(|status| status < 500);
-        let stats = &self.tally.endpoint;
-        self.worker.page.inc(if good { stats.rq_success } else { stats.rq_error });
+    /// Counts a request that the endpoint did not answer.
+    pub(crate) fn count_failure(&self) {
+        self.worker.page.inc(self.tally.endpoint.rq_error);
     }
 
     pub(crate) fn count_timeout(&self) {
@@ -222,7 +220,10 @@ impl Host {
         page.inc(stats.upstream_cx_total);
         page.inc(stats.upstream_cx_http1_total);
         page.inc(stats.upstream_cx_destroy);
-        page.inc(stats.upstream_cx_destroy_remote);
+        page.inc(match failure.reason {
+            ResetReason::ConnectionTimeout => stats.upstream_cx_destroy_local,
+            _ => stats.upstream_cx_destroy_remote,
+        });
         loop {
             let Some(place) = self.waiting.borrow_mut().pop_front() else { break };
             if place.fill(Err(failure.clone())).is_ok() {
@@ -234,7 +235,7 @@ impl Host {
     /// Takes a connection back after its request. One that cannot serve again is closed, and
     /// another opened if somebody waits.
     pub(crate) fn release(self: &Rc<Self>, mut connection: Box<Connection>, now: Instant) {
-        if connection.finish(now) && !self.retired.get() {
+        if connection.finish(now) {
             self.serve_next(connection);
         } else {
             self.closed(connection);
@@ -250,14 +251,16 @@ impl Host {
 
     /// Takes a connection back that no request has used.
     pub(crate) fn put_back(self: &Rc<Self>, connection: Box<Connection>) {
-        if self.retired.get() {
-            self.closed(connection);
-        } else {
-            self.serve_next(connection);
-        }
+        self.serve_next(connection);
     }
 
+    /// Gives a connection to whoever waits longest, or keeps it for whoever comes next.
     fn serve_next(self: &Rc<Self>, mut connection: Box<Connection>) {
+        if !connection.is_alive(Waker::noop()) {
+            // Its peer has said goodbye behind the last response: no request is risked on it.
+            self.closed(connection);
+            return self.open_if_needed(Priority::Default);
+        }
         loop {
             let Some(place) = self.waiting.borrow_mut().pop_front() else { break };
             match place.fill(Ok(connection)) {
@@ -266,7 +269,7 @@ impl Host {
                 Err(Err(_)) => return,
             }
         }
-        if connection.is_alive(&self.worker.reaper_waker()) {
+        if !self.retired.get() && connection.is_alive(&self.worker.reaper_waker()) {
             self.idle.borrow_mut().push(connection);
         } else {
             self.closed(connection);

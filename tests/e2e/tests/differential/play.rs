@@ -172,7 +172,19 @@ impl Stage {
                 ["_bytes_", "delayed_close_timeout"].iter().any(|part| line.contains(part));
             ours && !timing && !line.contains("P50(") && !line.contains("No rec")
         };
-        text.lines().filter(compared).map(str::to_owned).collect()
+        let mut outcome: Outcome = text.lines().filter(compared).map(str::to_owned).collect();
+        outcome.extend(self.endpoints());
+        outcome
+    }
+
+    /// The numbers of each endpoint.
+    fn endpoints(&self) -> Vec<String> {
+        let text = self.proxy.admin("/clusters").text();
+        let counts = |line: &&str| line.contains("::cx_") || line.contains("::rq_");
+        let mut lines: Vec<String> =
+            text.lines().filter(counts).map(|line| self.ports.mask(line)).collect();
+        lines.sort_unstable();
+        lines
     }
 
     fn responded(&self, message: &Message, outcome: &mut Outcome) {
