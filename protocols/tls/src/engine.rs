@@ -7,9 +7,13 @@
 //! [`Engine::transmit`] into one buffer for one write. Also after an error, since an alert may wait.
 
 use std::io::{BufRead, Write};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustls::{ClientConnection, Connection, HandshakeKind, ProtocolVersion, ServerConnection};
+use rustls::{
+    ClientConnection, Connection, HandshakeKind, IoState, ProtocolVersion, ServerConfig,
+    ServerConnection,
+};
 
 use crate::client::{ClientContext, ServerNameError, server_name};
 use crate::error::TlsError;
@@ -43,6 +47,40 @@ pub struct Engine {
     handshake_bytes: usize,
     received_close: bool,
     sent_close: bool,
+    replay: Option<Box<Replay>>,
+}
+
+/// What it takes to begin again without ALPN. rustls ends a handshake without a protocol in common,
+/// as RFC 7301 section 3.2 has it; Envoy goes on without one, and clients depend on that.
+#[derive(Debug)]
+struct Replay {
+    config: Arc<ServerConfig>,
+    /// What the client has said, within the bound of a handshake.
+    said: Vec<u8>,
+    /// How much of it has been answered with a HelloRetryRequest that is on its way.
+    answered: usize,
+}
+
+impl Replay {
+    fn run(self) -> Result<ServerConnection, rustls::Error> {
+        let mut connection = ServerConnection::new(self.config)?;
+        let (answered, rest) = self.said.split_at(self.answered);
+        feed(&mut connection, answered)?;
+        // The same answer again (it holds nothing random), which the client has already.
+        while connection.wants_write() && connection.write_tls(&mut std::io::sink()).is_ok() {}
+        feed(&mut connection, rest)?;
+        Ok(connection)
+    }
+}
+
+fn feed(connection: &mut ServerConnection, mut bytes: &[u8]) -> Result<(), rustls::Error> {
+    while !bytes.is_empty() {
+        match connection.read_tls(&mut bytes) {
+            Ok(0) | Err(_) => return Err(rustls::Error::PeerSentOversizedRecord),
+            Ok(_) => connection.process_new_packets().map(drop)?,
+        }
+    }
+    Ok(())
 }
 
 impl Engine {
@@ -52,8 +90,11 @@ impl Engine {
         now: Instant,
         timeout: Option<Duration>,
     ) -> Result<Self, TlsError> {
-        let connection = ServerConnection::new(std::sync::Arc::clone(&context.config))?;
-        Ok(Self::new(connection.into(), now, timeout))
+        let connection = ServerConnection::new(Arc::clone(&context.config))?;
+        let mut engine = Self::new(connection.into(), now, timeout);
+        let replay = |config| Box::new(Replay { config, said: Vec::new(), answered: 0 });
+        engine.replay = context.without_alpn.clone().map(replay);
+        Ok(engine)
     }
 
     /// The upstream side; `sni` is the name that is sent and, where the context says so, verified.
@@ -65,7 +106,7 @@ impl Engine {
         timeout: Option<Duration>,
     ) -> Result<Result<Self, TlsError>, ServerNameError> {
         let name = server_name(sni)?;
-        let connection = ClientConnection::new(std::sync::Arc::clone(&context.config), name);
+        let connection = ClientConnection::new(Arc::clone(&context.config), name);
         Ok(connection
             .map(|connection| Self::new(connection.into(), now, timeout))
             .map_err(TlsError::from))
@@ -75,7 +116,7 @@ impl Engine {
         connection.set_buffer_limit(Some(SEND_LIMIT));
         let deadline = timeout.and_then(|timeout| now.checked_add(timeout));
         let (received_close, sent_close) = (false, false);
-        Self { connection, deadline, handshake_bytes: 0, received_close, sent_close }
+        Self { connection, deadline, handshake_bytes: 0, received_close, sent_close, replay: None }
     }
 
     /// Takes bytes from the peer, at most about one record's worth beyond what is decrypted, so that
@@ -93,6 +134,7 @@ impl Engine {
         let established = before && !self.connection.is_handshaking();
         if established {
             self.deadline = None;
+            self.replay = None;
         }
         Ok(Progress { taken, established, handshake_work: before && taken > 0 })
     }
@@ -100,13 +142,14 @@ impl Engine {
     fn take(&mut self, bytes: &[u8]) -> Result<usize, TlsError> {
         let mut rest = bytes;
         while !rest.is_empty() && !self.received_close {
+            let from = rest;
             match self.connection.read_tls(&mut rest) {
                 // Plaintext has to be consumed first.
                 Ok(0) | Err(_) if !self.plaintext().is_empty() => break,
                 // No room, and nothing that could make some.
                 Ok(0) | Err(_) => return Err(rustls::Error::PeerSentOversizedRecord.into()),
-                Ok(_) => {
-                    let state = self.connection.process_new_packets()?;
+                Ok(len) => {
+                    let state = self.process(&from[..len])?;
                     self.received_close |= state.peer_has_closed();
                     if state.plaintext_bytes_to_read() > 0 || self.connection.is_handshaking() {
                         break;
@@ -115,6 +158,23 @@ impl Engine {
             }
         }
         Ok(bytes.len() - rest.len())
+    }
+
+    fn process(&mut self, said: &[u8]) -> Result<IoState, TlsError> {
+        if let Some(replay) = &mut self.replay {
+            replay.said.extend_from_slice(said);
+        }
+        match self.connection.process_new_packets() {
+            Err(rustls::Error::NoApplicationProtocol) => self.begin_again(),
+            result => Ok(result?),
+        }
+    }
+
+    fn begin_again(&mut self) -> Result<IoState, TlsError> {
+        let replay = self.replay.take().ok_or(rustls::Error::NoApplicationProtocol)?;
+        self.connection = replay.run()?.into();
+        self.connection.set_buffer_limit(Some(SEND_LIMIT));
+        Ok(self.connection.process_new_packets()?)
     }
 
     /// The next piece of decrypted bytes, in place; empty when there is none.
@@ -149,6 +209,9 @@ impl Engine {
                 Ok(0) | Err(_) => break,
                 Ok(_) => {}
             }
+        }
+        if let Some(replay) = self.replay.as_mut().filter(|_| out.len() > start) {
+            replay.answered = replay.said.len();
         }
         out.len() - start
     }

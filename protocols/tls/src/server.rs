@@ -98,6 +98,8 @@ impl ServerOptions {
 #[derive(Debug, Clone)]
 pub struct ServerContext {
     pub(crate) config: Arc<ServerConfig>,
+    /// The same without ALPN, for clients whose protocols are all unknown; `None` without ALPN.
+    pub(crate) without_alpn: Option<Arc<ServerConfig>>,
 }
 
 impl ServerContext {
@@ -126,8 +128,15 @@ impl ServerContext {
             config.key_log = Arc::clone(log);
         }
         set_sessions(&mut config, &options.sessions, &identity)?;
-        Ok(Self { config: Arc::new(config) })
+        let without_alpn = (!config.alpn_protocols.is_empty()).then(|| without_alpn(&config));
+        Ok(Self { config: Arc::new(config), without_alpn })
     }
+}
+
+fn without_alpn(config: &ServerConfig) -> Arc<ServerConfig> {
+    let mut config = config.clone();
+    config.alpn_protocols.clear();
+    Arc::new(config)
 }
 
 fn certificates(

@@ -78,6 +78,8 @@ fn protocols() {
         (vec!["http/1.1"], vec!["http/1.1", "h2"], Some("http/1.1")),
         (vec![], vec!["h2"], None),
         (vec!["h2"], vec![], None),
+        // Envoy goes on without a protocol.
+        (vec!["h2"], vec!["http/1.1"], None),
     ] {
         let server =
             ServerOptions { alpn_protocols: alpn(&server_has), ..server(&authority, &["a.test"]) };
@@ -87,6 +89,23 @@ fn protocols() {
         assert_eq!(pair.server.alpn(), agreed.map(str::as_bytes));
         assert_eq!(pair.client.alpn(), agreed.map(str::as_bytes));
     }
+}
+
+/// The answer to the first hello, a request to try again, must not be sent twice.
+#[test]
+fn no_protocol_in_common_after_a_retry() {
+    let authority = Authority::new();
+    let groups = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let mut server = server(&authority, &["a.test"]);
+    server.alpn_protocols = vec![b"h2".to_vec()];
+    server.parameters.ecdh_curves = groups(&["P-384"]);
+    let parameters = Parameters { ecdh_curves: groups(&["X25519", "P-384"]), ..modern() };
+    let alpn_protocols = vec![b"http/1.1".to_vec()];
+    let client = ClientOptions { parameters, alpn_protocols, ..options() };
+    let mut pair = connect(&server, &client, Some("a.test"));
+    pair.handshake().expect("a handshake");
+    assert_eq!((pair.server.alpn(), pair.server.group()), (None, Some("P-384")));
+    pair.check_echo();
 }
 
 #[test]
