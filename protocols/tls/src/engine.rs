@@ -4,7 +4,8 @@
 //!
 //! Each turn: [`Engine::receive`] with what the socket gave, [`Engine::plaintext`] and
 //! [`Engine::consume`] until nothing is left, [`Engine::send`] with what is to be said, then
-//! [`Engine::transmit`] into one buffer for one write. Also after an error, since an alert may wait.
+//! [`Engine::transmit`] into one buffer for one write. Also after an error: an alert
+//! may wait.
 
 use std::io::{BufRead, Write};
 use std::sync::Arc;
@@ -119,8 +120,8 @@ impl Engine {
         Self { connection, deadline, handshake_bytes: 0, received_close, sent_close, replay: None }
     }
 
-    /// Takes bytes from the peer, at most about one record's worth beyond what is decrypted, so that
-    /// plaintext that nobody consumes holds back the sender. Call again with the rest.
+    /// Takes bytes from the peer, at most about one record's worth beyond what is decrypted, so
+    /// that plaintext that nobody consumes holds back the sender. Call again with the rest.
     pub fn receive(&mut self, bytes: &[u8], now: Instant) -> Result<Progress, TlsError> {
         self.handle_timeout(now)?;
         let before = self.connection.is_handshaking();

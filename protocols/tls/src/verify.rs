@@ -38,13 +38,13 @@ pub struct Validation {
     pub names: Vec<NameMatcher>,
     /// `verify_certificate_hash`: SHA-256 over the leaf.
     pub hashes: Vec<[u8; 32]>,
-    /// `verify_certificate_spki`: SHA-256 over the leaf's public key. A leaf that meets one entry of
-    /// either list is good.
+    /// `verify_certificate_spki`: SHA-256 over the leaf's public key. A leaf that meets one entry
+    /// of either list is good.
     pub spki_hashes: Vec<[u8; 32]>,
     /// `allow_expired_certificate`.
     pub allow_expired: bool,
-    /// `trust_chain_verification: ACCEPT_UNTRUSTED`: failures of chain, names and pins are accepted,
-    /// so that a certificate of the peer proves no more than possession of its key.
+    /// `trust_chain_verification: ACCEPT_UNTRUSTED`: chain, names and pins may fail, so that a
+    /// certificate of the peer proves no more than possession of its key.
     pub accept_untrusted: bool,
     /// The name that was asked for must be in the certificate (`auto_sni_san_validation`); client
     /// side only, needs `trusted_ca`.
