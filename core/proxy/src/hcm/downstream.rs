@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use ringway_http::h1::{RequestDecoder, RequestError};
 use ringway_http::{Fields, RequestHead, ResponseHead};
+use ringway_model::filter::FilterState;
 use ringway_model::http::ConnectionManager;
 use ringway_model::listener::Terminal;
 use ringway_model::route::Scratch;
@@ -49,6 +50,8 @@ pub(super) struct Downstream {
     pub(super) trailers: Fields,
     pub(super) scratch: Scratch,
     pub(super) text: Vec<u8>,
+    /// Where filters keep what they know of a request; empty between requests.
+    pub(super) states: Vec<FilterState>,
     /// How much may wait to be sent before reading stops, per direction.
     pub(super) buffer_limit: usize,
     listening: Rc<Listening>,
@@ -132,6 +135,7 @@ impl Downstream {
             trailers: Fields::new(),
             scratch: Scratch::new(),
             text: Vec::new(),
+            states: Vec::new(),
             buffer_limit: listening.listener().buffer_limit,
             revision: listening.revision(),
             idle_since: info.start,

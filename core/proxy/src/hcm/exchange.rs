@@ -60,7 +60,7 @@ impl<'c> Exchange<'c> {
         page.inc(stats.downstream_rq_total);
         page.inc(stats.downstream_rq_http1_total);
         page.raise(stats.downstream_rq_active, 1);
-        let mut states = Vec::new();
+        let mut states = std::mem::take(&mut down.states);
         states.resize_with(manager.filters.len(), || None);
         Self {
             info: StreamInfo::new(now, down.worker.wall_clock(now)),
@@ -293,6 +293,8 @@ impl<'c> Exchange<'c> {
         if !self.manager.access_logs.is_empty() {
             self.log();
         }
+        self.states.clear();
+        self.down.states = self.states;
         verdict
     }
 

@@ -256,7 +256,7 @@ impl Host {
 
     /// Gives a connection to whoever waits longest, or keeps it for whoever comes next.
     fn serve_next(self: &Rc<Self>, mut connection: Box<Connection>) {
-        if !connection.is_alive(Waker::noop()) {
+        if !self.waiting.borrow().is_empty() && !connection.is_alive(Waker::noop()) {
             // Its peer has said goodbye behind the last response: no request is risked on it.
             self.closed(connection);
             return self.open_if_needed(Priority::Default);
