@@ -57,8 +57,8 @@ thread_local! {
 
 /// An empty vector with the capacity of `class`.
 pub fn take(class: Class) -> Vec<u8> {
-    let recycled = POOL.with_borrow_mut(|pool| pool[usize::from(class.0)].pop());
-    recycled.unwrap_or_else(|| Vec::with_capacity(class.capacity()))
+    let recycled = POOL.try_with(|pool| pool.borrow_mut()[usize::from(class.0)].pop());
+    recycled.ok().flatten().unwrap_or_else(|| Vec::with_capacity(class.capacity()))
 }
 
 /// Gives a vector back. One of an odd capacity (grown by its user) goes to the class below it.
@@ -70,9 +70,11 @@ pub fn give(mut bytes: Vec<u8>) {
         return;
     }
     bytes.clear();
-    POOL.with_borrow_mut(|pool| {
-        if pool[class].len() < KEPT[class] {
-            pool[class].push(bytes);
+    // While the thread ends the pool may be gone before a buffer that another thread-local holds.
+    let _ = POOL.try_with(|pool| {
+        let kept = &mut pool.borrow_mut()[class];
+        if kept.len() < KEPT[class] {
+            kept.push(bytes);
         }
     });
 }

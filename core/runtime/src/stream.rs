@@ -101,8 +101,12 @@ impl Stream {
         &mut self.tail
     }
 
-    /// Queues a whole buffer without copying it.
+    /// Queues a whole buffer without copying it. An empty one is left out: a send of nothing
+    /// would look like a connection that takes nothing.
     pub fn push(&mut self, buf: Buf) {
+        if buf.is_empty() {
+            return;
+        }
         self.seal_tail();
         self.queued_bytes += buf.len();
         self.queue.push(buf);

@@ -1,6 +1,8 @@
 //! Streams, listeners and deadlines on both drivers.
 
-use std::future::{Future, poll_fn};
+mod workers;
+
+use std::future::poll_fn;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
@@ -12,33 +14,9 @@ use ringway_runtime::buffer::Buf;
 use ringway_runtime::deadline::Deadline;
 use ringway_runtime::listener::Listener;
 use ringway_runtime::stream::Stream;
-use ringway_runtime::worker::{self, Driver};
 use ringway_runtime::{connect, spawn};
 
-/// Runs a future on a worker of each kind and returns what it made.
-fn on_each<T, F, Fut>(name: &str, main: F) -> Vec<T>
-where
-    T: Send + 'static,
-    F: Fn() -> Fut + Send + Clone + 'static,
-    Fut: Future<Output = T> + 'static,
-{
-    let mut drivers = vec![Driver::Epoll];
-    match worker::detect() {
-        (Driver::Epoll, why) => eprintln!("not tested on io_uring: {why}"),
-        _ => drivers.extend([Driver::IoUring, Driver::Monoio]),
-    }
-    let run = |driver: Driver| {
-        let (sender, receiver) = mpsc::channel();
-        let main = main.clone();
-        let body = move || async move { sender.send(main().await).expect("the test waits") };
-        worker::start(format!("{name}-{driver}"), None, driver, body)
-            .expect("a worker")
-            .join()
-            .expect("the worker ends well");
-        receiver.recv().expect("a result")
-    };
-    drivers.into_iter().map(run).collect()
-}
+use workers::on_each;
 
 async fn receive(stream: &mut Stream) -> Vec<u8> {
     poll_fn(|cx| stream.poll_receive(cx)).await.expect("bytes").to_vec()

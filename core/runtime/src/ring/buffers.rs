@@ -67,7 +67,7 @@ impl Group {
 
     fn take(&mut self, id: u16, len: usize) -> Vec<u8> {
         let mut bytes = std::mem::take(&mut self.offered[usize::from(id)]);
-        debug_assert!(len <= bytes.capacity(), "the kernel wrote beyond its buffer");
+        assert!(len <= bytes.capacity(), "the kernel wrote beyond its buffer");
         // SAFETY: the kernel has initialised the first `len` bytes, and `len` is at most the
         // capacity, which is what was offered.
         unsafe { bytes.set_len(len) };

@@ -15,12 +15,16 @@ use super::ops::Op;
 /// A connect under way: the kernel reads the address.
 pub(super) struct Connecting {
     address: Box<SockAddr>,
+    /// Kept open until the attempt has completed: were it closed before the attempt is submitted,
+    /// another socket could get its number, and be connected to this address.
+    socket: OwnedFd,
     shared: Rc<Shared>,
 }
 
 #[derive(Default)]
 struct Shared {
-    result: Cell<Option<i32>>,
+    completed: Cell<bool>,
+    result: RefCell<Option<io::Result<OwnedFd>>>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -29,8 +33,6 @@ struct Attempt {
     ring: Rc<Ring>,
     number: u64,
     shared: Rc<Shared>,
-    /// Kept open until the attempt has completed.
-    socket: Option<OwnedFd>,
 }
 
 /// Connects a new socket to the address.
@@ -38,31 +40,28 @@ pub(crate) async fn connect(ring: Rc<Ring>, address: SockAddr) -> io::Result<Own
     let domain = Domain::from(i32::from(address.family()));
     let socket = OwnedFd::from(Socket::new(domain, Type::STREAM, None)?);
     let shared = Rc::new(Shared::default());
-    let connecting = Connecting { address: Box::new(address), shared: Rc::clone(&shared) };
+    let kept = Rc::clone(&shared);
+    let connecting = Connecting { address: Box::new(address), socket, shared: kept };
     let number = ring.ops.keep(Op::Connect(connecting));
     let entry = ring.ops.with(number, |op| match op {
-        Op::Connect(Connecting { address, .. }) => {
+        Op::Connect(Connecting { address, socket, .. }) => {
             let fd = types::Fd(socket.as_raw_fd());
             opcode::Connect::new(fd, address.as_ptr().cast(), address.len()).build()
         }
         _ => opcode::Nop::new().build(),
     });
     ring.start(number, entry);
-    let mut attempt = Attempt { ring, number, shared, socket: Some(socket) };
-    let result = std::future::poll_fn(|cx| {
+    let attempt = Attempt { ring, number, shared };
+    std::future::poll_fn(|cx| {
         *attempt.shared.waker.borrow_mut() = Some(cx.waker().clone());
-        attempt.shared.result.get().map_or(Poll::Pending, Poll::Ready)
+        attempt.shared.result.take().map_or(Poll::Pending, Poll::Ready)
     })
-    .await;
-    match (result, attempt.socket.take()) {
-        (0, Some(socket)) => Ok(socket),
-        (code, _) => Err(io::Error::from_raw_os_error(-code)),
-    }
+    .await
 }
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        if self.shared.result.get().is_none() {
+        if !self.shared.completed.get() {
             self.ring.cancel(self.number);
         }
     }
@@ -70,7 +69,12 @@ impl Drop for Attempt {
 
 impl Connecting {
     pub(super) fn complete(self, result: i32) {
-        self.shared.result.set(Some(result));
+        self.shared.completed.set(true);
+        let outcome = match result {
+            0.. => Ok(self.socket),
+            code => Err(io::Error::from_raw_os_error(-code)),
+        };
+        *self.shared.result.borrow_mut() = Some(outcome);
         if let Some(waker) = self.shared.waker.take() {
             waker.wake();
         }

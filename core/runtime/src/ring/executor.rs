@@ -117,9 +117,8 @@ unsafe fn clone(data: *const ()) -> RawWaker {
 }
 
 unsafe fn wake(data: *const ()) {
-    super::CURRENT.with(|current| {
-        if let Some(ring) = current.get() {
-            ring.executor.wake(id(data));
-        }
-    });
+    // While the thread ends there may be no ring any more, and no task either.
+    if let Some(ring) = super::current() {
+        ring.executor.wake(id(data));
+    }
 }

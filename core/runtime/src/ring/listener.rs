@@ -12,6 +12,10 @@ use io_uring::{opcode, types};
 use super::Ring;
 use super::ops::Op;
 
+/// Connections that may wait here before the accepting pauses: each holds a descriptor, while
+/// those in the kernel's queue hold none.
+const WAITING_MAX: usize = 256;
+
 /// A listening socket; dropping it ends the accepting.
 pub(crate) struct Listener {
     ring: Rc<Ring>,
@@ -24,6 +28,8 @@ pub(super) struct Accepting {
     arrived: RefCell<VecDeque<io::Result<OwnedFd>>>,
     waker: RefCell<Option<Waker>>,
     under_way: Cell<Option<u64>>,
+    /// Cancelled since too many wait; armed again when they are taken.
+    paused: Cell<bool>,
     stopped: Cell<bool>,
 }
 
@@ -40,6 +46,7 @@ impl Listener {
             arrived: RefCell::default(),
             waker: RefCell::default(),
             under_way: Cell::new(None),
+            paused: Cell::new(false),
             stopped: Cell::new(false),
         });
         Self { ring, accepting }
@@ -101,7 +108,7 @@ impl Accepting {
     }
 
     /// One more connection, or the reason why there is none.
-    pub(super) fn accepted(&self, result: i32) {
+    fn accepted(&self, result: i32) {
         let arrived = if result < 0 {
             Err(io::Error::from_raw_os_error(-result))
         } else {
@@ -110,6 +117,14 @@ impl Accepting {
         };
         self.arrived.borrow_mut().push_back(arrived);
         self.wake();
+    }
+
+    /// One more connection of an operation that goes on.
+    pub(super) fn more(&self, ring: &Ring, number: u64, result: i32) {
+        self.accepted(result);
+        if self.arrived.borrow().len() >= WAITING_MAX && !self.paused.replace(true) {
+            ring.cancel(number);
+        }
     }
 
     fn wake(&self) {
@@ -130,9 +145,10 @@ impl Accepting {
     }
 
     /// The operation has ended with its last result; the next `poll_accept` arms it again.
-    pub(super) fn ended(&self, _: &Ring, result: i32) {
+    pub(super) fn ended(&self, result: i32) {
         self.under_way.set(None);
-        if self.stopped.get() && result < 0 {
+        let paused = self.paused.replace(false) && result == -libc::ECANCELED;
+        if result < 0 && (paused || self.stopped.get()) {
             self.wake();
         } else {
             self.accepted(result);

@@ -31,6 +31,11 @@ use self::ops::Ops;
 const ENTRIES: u32 = 4096;
 /// Completion queue entries: many connections may complete between two turns.
 const COMPLETIONS: u32 = 16384;
+/// Threads that the kernel may start for what would block.
+const KERNEL_THREADS: u32 = 32;
+/// How often, and for how long each time, an ending ring waits for what it has cancelled.
+const LAST_TURNS: u32 = 100;
+const LAST_TURN: Duration = Duration::from_millis(10);
 
 thread_local! {
     static CURRENT: OnceCell<Rc<Ring>> = const { OnceCell::new() };
@@ -45,6 +50,8 @@ pub(crate) struct Ring {
     /// How long to look for completions before sleeping, while requests are under way.
     spin: Duration,
     last_completion: Cell<Instant>,
+    /// The loop is over: nothing new is started.
+    ending: Cell<bool>,
 }
 
 /// Flags: one thread submits; completions are worked off when that thread asks for them, which it
@@ -57,12 +64,15 @@ pub(crate) fn builder() -> io_uring::Builder {
 
 /// The ring of this thread, if it runs on one.
 pub(crate) fn current() -> Option<Rc<Ring>> {
-    CURRENT.with(|current| current.get().cloned())
+    // Asked while the thread ends, by whoever is dropped then: there is none any more.
+    CURRENT.try_with(|current| current.get().cloned()).ok().flatten()
 }
 
 /// Makes the ring of this thread.
 pub(crate) fn install(spin: Duration) -> io::Result<Rc<Ring>> {
     let uring = builder().build(ENTRIES)?;
+    // Nothing here should need the kernel's own threads; should it, then not one per connection.
+    uring.submitter().register_iowq_max_workers(&mut [KERNEL_THREADS; 2])?;
     let groups = Groups::register(&uring)?;
     let ring = Rc::new(Ring {
         uring: RefCell::new(uring),
@@ -71,6 +81,7 @@ pub(crate) fn install(spin: Duration) -> io::Result<Rc<Ring>> {
         executor: Executor::default(),
         spin,
         last_completion: Cell::new(Instant::now()),
+        ending: Cell::new(false),
     });
     CURRENT.with(|current| {
         let first = current.set(Rc::clone(&ring)).is_ok();
@@ -81,13 +92,15 @@ pub(crate) fn install(spin: Duration) -> io::Result<Rc<Ring>> {
 
 /// Runs a task on the ring of this thread; `false` without one.
 pub(crate) fn spawn(future: impl Future<Output = ()> + 'static) -> bool {
-    CURRENT.with(|current| match current.get() {
-        Some(ring) => {
+    match current() {
+        Some(ring) if !ring.ending.get() => {
             ring.executor.spawn(Box::pin(future));
             true
         }
+        // Dropped: an ending ring runs nothing.
+        Some(_) => true,
         None => false,
-    })
+    }
 }
 
 impl Ring {
@@ -107,8 +120,23 @@ impl Ring {
             }
             self.turn(next);
         }
-        // What the other tasks own ends with them; the kernel is told before the thread ends.
+        self.end();
+    }
+
+    /// Drops all tasks, and waits until the kernel has let go of what they had under way: each
+    /// operation keeps its socket, and with it this ring, which would stay open otherwise.
+    fn end(self: &Rc<Self>) {
+        self.ending.set(true);
         self.executor.clear();
+        self.cancel_all();
+        for _ in 0..LAST_TURNS {
+            if self.ops.is_empty() {
+                break;
+            }
+            self.enter(1, Some(LAST_TURN));
+            self.complete_all();
+        }
+        // Closes that were asked for before the end.
         self.enter(0, None);
     }
 

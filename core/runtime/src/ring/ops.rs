@@ -1,6 +1,7 @@
 //! Operations under way: what the kernel holds, and who is told when it is done.
 
 use std::cell::RefCell;
+use std::os::fd::FromRawFd;
 use std::rc::Rc;
 
 use io_uring::{opcode, squeue};
@@ -31,6 +32,10 @@ impl Ops {
         self.0.borrow_mut().insert(op) as u64
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.borrow().is_empty()
+    }
+
     /// Looks at a kept operation, to point the kernel at its memory.
     pub(super) fn with<T>(&self, number: u64, look: impl FnOnce(&mut Op) -> T) -> T {
         look(&mut self.0.borrow_mut()[number as usize])
@@ -42,14 +47,14 @@ impl Ops {
             return;
         }
         if io_uring::cqueue::more(flags) {
-            return self.more(number, result, flags);
+            return self.more(ring, number, result, flags);
         }
         // Taken out first: completing it may start others.
         let op = self.0.borrow_mut().remove(number as usize);
         match op {
             Op::Receive(receive) => receive.complete(ring, result, flags),
             Op::Send(send) => send.complete(ring, result),
-            Op::Accept(accepting) => accepting.ended(ring, result),
+            Op::Accept(accepting) => accepting.ended(result),
             Op::Connect(connecting) => connecting.complete(result),
         }
     }
@@ -57,14 +62,14 @@ impl Ops {
 
 impl Ops {
     /// A completion of an operation that goes on.
-    fn more(&self, number: u64, result: i32, flags: u32) {
+    fn more(&self, ring: &Ring, number: u64, result: i32, flags: u32) {
         let shared = self.with(number, |op| match op {
             Op::Accept(accepting) => Some(More::Accept(Rc::clone(accepting))),
             Op::Receive(receive) => Some(More::Receive(receive.share())),
             _ => None,
         });
         match shared {
-            Some(More::Accept(accepting)) => accepting.accepted(result),
+            Some(More::Accept(accepting)) => accepting.more(ring, number, result),
             Some(More::Receive(receive)) => receive.more(number, result, flags),
             None => {}
         }
@@ -92,8 +97,21 @@ impl Ring {
         unsafe { self.push(&entry) };
     }
 
+    /// Asks the kernel to give up whatever is under way.
+    pub(super) fn cancel_all(&self) {
+        let any = io_uring::types::CancelBuilder::any();
+        let entry = opcode::AsyncCancel2::new(any).build().user_data(NOBODY);
+        // SAFETY: the entry points to nothing.
+        unsafe { self.push(&entry) };
+    }
+
     /// Closes a descriptor with the next submission.
     pub(super) fn close(&self, fd: std::os::fd::RawFd) {
+        if self.ending.get() {
+            // Nobody would submit it. SAFETY: the descriptor was the caller's own, and open.
+            drop(unsafe { std::os::fd::OwnedFd::from_raw_fd(fd) });
+            return;
+        }
         let entry = opcode::Close::new(io_uring::types::Fd(fd)).build().user_data(NOBODY);
         // SAFETY: the entry points to nothing.
         unsafe { self.push(&entry) };

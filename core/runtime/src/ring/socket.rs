@@ -17,6 +17,9 @@ use crate::stream::Outgoing;
 
 /// Buffers of one vectored send; Linux allows 1024.
 const BATCH_MAX: usize = 64;
+/// Bytes of one send. The kernel waits for room on behalf of a send a hundred-odd times and then
+/// gives it a thread of its own; against a slow reader, a larger one would come to that.
+const SEND_MAX: usize = 256 << 10;
 
 /// The stream's end; dropping it cancels what is under way and closes the socket.
 pub(crate) struct Socket(Rc<Shared>);
@@ -25,6 +28,8 @@ pub(crate) struct Socket(Rc<Shared>);
 pub(super) struct Shared {
     ring: Rc<Ring>,
     fd: RawFd,
+    /// The stream is gone: what is under way ends, and nothing follows it.
+    abandoned: Cell<bool>,
     /// What has arrived and was not taken yet.
     received: RefCell<VecDeque<io::Result<Vec<u8>>>>,
     receiving: Cell<Receiving>,
@@ -63,6 +68,7 @@ impl Socket {
         Self(Rc::new(Shared {
             ring,
             fd,
+            abandoned: Cell::new(false),
             received: RefCell::default(),
             receiving: Cell::new(Receiving::Nothing),
             receiver: RefCell::default(),
@@ -138,6 +144,7 @@ fn register(slot: &RefCell<Option<Waker>>, cx: &Context<'_>) {
 
 impl Drop for Socket {
     fn drop(&mut self) {
+        self.0.abandoned.set(true);
         self.0.receiver.take();
         self.0.sender.take();
         let under_way = [self.0.receiving.get().number(), self.0.sending.get()];
@@ -154,6 +161,11 @@ impl Drop for Shared {
 }
 
 impl Shared {
+    /// Whether an operation may follow another one by itself.
+    fn goes_on(&self) -> bool {
+        !self.abandoned.get() && !self.ring.ending.get()
+    }
+
     fn stop_stream(&self, number: u64) {
         self.receiving.set(Receiving::Stopping(number));
         self.ring.cancel(number);
@@ -246,7 +258,7 @@ impl Receive {
         match result {
             0.. => socket.deliver(Ok(bytes)),
             // More connections had bytes in this turn than buffers were offered.
-            code if code == -libc::ENOBUFS => {
+            code if code == -libc::ENOBUFS && socket.goes_on() => {
                 Self::once(&socket, class, Some(buffer::take(class)));
             }
             // What was received before is still there to take, and the next poll arms anew.
@@ -300,7 +312,8 @@ impl Send {
                 opcode::SendMsg::new(fd, many.aim()).flags(flags as u32).build()
             }
             Op::Send(Self { data: Data::One(buf), .. }) => {
-                opcode::Send::new(fd, buf.as_ptr(), buf.len() as u32).flags(flags).build()
+                let length = buf.len().min(SEND_MAX) as u32;
+                opcode::Send::new(fd, buf.as_ptr(), length).flags(flags).build()
             }
             _ => opcode::Nop::new().build(),
         });
@@ -313,8 +326,10 @@ impl Send {
         let outcome = match usize::try_from(result) {
             Ok(0) => Err(io::ErrorKind::WriteZero.into()),
             Ok(sent) if self.data.advance(sent) => Ok(()),
-            // Interrupted half-way: the rest follows.
-            Ok(_) => return self.submit(),
+            // That was a part, or it was interrupted: the rest follows. A send that was cancelled
+            // half-way ends like that as well, and must not wait for the peer for ever.
+            Ok(_) if self.socket.goes_on() => return self.submit(),
+            Ok(_) => Err(io::ErrorKind::ConnectionAborted.into()),
             Err(_) => Err(io::Error::from_raw_os_error(-result)),
         };
         *self.socket.sent.borrow_mut() = Some(outcome);
@@ -351,10 +366,16 @@ impl Many {
             self.batch.extend(self.waiting.drain(..count));
         }
         self.iovecs.clear();
-        self.iovecs.extend(self.batch.iter().map(|buf| libc::iovec {
-            iov_base: buf.as_ptr() as *mut libc::c_void,
-            iov_len: buf.len(),
-        }));
+        let mut room = SEND_MAX;
+        for buf in &self.batch {
+            let iov_len = buf.len().min(room);
+            let iov_base = buf.as_ptr() as *mut libc::c_void;
+            self.iovecs.push(libc::iovec { iov_base, iov_len });
+            room -= iov_len;
+            if room == 0 {
+                break;
+            }
+        }
         self.message.msg_iov = self.iovecs.as_mut_ptr();
         self.message.msg_iovlen = self.iovecs.len();
         &raw const self.message
