@@ -84,10 +84,13 @@ impl Deadline {
         if entry.fired {
             return Poll::Ready(());
         }
-        match &mut entry.waker {
-            Some(waker) if waker.will_wake(cx.waker()) => {}
-            other => *other = Some(cx.waker().clone()),
-        }
+        let stale = match &entry.waker {
+            Some(waker) if waker.will_wake(cx.waker()) => None,
+            _ => entry.waker.replace(cx.waker().clone()),
+        };
+        // The last waker of a task drops the task, and with it deadlines of its own.
+        drop(entries);
+        drop(stale);
         Poll::Pending
     }
 }
@@ -121,7 +124,9 @@ impl Drop for Deadline {
     fn drop(&mut self) {
         // A key that is used again cannot be confused with this one: the slots remember the tick
         // under which they entered a key, and skip what does not agree.
-        self.wheel.entries.borrow_mut().remove(self.key);
+        let entry = self.wheel.entries.borrow_mut().remove(self.key);
+        // Outside of the borrow: see `poll`.
+        drop(entry);
     }
 }
 

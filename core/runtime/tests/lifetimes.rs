@@ -139,6 +139,8 @@ fn connections_that_nobody_takes_yet_are_all_taken_later() {
     const COUNT: usize = 700;
     on_each("pause", || async {
         let (listener, address) = listening();
+        // No connection shall be refused and tried again a second later.
+        socket2::SockRef::from(&listener).listen(1024).expect("a longer queue");
         let listener = Listener::tcp(listener.into()).expect("a listener");
         let clients = std::thread::spawn(move || {
             let connect = |_| TcpStream::connect(address).expect("connected");
