@@ -140,6 +140,8 @@ impl Accepting {
         socket.set_nonblocking(true)?;
         match socket.accept() {
             Ok((stream, _)) => Ok(stream.into()),
+            // About one connection; there may be more behind it.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => Err(error),
             Err(_) => Err(io::ErrorKind::InvalidInput.into()),
         }
     }
