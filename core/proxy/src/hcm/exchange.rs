@@ -4,6 +4,7 @@
 //! what the route says, and `finish`: counters and access log, whatever happened.
 
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use ringway_http::Method;
@@ -90,7 +91,7 @@ impl<'c> Exchange<'c> {
     pub(super) async fn run(mut self) -> Verdict {
         let ended = match self.begin().await {
             Ok(()) => self.act().await,
-            Err(reply) => Err(Ended::Reply(reply)),
+            Err(ended) => Err(ended),
         };
         match ended {
             Ok(()) => {}
@@ -131,7 +132,7 @@ impl<'c> Exchange<'c> {
     }
 
     /// Everything before the route acts: policy of the connection manager, route, filters.
-    async fn begin(&mut self) -> Result<(), Box<LocalReply>> {
+    async fn begin(&mut self) -> Result<(), Ended> {
         self.info.protocol = Some(self.down.request.version());
         self.close = !self.down.wire.decoder.keep_alive();
         request::prepare(self)?;
@@ -140,7 +141,7 @@ impl<'c> Exchange<'c> {
         request::refuse_upgrade(self)?;
         self.filter_request().await?;
         self.down.worker.page.inc(self.manager.stats.rq_total);
-        routed
+        Ok(routed?)
     }
 
     fn find_route(&mut self) -> Result<(), Box<LocalReply>> {
@@ -186,15 +187,34 @@ impl<'c> Exchange<'c> {
         Box::new(LocalReply::new(301, "direct_response").header("location", location))
     }
 
-    async fn filter_request(&mut self) -> Result<(), Box<LocalReply>> {
+    async fn filter_request(&mut self) -> Result<(), Ended> {
         for &index in self.manager.filters.request_head() {
             let filter = self.manager.filters.get(index);
             let mut cx = StreamCx { connection: &self.down.info, info: &mut self.info };
             let state = &mut self.states[index];
             let step = filter.request_head(state, &mut self.down.request, &mut cx);
-            settle(step).await?;
+            self.settle(step).await?;
         }
         Ok(())
+    }
+
+    /// Waits for a filter that has not decided yet, as long as the client waits too.
+    async fn settle(&mut self, mut step: Step) -> Result<(), Ended> {
+        loop {
+            let mut future = match step {
+                Step::Continue => return Ok(()),
+                Step::Respond(reply) => return Err(Ended::Reply(reply)),
+                Step::Wait(future) => future,
+            };
+            let next = std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
+                Poll::Ready(next) => {
+                    self.down.now = Instant::now();
+                    Poll::Ready(Ok(next))
+                }
+                Poll::Pending => self.poll_impatience(cx, None).map(Err),
+            });
+            step = next.await?;
+        }
     }
 
     /// Passes the response head through the filters that want it; they may not wait here.
@@ -318,12 +338,8 @@ pub(super) enum Ended {
     Abort,
 }
 
-async fn settle(mut step: Step) -> Result<(), Box<LocalReply>> {
-    loop {
-        match step {
-            Step::Continue => return Ok(()),
-            Step::Respond(reply) => return Err(reply),
-            Step::Wait(future) => step = future.await,
-        }
+impl From<Box<LocalReply>> for Ended {
+    fn from(reply: Box<LocalReply>) -> Self {
+        Self::Reply(reply)
     }
 }

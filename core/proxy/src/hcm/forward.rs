@@ -194,13 +194,7 @@ impl Exchange<'_> {
                 self.down.now = Instant::now();
                 return Poll::Ready(outcome.map_err(|failure| self.no_connection(&failure)));
             }
-            let ended = match self.down.wire.poll_gone(cx) {
-                Poll::Ready(()) => self.client_gone(),
-                Poll::Pending => {
-                    let expired = ready!(self.poll_timers(cx));
-                    self.expire(expired, upstream)
-                }
-            };
+            let ended = ready!(self.poll_impatience(cx, Some(upstream)));
             self.down.worker.page.inc(upstream.cluster.policy.stats.upstream_rq_cancelled);
             Poll::Ready(Err(ended))
         });
@@ -303,16 +297,33 @@ impl Exchange<'_> {
         self.timers.expired(self.down.now).map_or(Poll::Pending, Poll::Ready)
     }
 
-    pub(super) fn expire(&mut self, expired: Expired, upstream: &Upstream) -> Ended {
-        let (page, stats) = (&self.down.worker.page, &self.manager.stats);
-        match expired {
-            Expired::Idle => page.inc(stats.downstream_rq_idle_timeout),
-            Expired::Request => page.inc(stats.downstream_rq_timeout),
-            Expired::Duration => page.inc(stats.downstream_rq_max_duration_reached),
-            Expired::Response => page.inc(upstream.cluster.policy.stats.upstream_rq_timeout),
+    /// Whether the wait for something else is over, since the client has left or a timer is over.
+    pub(super) fn poll_impatience(
+        &mut self,
+        cx: &mut std::task::Context<'_>,
+        upstream: Option<&Upstream>,
+    ) -> Poll<Ended> {
+        if self.down.wire.poll_gone(cx).is_ready() {
+            return Poll::Ready(self.client_gone());
+        }
+        self.poll_timers(cx).map(|expired| self.expire(expired, upstream))
+    }
+
+    /// Counts the timer that is over, and says what is answered.
+    pub(super) fn expire(&mut self, expired: Expired, upstream: Option<&Upstream>) -> Ended {
+        let stats = &self.manager.stats;
+        let upstream = upstream.map(|upstream| &upstream.cluster.policy.stats);
+        let counter = match expired {
+            Expired::Idle => Some(stats.downstream_rq_idle_timeout),
+            Expired::Request => Some(stats.downstream_rq_timeout),
+            Expired::Duration => Some(stats.downstream_rq_max_duration_reached),
+            Expired::Response => upstream.map(|stats| stats.upstream_rq_timeout),
             Expired::UpstreamDuration => {
-                page.inc(upstream.cluster.policy.stats.upstream_rq_max_duration_reached);
+                upstream.map(|stats| stats.upstream_rq_max_duration_reached)
             }
+        };
+        if let Some(counter) = counter {
+            self.down.worker.page.inc(counter);
         }
         Ended::Reply(Box::new(expired.reply(self.request_complete)))
     }

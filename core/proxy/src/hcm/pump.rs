@@ -105,7 +105,9 @@ impl<'p, 'c> Pump<'p, 'c> {
             }
         }
         match self.exchange.poll_timers(cx) {
-            Poll::Ready(expired) => Poll::Ready(Err(self.exchange.expire(expired, self.upstream))),
+            Poll::Ready(expired) => {
+                Poll::Ready(Err(self.exchange.expire(expired, Some(self.upstream))))
+            }
             Poll::Pending => Poll::Pending,
         }
     }

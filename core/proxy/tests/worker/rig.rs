@@ -1,12 +1,13 @@
-//! One worker, a snapshot made by hand, and a client on a plain socket.
+//! One worker on a snapshot made by hand: a listener, a route to one origin, and the filters that
+//! a test wants.
 
-use std::io::{Read, Write};
-use std::net::{IpAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ringway_bridge::log_ring::log_ring;
-use ringway_bridge::mailbox::mailbox;
+use ringway_bridge::mailbox::{Receiver, Sender, mailbox};
 use ringway_bridge::published;
 use ringway_bridge::stats::{Catalog, StatName, Total};
 use ringway_bridge::wake::Bell;
@@ -15,7 +16,7 @@ use ringway_model::address::Address;
 use ringway_model::cluster::{
     Cluster, ClusterId, ClusterPolicy, ClusterRef, Endpoint, PriorityLimits,
 };
-use ringway_model::filter::HttpFilterChain;
+use ringway_model::filter::{HttpFilter, HttpFilterChain};
 use ringway_model::http::*;
 use ringway_model::listener::*;
 use ringway_model::route::*;
@@ -24,12 +25,12 @@ use ringway_model::stats::*;
 use ringway_proxy::worker::{Command, Parts, run};
 use ringway_runtime::worker;
 
-fn manager(catalog: &Catalog, routes: RouteTable) -> ConnectionManager {
+fn manager(catalog: &Catalog, routes: RouteTable, filters: HttpFilterChain) -> ConnectionManager {
     let name = StatName::new("", "", "@latency", &[]);
     ConnectionManager {
         stat_prefix: "t".into(),
         routes: Arc::new(routes),
-        filters: HttpFilterChain::default(),
+        filters,
         access_logs: Vec::new(),
         h1: RequestLimits::default(),
         enable_trailers: false,
@@ -120,90 +121,113 @@ fn cluster(catalog: &Catalog, address: std::net::SocketAddr) -> Arc<Cluster> {
     })
 }
 
-#[test]
-fn a_request_goes_up_and_its_response_comes_down() {
-    let origin = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let origin_address = origin.local_addr().expect("an address");
-    let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = socket.local_addr().expect("an address");
-    let catalog = Arc::new(Catalog::default());
-    let forward =
-        Forward::new(ClusterChoice::Named(ClusterRef { name: "up".into(), id: ClusterId(0) }));
-    let route =
-        Route::new(RouteMatch::new(PathMatch::prefix("/")), Action::Forward(Box::new(forward)));
-    let host = VirtualHost::new("v".into(), vec!["*".into()], vec![route]);
-    let routes = RouteTable::new("r".into(), vec![host], RouteTableOptions::default());
+/// A worker that runs until it is stopped.
+pub(crate) struct Rig {
+    pub(crate) address: SocketAddr,
+    pub(crate) origin: TcpListener,
+    catalog: Arc<Catalog>,
+    commands: Sender<Command>,
+    bell: Bell,
+    drained: Receiver<usize>,
+    thread: JoinHandle<()>,
+}
+
+impl Rig {
+    pub(crate) fn start(filters: Vec<Arc<dyn HttpFilter>>) -> Self {
+        let origin = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = socket.local_addr().expect("an address");
+        let catalog = Arc::new(Catalog::default());
+        let snapshot = snapshot(&catalog, socket, &origin, filters);
+        let (publisher, mut readers) = published::channel(1);
+        publisher.publish(&Arc::new(snapshot));
+        let (bell, ear) = Bell::pair().expect("a bell");
+        let (commands, inbox) = mailbox(16);
+        let (adopted, _reports) = mailbox(16);
+        let (report, drained) = mailbox(16);
+        let parts = Parts {
+            index: 0,
+            workers: 1,
+            page: catalog.new_page(),
+            catalog: Arc::clone(&catalog),
+            snapshots: readers.remove(0),
+            commands: inbox,
+            ear,
+            log: log_ring(16).0,
+            adopted,
+            drained: report,
+        };
+        let (driver, _) = worker::detect();
+        let thread = worker::start("w".into(), None, driver, move || run(parts));
+        let thread = thread.expect("a worker");
+        Self { address, origin, catalog, commands, bell, drained, thread }
+    }
+
+    pub(crate) fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).expect("connected")
+    }
+
+    /// Waits until the last connection is gone.
+    pub(crate) fn drain(&self) {
+        self.tell(Command::Drain);
+        while self.drained.receive().is_none() {
+            std::thread::yield_now();
+        }
+    }
+
+    pub(crate) fn total(&self, name: &str) -> Option<Total> {
+        self.catalog.total(name)
+    }
+
+    pub(crate) fn stop(self) {
+        self.tell(Command::Stop);
+        self.thread.join().expect("the worker ends well");
+    }
+
+    fn tell(&self, command: Command) {
+        self.commands.send(command).expect("room");
+        self.bell.ring();
+    }
+}
+
+fn snapshot(
+    catalog: &Catalog,
+    socket: TcpListener,
+    origin: &TcpListener,
+    filters: Vec<Arc<dyn HttpFilter>>,
+) -> Snapshot {
+    let address = Address::Ip(socket.local_addr().expect("an address"));
+    let named = |filter| (Arc::from("filter"), filter);
+    let filters = HttpFilterChain::new(filters.into_iter().map(named).collect());
     let chain = FilterChain {
         name: "c".into(),
-        terminal: Terminal::Http(Arc::new(manager(&catalog, routes.expect("a table")))),
+        terminal: Terminal::Http(Arc::new(manager(catalog, routes(), filters))),
         transport_connect_timeout: None,
     };
     let listener = Listener {
         name: "l".into(),
-        address: Address::Ip(address),
-        sockets: Arc::new(Sockets { fds: vec![socket.into()], address: Address::Ip(address) }),
+        address: address.clone(),
+        sockets: Arc::new(Sockets { fds: vec![socket.into()], address }),
         chains: vec![Arc::new(chain)],
         matcher: ChainMatcher { rules: vec![(ChainMatch::default(), 0)], default: None },
         buffer_limit: 1 << 20,
-        stats: ListenerStats::register(&catalog, "listener.l", "listener", &[]),
+        stats: ListenerStats::register(catalog, "listener.l", "listener", &[]),
         worker_stats: Vec::new(),
     };
-    let snapshot = Snapshot {
+    let origin = origin.local_addr().expect("an address");
+    Snapshot {
         generation: 1,
         listeners: vec![Arc::new(listener)],
-        clusters: vec![Some(cluster(&catalog, origin_address))],
+        clusters: vec![Some(cluster(catalog, origin))],
         cluster_ids: Arc::default(),
-    };
-    let (publisher, mut readers) = published::channel(1);
-    publisher.publish(&Arc::new(snapshot));
-    let (bell, ear) = Bell::pair().expect("a bell");
-    let (commands, inbox) = mailbox(16);
-    let (adopted, _reports) = mailbox(16);
-    let (drained, reports) = mailbox(16);
-    let parts = Parts {
-        index: 0,
-        workers: 1,
-        page: catalog.new_page(),
-        catalog: Arc::clone(&catalog),
-        snapshots: readers.remove(0),
-        commands: inbox,
-        ear,
-        log: log_ring(16).0,
-        adopted,
-        drained,
-    };
-    let (driver, _) = worker::detect();
-    let thread = worker::start("w".into(), None, driver, move || run(parts)).expect("a worker");
+    }
+}
 
-    let mut client = TcpStream::connect(address).expect("connected");
-    client.write_all(b"GET /x HTTP/1.1\r\nHost: h\r\nX-A: b\r\n\r\n").expect("sent");
-    let (mut upstream, _) = origin.accept().expect("a connection");
-    let mut buffer = [0; 4096];
-    for round in 0..3 {
-        let received = upstream.read(&mut buffer).expect("a request");
-        let request = String::from_utf8_lossy(&buffer[..received]).into_owned();
-        println!("{request}");
-        assert!(request.starts_with("GET /x HTTP/1.1\r\nhost: h\r\nx-a: b\r\n"), "{request}");
-        upstream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello").expect("answered");
-        let received = client.read(&mut buffer).expect("a response");
-        let response = String::from_utf8_lossy(&buffer[..received]).into_owned();
-        println!("{response}");
-        assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
-        assert!(response.ends_with("\r\n\r\nhello"), "{response}");
-        if round < 2 {
-            client.write_all(b"GET /x HTTP/1.1\r\nHost: h\r\nX-A: b\r\n\r\n").expect("sent");
-        }
-    }
-    drop(client);
-    commands.send(Command::Drain).expect("room");
-    bell.ring();
-    while reports.receive().is_none() {
-        std::thread::yield_now();
-    }
-    assert_eq!(catalog.total("cluster.up.upstream_cx_total"), Some(Total::Counter(1)));
-    assert_eq!(catalog.total("http.t.downstream_rq_2xx"), Some(Total::Counter(3)));
-    assert_eq!(catalog.total("http.t.downstream_cx_active"), Some(Total::Gauge(0)));
-    commands.send(Command::Stop).expect("room");
-    bell.ring();
-    thread.join().expect("the worker ends well");
+fn routes() -> RouteTable {
+    let forward =
+        Forward::new(ClusterChoice::Named(ClusterRef { name: "up".into(), id: ClusterId(0) }));
+    let route =
+        Route::new(RouteMatch::new(PathMatch::prefix("/x")), Action::Forward(Box::new(forward)));
+    let host = VirtualHost::new("v".into(), vec!["*".into()], vec![route]);
+    RouteTable::new("r".into(), vec![host], RouteTableOptions::default()).expect("a table")
 }

@@ -1,0 +1,5 @@
+//! One worker and a client on a plain socket.
+
+mod filters;
+mod first_request;
+mod rig;
