@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use envoy_types::pb::validate::{FieldRules, field_rules::Type};
-use prost_reflect::{DynamicMessage, Kind, MapKey, ReflectMessage, Value};
+use prost_reflect::{DynamicMessage, Kind, MapKey, OneofDescriptor, ReflectMessage, Value};
 
 use crate::descriptors;
 use crate::error::ErrorKind;
@@ -52,7 +52,8 @@ impl Validator<'_> {
     fn message(&mut self, message: &DynamicMessage) {
         let plan = self.plan(message);
         for oneof in &plan.required_oneofs {
-            if !oneof.fields().any(|field| message.has_field(&field)) {
+            let is_set = oneof.fields().any(|field| message.has_field(&field));
+            if !is_set && !self.is_miswritten(oneof) {
                 self.path.push_field(oneof.name());
                 let members: Vec<_> = oneof.fields().map(|f| f.name().to_owned()).collect();
                 let message = format!("value is required: one of {}", members.join(", "));
@@ -68,6 +69,16 @@ impl Validator<'_> {
         if message.descriptor().full_name() == "google.protobuf.Any" {
             self.inside_any(message);
         }
+    }
+
+    /// A member that is written, but wrongly, is one mistake and is told once, as its own.
+    fn is_miswritten(&mut self, oneof: &OneofDescriptor) -> bool {
+        oneof.fields().any(|field| {
+            self.path.push_field(field.name());
+            let is_wrong = self.decoded.touch(&self.path);
+            self.path.pop();
+            is_wrong
+        })
     }
 
     fn plan(&mut self, message: &DynamicMessage) -> Rc<MessagePlan> {

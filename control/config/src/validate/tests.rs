@@ -133,3 +133,8 @@ fn assert_known(field: &FieldDescriptor, rules: &FieldRules) {
         _ => {}
     }
 }
+
+#[test]
+fn a_member_of_a_oneof_that_is_written_wrongly_is_not_called_missing() {
+    check("envoy.config.core.v3.SocketAddress", "address: a\nport_value: abc\n", expect![""]);
+}
