@@ -123,7 +123,7 @@ pub struct StreamInfo {
     pub start_time: SystemTime,
     /// The same moment on the monotonic clock; the durations below count from here.
     pub start: Instant,
-    /// Protocol of the request; `None` when it never became one.
+    /// Protocol of the request; of what never became one HTTP/1.1, as Envoy logs it.
     pub protocol: Option<Version>,
     /// Status sent downstream; 0 when none was.
     pub response_code: u16,

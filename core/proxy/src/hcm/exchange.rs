@@ -109,16 +109,22 @@ impl<'c> Exchange<'c> {
     /// Answers bytes that are not a request.
     pub(super) fn refuse(mut self, error: RequestError) -> Verdict {
         self.down.worker.page.inc(self.manager.stats.downstream_cx_protocol_error);
-        self.down.request.clear();
+        self.forget_head();
         let flag = ResponseFlags::DOWNSTREAM_PROTOCOL_ERROR;
         let reply = LocalReply::new(error.status(), error.details()).body(error.body());
         self.reply(Box::new(reply.flag(flag).close()));
         self.finish(Verdict::Close)
     }
 
+    /// There is no request. Envoy logs its own protocol then.
+    fn forget_head(&mut self) {
+        self.down.request.clear();
+        self.info.protocol = Some(self.down.request.version());
+    }
+
     /// Answers a head that did not arrive in time.
     pub(super) fn too_late(mut self, idle: bool) -> Verdict {
-        self.down.request.clear();
+        self.forget_head();
         let stats = &self.manager.stats;
         let reply = if idle {
             self.down.worker.page.inc(stats.downstream_rq_idle_timeout);

@@ -92,7 +92,11 @@ fn normalize_path(exchange: &mut Exchange<'_>) -> Result<(), Refusal> {
         && normalize::unescape_slashes(down.request.path(), &mut down.text)
     {
         match policy.escaped_slashes {
-            EscapedSlashes::RejectRequest => return Err(path_failed(exchange)),
+            EscapedSlashes::RejectRequest => {
+                // As in Envoy, the access log has the path as it would have been served.
+                std::mem::swap(down.request.path_mut(), &mut down.text);
+                return Err(path_failed(exchange));
+            }
             EscapedSlashes::UnescapeAndRedirect => return Err(redirect_to_text(exchange)),
             _ => std::mem::swap(down.request.path_mut(), &mut down.text),
         }
@@ -131,6 +135,7 @@ fn redirect_to_text(exchange: &mut Exchange<'_>) -> Refusal {
     if exchange.manager.path.merge_slashes && normalize::merge_slashes(&path, &mut next) {
         std::mem::swap(&mut path, &mut next);
     }
+    exchange.down.request.set_path(&path);
     let location = String::from_utf8_lossy(&path).into_owned();
     let reply = LocalReply::new(307, "path_normalization_failed");
     Box::new(reply.header("location", Cow::Owned(location)))

@@ -102,6 +102,11 @@ const KNOWN: &[Known] = &[
     },
     Known { corpus: "redirects", exchanges: &["HEAD"], reason: "As for HEAD of an unknown path." },
     Known {
+        corpus: "gRPC replies",
+        exchanges: &["HEAD /odd500", "HEAD /moved", "HEAD /added", "HEAD /nowhere"],
+        reason: "As for HEAD of an unknown path.",
+    },
+    Known {
         corpus: "unreachable origins",
         exchanges: &["large POST /refused"],
         reason: "The answer is ready before the body is read, so the connection ends behind it. \
