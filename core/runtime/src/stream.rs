@@ -88,9 +88,13 @@ impl Stream {
         }
     }
 
-    /// The next receive holds a small buffer: call when the connection goes idle.
+    /// The next receive holds a small buffer: call when the connection goes idle. A receive on
+    /// our own ring holds none, and keeps the size that the flow had: the next response is most
+    /// likely as large as the last.
     pub fn relax(&mut self) {
-        self.class = Class::SMALL;
+        if let Io::Monoio(_) = self.io {
+            self.class = Class::SMALL;
+        }
     }
 
     /// Bytes to append to what will be sent next; for heads and small pieces.
