@@ -33,7 +33,7 @@ pub(crate) struct Options {
     /// Turns that each peer gets [default: 5; with --quick 3]
     #[arg(long, value_name = "N")]
     pub(crate) rounds: Option<usize>,
-    /// Milliseconds that are measured in each turn [default: 2000; with --quick 1000]
+    /// Milliseconds that are measured in each turn [default: 2000; with --quick 700]
     #[arg(long, value_name = "N")]
     pub(crate) milliseconds: Option<u64>,
     /// A few loads, short turns: about two minutes
@@ -76,7 +76,7 @@ impl StageOptions {
 
 impl From<&Options> for StageOptions {
     fn from(options: &Options) -> Self {
-        let milliseconds = options.milliseconds.unwrap_or(if options.quick { 1000 } else { 2000 });
+        let milliseconds = options.milliseconds.unwrap_or(if options.quick { 700 } else { 2000 });
         let settings = Settings {
             command: std::env::args().collect::<Vec<_>>().join(" "),
             rounds: options.rounds.unwrap_or(if options.quick { 3 } else { 5 }).max(1),
