@@ -125,7 +125,7 @@ fn begin(worker: &Rc<Worker>, listening: &Rc<Listening>, stream: Stream, peer: O
     let listener = listening.listener();
     worker.page.inc(listener.stats.downstream_cx_total);
     let start = Instant::now();
-    let info = connection_info(worker, &listener, &stream, peer, start);
+    let info = connection_info(&listener, &stream, peer, start);
     let Some(chain) = find_chain(&listener, &info) else {
         worker.page.inc(listener.stats.no_filter_chain_match);
         worker.page.inc(listener.stats.downstream_cx_destroy);
@@ -143,13 +143,11 @@ fn begin(worker: &Rc<Worker>, listening: &Rc<Listening>, stream: Stream, peer: O
 }
 
 fn connection_info(
-    worker: &Worker,
     listener: &Listener,
     stream: &Stream,
     peer: Option<SocketAddr>,
     start: Instant,
 ) -> ConnectionInfo {
-    let _ = worker;
     let direct_remote = match peer {
         Some(peer) => Address::Ip(canonical(peer)),
         None => listener.address.clone(),
