@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use ringway_bridge::limit::Limit;
 use ringway_bridge::stats::StatName;
+use ringway_http::h2;
 use ringway_lb as lb;
 
 use crate::address::Address;
 use crate::stats::ClusterStats;
+use crate::transport::UpstreamTls;
 
 /// A cluster's number, the same for its name as long as the process lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -77,6 +79,12 @@ pub struct ClusterPolicy {
     pub enable_trailers: bool,
     /// `http_protocol_options.header_key_format.proper_case_words`.
     pub proper_case: bool,
+    /// `transport_socket`; none means that bytes pass as they are.
+    pub tls: Option<Arc<UpstreamTls>>,
+    /// Which HTTP its endpoints speak.
+    pub protocol: UpstreamProtocol,
+    /// `http2_protocol_options`.
+    pub h2: h2::Options,
     /// `STRICT_DNS`: its endpoints come and go with the answers of a resolver.
     pub resolves_names: bool,
     /// `cluster.<name>`, with `alt_stat_name` in place of the name where there is one: what the
@@ -84,6 +92,20 @@ pub struct ClusterPolicy {
     pub stat_scope: StatName,
     /// Statistics under `stat_scope`.
     pub stats: ClusterStats,
+}
+
+/// `typed_extension_protocol_options`: the protocol of requests to a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UpstreamProtocol {
+    /// `explicit_http_config.http_protocol_options`.
+    #[default]
+    Http1,
+    /// `explicit_http_config.http2_protocol_options`: TLS with ALPN or prior knowledge.
+    Http2,
+    /// `use_downstream_protocol_config`: the protocol of the request.
+    Downstream,
+    /// `auto_config`: what ALPN chooses.
+    Auto,
 }
 
 /// Keepalive probes of TCP; `None` leaves the kernel's default.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use ringway_bridge::stats::HistogramId;
 use ringway_http::h1::RequestLimits;
+use ringway_http::h2;
 use ringway_http::normalize::EscapedSlashes;
 
 use crate::access_log::AccessLog;
@@ -27,6 +28,12 @@ pub struct ConnectionManager {
     pub access_logs: Vec<AccessLog>,
     /// Limits and strictness of the HTTP/1 decoder.
     pub h1: RequestLimits,
+    /// `codec_type`.
+    pub codec: Codec,
+    /// `http2_protocol_options`, with the limits on heads that hold for any protocol.
+    pub h2: h2::Options,
+    /// `upgrade_configs`.
+    pub upgrades: Vec<Upgrade>,
     /// `http_protocol_options.enable_trailers`.
     pub enable_trailers: bool,
     /// `http_protocol_options.default_host_for_http_10`.
@@ -70,6 +77,27 @@ pub struct ConnectionManager {
     /// `@http.<stat_prefix>.downstream_rq_time_us`: finer than Envoy's milliseconds, for displays
     /// of our own; names that begin with `@` are not listed by `/stats`.
     pub latency_us: HistogramId,
+}
+
+/// `codec_type`: which HTTP clients may speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Codec {
+    /// ALPN, else the first bytes tell.
+    #[default]
+    Auto,
+    /// HTTP/1 only.
+    Http1,
+    /// HTTP/2 only.
+    Http2,
+}
+
+/// `upgrade_configs[]`: a protocol that may take over a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upgrade {
+    /// `upgrade_type`: `websocket`, `CONNECT`, ...; compared without case.
+    pub kind: Box<str>,
+    /// `enabled`, true: routes may say otherwise.
+    pub enabled: bool,
 }
 
 /// `normalize_path` and its companions.

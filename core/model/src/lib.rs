@@ -18,3 +18,4 @@ pub mod route;
 pub mod snapshot;
 pub mod stats;
 pub mod stream;
+pub mod transport;

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use crate::address::Address;
 use crate::http::ConnectionManager;
 use crate::stats::{ListenerStats, ListenerWorkerStats};
+use crate::transport::DownstreamTls;
 
 /// A listener (Envoy `config.listener.v3.Listener`).
 #[derive(Debug)]
@@ -51,6 +52,8 @@ pub struct FilterChain {
     pub name: Arc<str>,
     /// What the chain ends in.
     pub terminal: Terminal,
+    /// `transport_socket`; none means that bytes pass as they are.
+    pub tls: Option<Arc<DownstreamTls>>,
     /// `transport_socket_connect_timeout`.
     pub transport_connect_timeout: Option<Duration>,
 }

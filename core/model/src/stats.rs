@@ -28,6 +28,20 @@ stat_group! {
 }
 
 stat_group! {
+    /// `listener.<address>.ssl.*` and `cluster.<name>.ssl.*`
+    pub struct SslStats {
+        counters {
+            connection_error, handshake, session_reused, no_certificate, fail_verify_no_cert,
+            fail_verify_error, fail_verify_san, fail_verify_cert_hash, ocsp_staple_failed,
+            ocsp_staple_omitted, ocsp_staple_responses, ocsp_staple_requests,
+            was_key_usage_invalid,
+        }
+        gauges {}
+        histograms {}
+    }
+}
+
+stat_group! {
     /// `http.<stat_prefix>.*`
     pub struct HttpStats {
         counters {

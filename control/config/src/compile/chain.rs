@@ -53,6 +53,7 @@ pub(super) fn chain(
         name,
         terminal: Terminal::Http(Arc::new(manager)),
         // It counts the handshake of a transport socket, and there is none yet.
+        tls: None,
         transport_connect_timeout: None,
     })
 }

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringway_model::cluster::{ClusterPolicy, TcpKeepalive};
+use ringway_http::h2;
+use ringway_model::cluster::{ClusterPolicy, TcpKeepalive, UpstreamProtocol};
 
 use super::at::At;
 use super::breakers::Thresholds;
@@ -90,6 +91,9 @@ pub(super) fn policy(cx: &Cx<'_>, at: &At<'_>, cluster: &cluster::Cluster) -> Op
         keepalive: keepalive(cluster),
         enable_trailers,
         proper_case,
+        tls: None,
+        protocol: UpstreamProtocol::Http1,
+        h2: h2::Options::default(),
         resolves_names: resolves_names(cluster),
         stat_scope: stat_names::cluster_scope(stat_name),
         stats: stat_names::cluster(&cx.env.catalog, stat_name),

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringway_http::h1::RequestLimits;
+use ringway_http::h2;
 use ringway_http::normalize::EscapedSlashes;
 use ringway_model::http::{
-    ClientAddress, ConnectionManager, ForwardClientCert, HostPolicy, HttpTimeouts,
+    ClientAddress, Codec, ConnectionManager, ForwardClientCert, HostPolicy, HttpTimeouts,
     InternalAddresses, PathPolicy, RequestIdPolicy, ServerHeader,
 };
 use ringway_model::route::RouteTable;
@@ -57,6 +58,9 @@ pub(super) fn manager(
         filters: chain.filters,
         access_logs,
         h1,
+        codec: Codec::default(),
+        h2: h2::Options::default(),
+        upgrades: Vec::new(),
         enable_trailers: http1.enable_trailers,
         default_host_for_http_10: http1.default_host_for_http_10,
         proper_case: http1.proper_case,

@@ -36,6 +36,9 @@ fn manager(catalog: &Catalog, routes: RouteTable, filters: HttpFilterChain) -> C
         enable_trailers: false,
         default_host_for_http_10: None,
         proper_case: false,
+        codec: ringway_model::http::Codec::default(),
+        h2: ringway_http::h2::Options::default(),
+        upgrades: Vec::new(),
         allow_absolute_url: true,
         keep_connection_on_error: false,
         path: PathPolicy::default(),
@@ -102,6 +105,9 @@ fn cluster(catalog: &Catalog, address: std::net::SocketAddr) -> Arc<Cluster> {
         keepalive: None,
         enable_trailers: false,
         proper_case: false,
+        tls: None,
+        protocol: ringway_model::cluster::UpstreamProtocol::Http1,
+        h2: ringway_http::h2::Options::default(),
         resolves_names: false,
         stat_scope: StatName::new("", "", "cluster.up", &[]),
         stats: ClusterStats::register(catalog, "cluster.up", "cluster", &[]),
@@ -202,6 +208,7 @@ fn snapshot(
     let chain = FilterChain {
         name: "c".into(),
         terminal: Terminal::Http(Arc::new(manager(catalog, routes(), filters))),
+        tls: None,
         transport_connect_timeout: None,
     };
     let listener = Listener {

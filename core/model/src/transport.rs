@@ -1,0 +1,27 @@
+//! TLS of listeners and clusters (Envoy `DownstreamTlsContext`, `UpstreamTlsContext`).
+
+use ringway_tls::{ClientContext, ServerContext};
+
+use crate::stats::SslStats;
+
+/// The transport socket of a filter chain.
+#[derive(Debug)]
+pub struct DownstreamTls {
+    /// Certificates, verification and sessions.
+    pub context: ServerContext,
+    /// `listener.<address>.ssl.*`
+    pub stats: SslStats,
+}
+
+/// The transport socket of a cluster.
+#[derive(Debug)]
+pub struct UpstreamTls {
+    /// Verification, our own certificate, and sessions.
+    pub context: ClientContext,
+    /// `sni`; none sends none.
+    pub sni: Option<Box<str>>,
+    /// `auto_host_sni`: the hostname of the endpoint is sent instead.
+    pub auto_host_sni: bool,
+    /// `cluster.<name>.ssl.*`
+    pub stats: SslStats,
+}
