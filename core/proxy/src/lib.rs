@@ -3,7 +3,7 @@
 //! Read it in the order of a request: [`worker`] owns everything that one core owns; `adopt`
 //! follows a new configuration; `listener` accepts and finds the filter chain; `hcm` is the HTTP
 //! connection manager, from the request head to the local reply; `upstream` chooses an endpoint
-//! and keeps connections to it.
+//! and keeps connections to it; `transport` is what either side is read from and written to.
 //!
 //! It knows filters only through the traits of `ringway-model`, and the kernel only through
 //! `ringway-runtime`.
@@ -13,6 +13,7 @@ mod adopt;
 mod hcm;
 mod listener;
 mod log;
+mod transport;
 mod upstream;
 mod wire;
 pub mod worker;

@@ -14,6 +14,7 @@ use ringway_runtime::listener::{self as socket, Stopper, canonical};
 use ringway_runtime::stream::Stream;
 
 use crate::hcm;
+use crate::transport::Transport;
 use crate::worker::Worker;
 
 /// Pause after an `accept` that failed for want of descriptors or memory.
@@ -137,7 +138,7 @@ fn begin(worker: &Rc<Worker>, listening: &Rc<Listening>, stream: Stream, peer: O
     let (manager, chain) = (Arc::clone(manager), Arc::clone(&chain.name));
     let info = ConnectionInfo { id: open.id, ..info };
     ringway_runtime::spawn(async move {
-        hcm::serve(worker, listening, chain, manager, stream, info).await;
+        hcm::serve(worker, listening, chain, manager, Transport::Plain(stream), info).await;
         drop(open);
     });
 }

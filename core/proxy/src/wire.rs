@@ -1,11 +1,12 @@
-//! A stream with an HTTP/1 decoder on it: bytes to events, without copying bodies.
+//! A transport with an HTTP/1 decoder on it: bytes to events, without copying bodies.
 
 use std::task::{Context, Poll, ready};
 
 use ringway_http::h1::{RequestDecoder, RequestError, ResponseDecoder, ResponseError};
 use ringway_http::{RequestHead, ResponseHead, Step};
 use ringway_runtime::buffer::{self, Buf, Class};
-use ringway_runtime::stream::Stream;
+
+use crate::transport::Transport;
 
 /// Pieces up to this size are copied behind the head that precedes them, so that both leave in
 /// one send; larger ones are handed on as they are.
@@ -79,10 +80,10 @@ impl Decode for ResponseDecoder {
     }
 }
 
-/// A connected stream, its decoder, and the bytes that were received but not consumed.
+/// A connected transport, its decoder, and the bytes that were received but not consumed.
 #[derive(Debug)]
 pub(crate) struct Wire<D> {
-    pub(crate) stream: Stream,
+    pub(crate) stream: Transport,
     pub(crate) decoder: D,
     input: Buf,
     /// The peer's side has ended or failed: nothing more may be received.
@@ -90,7 +91,7 @@ pub(crate) struct Wire<D> {
 }
 
 impl<D: Decode> Wire<D> {
-    pub(crate) fn new(stream: Stream, decoder: D) -> Self {
+    pub(crate) fn new(stream: Transport, decoder: D) -> Self {
         Self { stream, decoder, input: Buf::default(), ended: false }
     }
 

@@ -13,11 +13,11 @@ use ringway_model::listener::Terminal;
 use ringway_model::route::Scratch;
 use ringway_model::stream::ConnectionInfo;
 use ringway_runtime::deadline::Deadline;
-use ringway_runtime::stream::Stream;
 
 use super::exchange::Exchange;
 use super::pump::QUEUE_MAX;
 use crate::listener::{Listening, find_chain};
+use crate::transport::Transport;
 use crate::wire::{Broken, Event, Wire};
 use crate::worker::Worker;
 
@@ -101,7 +101,7 @@ pub(crate) async fn serve(
     listening: Rc<Listening>,
     chain: Arc<str>,
     manager: Arc<ConnectionManager>,
-    stream: Stream,
+    stream: Transport,
     info: ConnectionInfo,
 ) {
     let mut downstream = Downstream::new(worker, listening, chain, manager, stream, info);
@@ -118,7 +118,7 @@ impl Downstream {
         listening: Rc<Listening>,
         chain: Arc<str>,
         manager: Arc<ConnectionManager>,
-        stream: Stream,
+        stream: Transport,
         info: ConnectionInfo,
     ) -> Self {
         let stats = &manager.stats;
@@ -367,6 +367,7 @@ impl Downstream {
         let delay = self.manager.timeouts.delayed_close;
         let patience = self.manager.timeouts.stream_idle.unwrap_or(FLUSH_PATIENCE);
         self.deadline.set(Some(Instant::now() + patience));
+        self.wire.stream.say_goodbye();
         let flushed = std::future::poll_fn(|cx| match self.wire.stream.poll_flush(cx) {
             Poll::Ready(result) => Poll::Ready(result.is_ok()),
             Poll::Pending => self.poll_flush_patience(cx).map(|()| false),

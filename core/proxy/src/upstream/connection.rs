@@ -10,10 +10,10 @@ use ringway_http::h1::{ResponseDecoder, ResponseLimits};
 use ringway_http::{Body, ResponseHead};
 use ringway_model::cluster::ClusterPolicy;
 use ringway_model::stats::EndpointStats;
-use ringway_runtime::stream::Stream;
 use std::sync::Arc;
 
 use super::leases::Unit;
+use crate::transport::Transport;
 use crate::wire::Wire;
 
 /// A connection, in use or idle. Dropping it closes it.
@@ -48,7 +48,7 @@ pub(super) struct Tally {
 
 impl Connection {
     pub(super) fn new(
-        stream: Stream,
+        stream: Transport,
         tally: Rc<Tally>,
         unit: Option<Unit>,
         opened: Instant,

@@ -23,6 +23,7 @@ use ringway_runtime::{connect, deadline::Deadline};
 use super::connection::{Connection, Tally};
 use super::leases::{Leases, Unit};
 use super::ticket::{ConnectFailure, Place, Ticket};
+use crate::transport::Transport;
 use crate::worker::Worker;
 
 /// An endpoint with what this worker has to do with it.
@@ -207,7 +208,7 @@ impl Host {
         }
         self.open.set(self.open.get() + 1);
         let tally = Rc::clone(&self.tally);
-        self.serve_next(Box::new(Connection::new(stream, tally, unit, now)));
+        self.serve_next(Box::new(Connection::new(Transport::Plain(stream), tally, unit, now)));
     }
 
     /// Like Envoy, fails every request that waits: the endpoint does not answer, and whoever
