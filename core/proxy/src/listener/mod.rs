@@ -1,0 +1,91 @@
+//! Listeners on this worker: from a socket that has something to accept to whoever serves it.
+//!
+//! `accept` takes connections; `admit` finds their filter chain and hands them over.
+
+mod accept;
+mod admit;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use ringway_model::listener::Listener;
+use ringway_runtime::listener::Stopper;
+
+pub(crate) use admit::find_chain;
+
+use crate::worker::Worker;
+
+/// A listener on this worker. Connections hold it to learn of changes.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    listener: RefCell<Arc<Listener>>,
+    /// Grows with each change, so that a connection sees at a glance whether there was one.
+    revision: Cell<u64>,
+    removed: Cell<Option<Instant>>,
+    stopper: RefCell<Option<Stopper>>,
+}
+
+impl Listening {
+    /// Starts accepting on this worker's socket of `listener`.
+    pub(crate) fn start(worker: &Rc<Worker>, listener: &Arc<Listener>) -> Rc<Self> {
+        let listening = Rc::new(Self {
+            listener: RefCell::new(Arc::clone(listener)),
+            revision: Cell::new(0),
+            removed: Cell::new(None),
+            stopper: RefCell::new(None),
+        });
+        match accept::open(worker, listener) {
+            Ok(socket) => {
+                *listening.stopper.borrow_mut() = Some(socket.stopper());
+                let accepting = accept::accept(Rc::clone(worker), Rc::clone(&listening), socket);
+                ringway_runtime::spawn(accepting);
+            }
+            // Only a process without free descriptors comes here; the other workers may accept.
+            Err(error) => tracing::error!(listener = %listener.name, %error, "cannot listen"),
+        }
+        listening
+    }
+
+    /// Whether a listener of the next generation uses the same sockets.
+    pub(crate) fn listens_for(&self, listener: &Listener) -> bool {
+        Arc::ptr_eq(&self.listener.borrow().sockets, &listener.sockets)
+    }
+
+    /// Follows the next generation; connections notice with their next request.
+    pub(crate) fn update(&self, listener: &Arc<Listener>) {
+        let changed = !Arc::ptr_eq(&self.listener.borrow(), listener);
+        if changed {
+            *self.listener.borrow_mut() = Arc::clone(listener);
+            self.revision.set(self.revision.get() + 1);
+        }
+    }
+
+    /// Stops accepting; connections go on.
+    pub(crate) fn stop(&self) {
+        if let Some(stopper) = self.stopper.take() {
+            stopper.stop();
+        }
+    }
+
+    /// The next generation has no such listener: connections end with their next response.
+    pub(crate) fn remove(&self) {
+        self.removed.set(Some(Instant::now()));
+        self.stop();
+        ringway_runtime::deadline::wake_all();
+    }
+
+    /// Since when no generation has this listener, if none has.
+    pub(crate) fn removed_since(&self) -> Option<Instant> {
+        self.removed.get()
+    }
+
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision.get()
+    }
+
+    pub(crate) fn listener(&self) -> Arc<Listener> {
+        Arc::clone(&self.listener.borrow())
+    }
+}
