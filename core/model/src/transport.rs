@@ -1,5 +1,6 @@
 //! TLS of listeners and clusters (Envoy `DownstreamTlsContext`, `UpstreamTlsContext`).
 
+use ringway_bridge::stats::StatName;
 use ringway_tls::{ClientContext, ServerContext};
 
 use crate::stats::SslStats;
@@ -11,6 +12,8 @@ pub struct DownstreamTls {
     pub context: ServerContext,
     /// `listener.<address>.ssl.*`
     pub stats: SslStats,
+    /// `listener.<address>.ssl`, for the names that are met at run time: `ciphers.<name>`.
+    pub scope: StatName,
 }
 
 /// The transport socket of a cluster.
@@ -24,4 +27,6 @@ pub struct UpstreamTls {
     pub auto_host_sni: bool,
     /// `cluster.<name>.ssl.*`
     pub stats: SslStats,
+    /// `cluster.<name>.ssl`, for the names that are met at run time: `ciphers.<name>`.
+    pub scope: StatName,
 }
