@@ -6,8 +6,8 @@
 //! refused while others hold spare units: at most [`Limit::slack`] units per other worker. Small
 //! limits have no slack at all and are exact.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crossbeam_utils::CachePadded;
 
@@ -21,12 +21,19 @@ const SLACK_SHARE: u64 = 64;
 pub struct Limit {
     max: AtomicU64,
     taken: CachePadded<AtomicU64>,
+    /// Spare units of each lease, for whoever looks from outside: each is written by its lease
+    /// alone.
+    spares: Mutex<Vec<Weak<AtomicU64>>>,
 }
 
 impl Limit {
     /// A limit of `max` units, none of them in use.
     pub fn new(max: u64) -> Arc<Self> {
-        Arc::new(Self { max: AtomicU64::new(max), taken: CachePadded::new(AtomicU64::new(0)) })
+        Arc::new(Self {
+            max: AtomicU64::new(max),
+            taken: CachePadded::new(AtomicU64::new(0)),
+            spares: Mutex::default(),
+        })
     }
 
     /// Changes the limit; units in use stay in use.
@@ -42,6 +49,36 @@ impl Limit {
     /// Units in use or held as spare by some worker.
     pub fn taken(&self) -> u64 {
         self.taken.load(Ordering::Relaxed)
+    }
+
+    /// Units in use, without the spare ones. Read while workers take and give back, so that it
+    /// may be off by what moved in between.
+    pub fn used(&self) -> u64 {
+        let spares = self.spares();
+        let each = spares.iter().filter_map(Weak::upgrade);
+        let spare: u64 = each.map(|spare| spare.load(Ordering::Relaxed)).sum();
+        self.taken().saturating_sub(spare)
+    }
+
+    /// Whether the next unit would be refused everywhere (Envoy's `*_open` gauges). As there, a
+    /// limit of zero is open only once it was exceeded.
+    pub fn is_exhausted(&self) -> bool {
+        let used = self.used();
+        used > 0 && used >= self.max()
+    }
+
+    fn spares(&self) -> MutexGuard<'_, Vec<Weak<AtomicU64>>> {
+        // A list of weak references is valid at every point.
+        self.spares.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where a new lease shows its spare units.
+    fn new_spare(&self) -> Arc<AtomicU64> {
+        let spare = Arc::default();
+        let mut all = self.spares();
+        all.retain(|other| other.strong_count() > 0);
+        all.push(Arc::downgrade(&spare));
+        spare
     }
 
     /// Spare units that a worker may keep.
@@ -69,19 +106,22 @@ impl Limit {
 pub struct Lease {
     limit: Arc<Limit>,
     used: u64,
-    spare: u64,
+    /// Written here only; [`Limit::used`] reads it.
+    spare: Arc<AtomicU64>,
 }
 
 impl Lease {
     /// An account with nothing on it.
     pub fn new(limit: Arc<Limit>) -> Self {
-        Self { limit, used: 0, spare: 0 }
+        let spare = limit.new_spare();
+        Self { limit, used: 0, spare }
     }
 
     /// Takes one unit; `false` when the process has none left.
     pub fn acquire(&mut self) -> bool {
-        if self.spare > 0 {
-            self.spare -= 1;
+        let spare = self.spare();
+        if spare > 0 {
+            self.set_spare(spare - 1);
         } else if !self.refill() {
             return false;
         }
@@ -93,14 +133,23 @@ impl Lease {
     pub fn release(&mut self) {
         debug_assert!(self.used > 0, "a unit was released twice");
         self.used = self.used.saturating_sub(1);
-        self.spare += 1;
-        let slack = self.limit.slack();
-        if self.spare > slack {
+        let (spare, slack) = (self.spare() + 1, self.limit.slack());
+        if spare > slack {
             // Halfway, so that a worker on the edge does not write the shared line each time.
-            let surplus = self.spare - slack / 2;
-            self.spare -= surplus;
-            self.limit.give_back(surplus);
+            self.set_spare(slack / 2);
+            self.limit.give_back(spare - slack / 2);
+        } else {
+            self.set_spare(spare);
         }
+    }
+
+    fn spare(&self) -> u64 {
+        self.spare.load(Ordering::Relaxed)
+    }
+
+    /// A plain store: nobody else writes it.
+    fn set_spare(&self, units: u64) {
+        self.spare.store(units, Ordering::Relaxed);
     }
 
     /// Units that this worker uses.
@@ -116,7 +165,7 @@ impl Lease {
     fn refill(&mut self) -> bool {
         let extra = self.limit.slack() / 2;
         if extra > 0 && self.limit.take(1 + extra) {
-            self.spare = extra;
+            self.set_spare(extra);
             return true;
         }
         self.limit.take(1)
@@ -125,7 +174,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.limit.give_back(self.used + self.spare);
+        self.limit.give_back(self.used + self.spare());
     }
 }
 
@@ -161,6 +210,21 @@ mod tests {
             }
         }
         assert_eq!(limit.taken(), 0);
+    }
+
+    #[test]
+    fn spare_units_are_not_in_use() {
+        let limit = Limit::new(1024);
+        let (mut a, mut b) = (Lease::new(Arc::clone(&limit)), Lease::new(Arc::clone(&limit)));
+        assert!((0..1000).all(|_| a.acquire()) && (0..8).all(|_| b.acquire()));
+        assert!(limit.taken() > limit.used());
+        assert_eq!((limit.used(), limit.is_exhausted()), (1008, false));
+        let rest = (0..100).take_while(|_| a.acquire() || b.acquire()).count();
+        assert_eq!((rest, limit.used(), limit.is_exhausted()), (16, 1024, true));
+        b.release();
+        assert!(!limit.is_exhausted(), "a unit that is spare can be had");
+        drop((a, b));
+        assert_eq!((limit.used(), limit.is_exhausted()), (0, false));
     }
 
     #[test]
