@@ -11,7 +11,6 @@ use ringway_tls::{
     Source, TlsVersion,
 };
 
-const NOW: i64 = 1_800_000_000;
 const TIME: Duration = Duration::from_millis(700);
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -30,12 +29,12 @@ fn server() -> Result<ServerContext, Box<dyn Error>> {
     let source = |text: String| Source { name: "memory".to_owned(), bytes: text.into_bytes() };
     let (chain, key) = (source(made.cert.pem()), source(made.signing_key.serialize_pem()));
     let identity = Identity { chain, key, ocsp_staple: None };
-    Ok(ServerContext::new(&ServerOptions::new(vec![identity], NOW))?)
+    Ok(ServerContext::new(&ServerOptions::new(vec![identity]))?)
 }
 
 fn client(max_session_keys: usize) -> Result<ClientContext, Box<dyn Error>> {
     let parameters = Parameters { max: TlsVersion::V1_3, ..Parameters::upstream() };
-    let options = ClientOptions { parameters, max_session_keys, ..ClientOptions::new(NOW) };
+    let options = ClientOptions { parameters, max_session_keys, ..ClientOptions::default() };
     Ok(ClientContext::new(&options)?)
 }
 

@@ -31,13 +31,11 @@ pub struct ClientOptions {
     pub max_session_keys: usize,
     /// Where the secrets of sessions go.
     pub key_log: Option<Arc<dyn KeyLog>>,
-    /// Seconds since 1970: what "expired" means at loading.
-    pub now_unix_s: i64,
 }
 
-impl ClientOptions {
-    /// Envoy's defaults: TLS 1.2, nothing verified, one session remembered.
-    pub fn new(now_unix_s: i64) -> Self {
+impl Default for ClientOptions {
+    /// Envoy's: TLS 1.2, nothing verified, one session remembered.
+    fn default() -> Self {
         Self {
             identity: None,
             validation: Validation::default(),
@@ -45,7 +43,6 @@ impl ClientOptions {
             parameters: Parameters::upstream(),
             max_session_keys: 1,
             key_log: None,
-            now_unix_s,
         }
     }
 }
@@ -73,7 +70,7 @@ impl ClientContext {
         let mut config = match &options.identity {
             None => builder.with_no_client_auth(),
             Some(identity) => {
-                let key = load::certified_key(identity, &provider, options.now_unix_s)?;
+                let key = load::certified_key(identity, &provider)?;
                 builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key)))
             }
         };

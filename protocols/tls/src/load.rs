@@ -5,11 +5,13 @@
 use std::sync::Arc;
 
 use rustls::RootCertStore;
-use rustls::crypto::CryptoProvider;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::certificate::Certificate;
 
 /// Bytes with the name that errors shall give them.
 #[derive(Debug, Clone)]
@@ -70,36 +72,45 @@ impl std::fmt::Display for ContextError {
 
 impl std::error::Error for ContextError {}
 
-/// Loads a chain and its key; `now_unix_s` decides whether the leaf is expired.
+impl Identity {
+    /// Checks all that can be wrong with it, and tells what its certificates say, the leaf first.
+    /// That one is expired is not wrong: Envoy presents it, and it is for the caller to judge.
+    pub fn inspect(&self) -> Result<Vec<Certificate>, ContextError> {
+        certified_key(self, &aws_lc_rs::default_provider())?;
+        parsed(&self.chain, "certificate_chain")
+    }
+}
+
+/// What the certificates of a source say, at least one.
+pub(crate) fn parsed(
+    source: &Source,
+    field: &'static str,
+) -> Result<Vec<Certificate>, ContextError> {
+    let broken = || source.refuse(field, "a certificate cannot be read");
+    let list = certificates(source, field)?;
+    list.iter().map(|der| Certificate::parse(der).ok_or_else(broken)).collect()
+}
+
+/// Loads a chain and its key.
 pub(crate) fn certified_key(
     identity: &Identity,
     provider: &CryptoProvider,
-    now_unix_s: i64,
 ) -> Result<CertifiedKey, ContextError> {
     let chain = certificates(&identity.chain, "certificate_chain")?;
-    check_validity(&identity.chain, &chain[0], now_unix_s)?;
     let der = private_key(&identity.key)?;
     let key = provider.key_provider.load_private_key(der);
     let key = key.map_err(|error| identity.key.refuse("private_key", error))?;
     let mut certified = CertifiedKey::new(chain, key);
     certified.ocsp.clone_from(&identity.ocsp_staple);
-    let mismatch = |_| {
-        let reason = format!("does not match the certificate in {}", identity.chain.name);
-        identity.key.refuse("private_key", reason)
+    let mismatch = |error| match error {
+        rustls::Error::InconsistentKeys(_) => {
+            let reason = format!("does not match the certificate in {}", identity.chain.name);
+            identity.key.refuse("private_key", reason)
+        }
+        other => identity.chain.refuse("certificate_chain", other),
     };
     certified.keys_match().map_err(mismatch)?;
     Ok(certified)
-}
-
-fn check_validity(source: &Source, leaf: &[u8], now: i64) -> Result<(), ContextError> {
-    let parsed = X509Certificate::from_der(leaf);
-    let (_, parsed) = parsed.map_err(|error| source.refuse("certificate_chain", error))?;
-    let validity = parsed.validity();
-    if now > validity.not_after.timestamp() {
-        let reason = format!("certificate expired on {}", validity.not_after);
-        return Err(source.refuse("certificate_chain", reason));
-    }
-    Ok(())
 }
 
 /// At least one certificate, each of which can be parsed.

@@ -73,13 +73,11 @@ pub struct ServerOptions {
     pub full_scan_certs_on_sni_mismatch: bool,
     /// Where the secrets of sessions go, for whoever looks into captured traffic.
     pub key_log: Option<Arc<dyn KeyLog>>,
-    /// Seconds since 1970: what "expired" means at loading.
-    pub now_unix_s: i64,
 }
 
 impl ServerOptions {
     /// Envoy's defaults around these certificates.
-    pub fn new(identities: Vec<Identity>, now_unix_s: i64) -> Self {
+    pub fn new(identities: Vec<Identity>) -> Self {
         Self {
             identities,
             alpn_protocols: Vec::new(),
@@ -89,7 +87,6 @@ impl ServerOptions {
             require_sni: false,
             full_scan_certs_on_sni_mismatch: false,
             key_log: None,
-            now_unix_s,
         }
     }
 }
@@ -146,7 +143,7 @@ fn certificates(
     if options.identities.is_empty() {
         return Err(ContextError::of_field("tls_certificates", "is empty"));
     }
-    let load = |identity| load::certified_key(identity, provider, options.now_unix_s).map(Arc::new);
+    let load = |identity| load::certified_key(identity, provider).map(Arc::new);
     options.identities.iter().map(load).collect()
 }
 

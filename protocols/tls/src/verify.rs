@@ -51,6 +51,17 @@ pub struct Validation {
     pub server_name: bool,
 }
 
+impl Validation {
+    /// Checks all that can be wrong with it, and tells what the certificates of `trusted_ca` say.
+    pub fn inspect(&self) -> Result<Vec<Certificate>, ContextError> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        if let Some(roots) = checked(self)? {
+            server_chain(self, roots, &provider)?;
+        }
+        self.trusted_ca.as_ref().map_or(Ok(Vec::new()), |source| load::parsed(source, "trusted_ca"))
+    }
+}
+
 /// Why a certificate is refused beyond what rustls says of chains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyFailure {

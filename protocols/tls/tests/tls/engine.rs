@@ -14,7 +14,7 @@ fn modern() -> Parameters {
 }
 
 fn options() -> ClientOptions {
-    ClientOptions { parameters: modern(), ..ClientOptions::new(support::NOW) }
+    ClientOptions { parameters: modern(), ..ClientOptions::default() }
 }
 
 fn connect(server: &ServerOptions, client: &ClientOptions, sni: Option<&str>) -> Pair {
@@ -63,7 +63,7 @@ fn versions_that_do_not_meet() {
     let authority = Authority::new();
     let mut strict = server(&authority, &["a.test"]);
     strict.parameters.min = TlsVersion::V1_3;
-    let mut pair = connect(&strict, &ClientOptions::new(support::NOW), None);
+    let mut pair = connect(&strict, &ClientOptions::default(), None);
     let (client, server) = pair.handshake().expect_err("no version in common");
     assert_eq!(server.expect("the server refuses").counter(), Counter::ConnectionError);
     assert!(client.expect("an alert arrives").to_string().contains("ProtocolVersion"));
@@ -279,7 +279,7 @@ fn expired_certificates_can_be_allowed() {
         };
         let identity = Some(authority.expired_client());
         // The client itself is loaded at a time when it was valid.
-        let client = ClientOptions { identity, now_unix_s: support::LONG_AGO, ..options() };
+        let client = ClientOptions { identity, ..options() };
         let result = connect(&server, &client, None).handshake();
         assert_eq!(result.map_err(|(_, server)| server.expect("refused").counter()), expected);
     }

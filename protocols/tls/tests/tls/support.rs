@@ -11,11 +11,6 @@ use ringway_tls::{
     ClientContext, ClientOptions, Engine, Identity, ServerContext, ServerOptions, Source, TlsError,
 };
 
-/// Within the validity of all certificates but the expired ones.
-pub(crate) const NOW: i64 = 1_800_000_000;
-/// Within the validity of those as well.
-pub(crate) const LONG_AGO: i64 = 631_152_000;
-
 pub(crate) struct Authority {
     pem: String,
     issuer: Issuer<'static, KeyPair>,
@@ -130,7 +125,7 @@ pub(crate) fn server(authority: &Authority, names: &[&str]) -> ServerOptions {
 }
 
 pub(crate) fn server_with(identities: Vec<Identity>) -> ServerOptions {
-    ServerOptions::new(identities, NOW)
+    ServerOptions::new(identities)
 }
 
 pub(crate) fn server_context(options: &ServerOptions) -> ServerContext {
