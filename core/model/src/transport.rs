@@ -1,7 +1,7 @@
 //! TLS of listeners and clusters (Envoy `DownstreamTlsContext`, `UpstreamTlsContext`).
 
 use ringway_bridge::stats::StatName;
-use ringway_tls::{ClientContext, ServerContext};
+use ringway_tls::{Certificate, ClientContext, ServerContext};
 
 use crate::stats::SslStats;
 
@@ -14,6 +14,10 @@ pub struct DownstreamTls {
     pub stats: SslStats,
     /// `listener.<address>.ssl`, for the names that are met at run time: `ciphers.<name>`.
     pub scope: StatName,
+    /// The leaves that are presented, for `/certs`.
+    pub certificates: Vec<LoadedCertificate>,
+    /// `trusted_ca`, for `/certs`.
+    pub authorities: Vec<LoadedCertificate>,
 }
 
 /// The transport socket of a cluster.
@@ -29,4 +33,17 @@ pub struct UpstreamTls {
     pub stats: SslStats,
     /// `cluster.<name>.ssl`, for the names that are met at run time: `ciphers.<name>`.
     pub scope: StatName,
+    /// The leaves that are presented, for `/certs`.
+    pub certificates: Vec<LoadedCertificate>,
+    /// `trusted_ca`, for `/certs`.
+    pub authorities: Vec<LoadedCertificate>,
+}
+
+/// A certificate and where it came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadedCertificate {
+    /// Its file, or `<inline>`.
+    pub path: String,
+    /// What it says.
+    pub certificate: Certificate,
 }

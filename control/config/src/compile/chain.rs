@@ -8,8 +8,8 @@ use ringway_model::listener::{ChainMatch, ChainMatcher, FilterChain, SourceType,
 
 use super::at::At;
 use super::proto::{hcm, listener};
-use super::value::{cidrs, unpack};
-use super::{Cx, connection, route_table};
+use super::value::{cidrs, duration, unpack};
+use super::{Cx, connection, route_table, tls};
 use listener::filter::ConfigType;
 
 /// What Envoy calls the connection manager in its errors.
@@ -43,7 +43,13 @@ pub(super) fn chain(
     index: Option<usize>,
     scope: &str,
 ) -> Option<FilterChain> {
-    let manager = terminal(cx, at, chain, scope)?;
+    let manager = terminal(cx, at, chain, scope);
+    let tls = tls::downstream(cx, at, chain.transport_socket.as_ref(), scope);
+    let connect_timeout = duration(
+        &at.field("transport_socket_connect_timeout"),
+        chain.transport_socket_connect_timeout,
+    );
+    let (manager, tls) = (manager?, tls?);
     let name = match (chain.name.as_str(), index) {
         ("", Some(index)) => Arc::from(format!("filter_chains[{index}]")),
         ("", None) => Arc::from("default_filter_chain"),
@@ -52,9 +58,9 @@ pub(super) fn chain(
     Some(FilterChain {
         name,
         terminal: Terminal::Http(Arc::new(manager)),
-        // It counts the handshake of a transport socket, and there is none yet.
-        tls: None,
-        transport_connect_timeout: None,
+        tls,
+        // 0 is no limit, as in Envoy.
+        transport_connect_timeout: connect_timeout.filter(|timeout| !timeout.is_zero()),
     })
 }
 

@@ -13,7 +13,7 @@ use super::proto::{cluster, core};
 use super::protocol::Common;
 use super::upstream_http::{self, UpstreamHttp};
 use super::value::{buffer_limit, duration, limit_of};
-use super::{Cx, balancing, breakers, stat_names};
+use super::{Cx, balancing, breakers, stat_names, tls};
 
 /// `connect_timeout`.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -67,13 +67,14 @@ pub(super) fn policy(cx: &Cx<'_>, at: &At<'_>, cluster: &cluster::Cluster) -> Op
     let http = upstream_http::options(at, cluster);
     let thresholds = breakers::thresholds(cluster.circuit_breakers.as_ref());
     let connect_timeout = duration(&at.field("connect_timeout"), cluster.connect_timeout);
-    let (balancing, http) = (balancing?, http?);
-    let UpstreamHttp { common, enable_trailers, proper_case } = http;
-    check_requests(at, cluster, &common);
     let stat_name = match cluster.alt_stat_name.as_str() {
         "" => &cluster.name,
         other => other,
     };
+    let tls = tls::upstream(cx, at, cluster.transport_socket.as_ref(), stat_name);
+    let (balancing, http) = (balancing?, http?);
+    let UpstreamHttp { common, enable_trailers, proper_case } = http;
+    check_requests(at, cluster, &common);
     let policy = ClusterPolicy {
         connect_timeout: connect_timeout.unwrap_or(CONNECT_TIMEOUT),
         balancing,
@@ -91,7 +92,7 @@ pub(super) fn policy(cx: &Cx<'_>, at: &At<'_>, cluster: &cluster::Cluster) -> Op
         keepalive: keepalive(cluster),
         enable_trailers,
         proper_case,
-        tls: None,
+        tls: tls?,
         protocol: UpstreamProtocol::Http1,
         h2: h2::Options::default(),
         resolves_names: resolves_names(cluster),

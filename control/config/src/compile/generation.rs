@@ -1,6 +1,7 @@
 //! One generation as the compiler remembers it, and what of the last one the next can keep.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ringway_model::cluster::{Cluster, ClusterPolicy};
@@ -13,6 +14,7 @@ use super::cluster::Discovery;
 use super::dns::{self, DnsTarget, Resolved, ResolvedEndpoints};
 use super::endpoints::{self, Listed};
 use super::proto::{cluster as cluster_proto, listener as listener_proto};
+use super::reads::Reads;
 use super::sockets::{OpenSockets, SocketSpec};
 use super::value::{buffer_limit, without_number};
 use super::{Cx, chain, cluster, listener, stat_names};
@@ -29,6 +31,7 @@ pub(super) struct Generation {
 #[derive(Debug)]
 pub(super) struct KeptCluster {
     message: cluster_proto::Cluster,
+    reads: Reads,
     listed: Listed,
     thresholds: [Thresholds; 2],
     dns: Option<DnsTarget>,
@@ -40,8 +43,7 @@ pub(super) struct KeptCluster {
 pub(super) struct KeptListener {
     message: listener_proto::Listener,
     spec: SocketSpec,
-    /// What was read from outside of the message may have changed with the message unchanged.
-    outside: bool,
+    reads: Reads,
     compiled: Arc<Listener>,
 }
 
@@ -70,6 +72,13 @@ impl Generation {
 
     pub(super) fn dns_targets(&self) -> Vec<DnsTarget> {
         self.clusters.iter().filter_map(|kept| kept.dns.clone()).collect()
+    }
+
+    /// The files whose changes make a new generation, each once.
+    pub(super) fn watched(&self) -> BTreeSet<PathBuf> {
+        let listeners = self.listeners.iter().map(|kept| &kept.reads);
+        let all = self.clusters.iter().map(|kept| &kept.reads).chain(listeners);
+        all.flat_map(Reads::watched).map(Path::to_owned).collect()
     }
 
     pub(super) fn listeners(&self) -> Vec<Arc<Listener>> {
@@ -133,7 +142,7 @@ fn one_cluster(
     before: Option<&KeptCluster>,
     resolved: Option<&Resolved>,
 ) -> Option<KeptCluster> {
-    let policy = policy(cx, at, message, before);
+    let (policy, reads) = cx.reading(|| policy(cx, at, message, before));
     let discovery = cluster::discovery(at, message)?;
     let listed = endpoints::listed(at, message, discovery);
     let dns = dns_target(at, message, discovery, &listed);
@@ -153,7 +162,7 @@ fn one_cluster(
             endpoints,
         }),
     };
-    Some(KeptCluster { message: message.clone(), listed, thresholds, dns, compiled })
+    Some(KeptCluster { message: message.clone(), reads, listed, thresholds, dns, compiled })
 }
 
 /// The policy of the generation before, if it is still right, or a new one.
@@ -163,7 +172,11 @@ fn policy(
     message: &cluster_proto::Cluster,
     before: Option<&KeptCluster>,
 ) -> Option<(Arc<ClusterPolicy>, [Thresholds; 2])> {
-    if let Some(kept) = before.filter(|kept| cluster::same_policy(&kept.message, message)) {
+    let same = |kept: &&KeptCluster| {
+        cluster::same_policy(&kept.message, message) && kept.reads.are_unchanged()
+    };
+    if let Some(kept) = before.filter(same) {
+        cx.reads.borrow_mut().extend(&kept.reads);
         return Some((Arc::clone(&kept.compiled.policy), kept.thresholds));
     }
     let made = cluster::policy(cx, at, message)?;
@@ -196,7 +209,7 @@ pub(super) struct Prepared {
     index: usize,
     message: listener_proto::Listener,
     spec: SocketSpec,
-    outside: bool,
+    reads: Reads,
     parts: Parts,
 }
 
@@ -240,8 +253,9 @@ fn one_listener(
 ) -> Option<Prepared> {
     let name = listener::name(message, index);
     let kept = last.listener(&name);
-    let unchanged = kept.filter(|kept| !kept.outside && kept.message == *message);
-    if let Some(kept) = unchanged {
+    let kept = kept.map(|kept| (kept, kept.reads.are_unchanged()));
+    let unchanged = kept.filter(|(kept, same_reads)| *same_reads && kept.message == *message);
+    if let Some((kept, _)) = unchanged {
         // Clusters may have changed all the same.
         for (index, one) in chain::each(message) {
             chain::at_chain(at, index, |at| chain::check_clusters(cx, at, one));
@@ -250,11 +264,24 @@ fn one_listener(
             index,
             message: message.clone(),
             spec: kept.spec.clone(),
-            outside: false,
+            reads: kept.reads.clone(),
             parts: Parts::Kept(Arc::clone(&kept.compiled)),
         });
     }
-    cx.outside.set(false);
+    let same_reads = kept.filter(|(_, same_reads)| *same_reads).map(|(kept, _)| kept);
+    let (prepared, reads) = cx.reading(|| new_listener(cx, at, message, name, same_reads));
+    let (spec, parts) = prepared?;
+    Some(Prepared { index, message: message.clone(), spec, reads, parts })
+}
+
+/// `kept` is the listener of the last generation whose chains may be taken over.
+fn new_listener(
+    cx: &Cx<'_>,
+    at: &At<'_>,
+    message: &listener_proto::Listener,
+    name: Arc<str>,
+    kept: Option<&KeptListener>,
+) -> Option<(SocketSpec, Parts)> {
     let address = listener::address(at, message);
     let text = address.as_ref().map(ToString::to_string).unwrap_or_default();
     let scope = listener::scope(message, &text);
@@ -264,13 +291,8 @@ fn one_listener(
     let spec = listener::sockets(at, message, &name, address?, cx.env.workers);
     let stats = stat_names::listener(&cx.env.catalog, &scope);
     let worker_stats = stat_names::listener_workers(&cx.env.catalog, &scope, cx.env.workers);
-    Some(Prepared {
-        index,
-        message: message.clone(),
-        spec,
-        outside: cx.outside.get(),
-        parts: Parts::New { chains: listener::all(chains)?, matcher, stats, worker_stats },
-    })
+    let chains = listener::all(chains)?;
+    Some((spec, Parts::New { chains, matcher, stats, worker_stats }))
 }
 
 /// The chains in the order of [`chain::each`]; one whose message is that of a chain of the last
@@ -284,9 +306,7 @@ fn chains(
 ) -> Vec<Option<Arc<FilterChain>>> {
     // The statistics of a chain are those of its listener.
     let kept = kept.filter(|kept| {
-        !kept.outside
-            && kept.message.stat_prefix == message.stat_prefix
-            && kept.message.address == message.address
+        kept.message.stat_prefix == message.stat_prefix && kept.message.address == message.address
     });
     let before: Vec<_> = kept.into_iter().flat_map(|kept| chain::each(&kept.message)).collect();
     let mut all = Vec::new();
@@ -325,7 +345,7 @@ fn with_sockets(
     last: &Generation,
     sockets: &mut dyn OpenSockets,
 ) -> Option<KeptListener> {
-    let Prepared { message, spec, outside, parts, .. } = prepared;
+    let Prepared { message, spec, reads, parts, .. } = prepared;
     let compiled = match parts {
         Parts::Kept(compiled) => compiled,
         Parts::New { chains, matcher, stats, worker_stats } => {
@@ -356,5 +376,5 @@ fn with_sockets(
             })
         }
     };
-    Some(KeptListener { message, spec, outside, compiled })
+    Some(KeptListener { message, spec, reads, compiled })
 }

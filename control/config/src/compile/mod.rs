@@ -27,6 +27,7 @@ mod mutation;
 mod pattern;
 mod proto;
 mod protocol;
+mod reads;
 mod route;
 mod route_match;
 mod route_table;
@@ -35,12 +36,15 @@ mod sockets;
 mod stat_names;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod upstream_http;
 mod value;
 
-use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::io;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use ringway_bridge::stats::Catalog;
@@ -61,6 +65,8 @@ use crate::load::Loaded;
 use at::Report;
 use generation::Generation;
 use proto::bootstrap::bootstrap::StaticResources;
+use reads::{From, Reads};
+use tls::Contexts;
 
 /// What the compiler knows of the process.
 #[derive(Debug)]
@@ -82,6 +88,7 @@ pub struct Compiler {
     env: Environment,
     ids: RefCell<ClusterIds>,
     limits: RefCell<HashMap<String, [PriorityLimits; 2]>>,
+    tls: RefCell<Contexts>,
     last: Generation,
 }
 
@@ -92,6 +99,8 @@ pub struct Draft {
     pub snapshot: Snapshot,
     /// What must be resolved, by cluster.
     pub dns: Vec<DnsTarget>,
+    /// Files of certificates, keys and lists: when one changes, it is time to compile again.
+    pub watched: BTreeSet<PathBuf>,
     /// `admin`.
     pub admin: Option<Admin>,
     /// Values that change nothing where they stand, in the order of the text.
@@ -124,9 +133,9 @@ struct Cx<'a> {
     limits: &'a RefCell<HashMap<String, [PriorityLimits; 2]>>,
     clusters: HashSet<&'a str>,
     sinks: RefCell<&'a mut dyn OpenSinks>,
-    /// Whether what is being compiled has read a file or a variable, so that its message alone
-    /// does not say whether it changed.
-    outside: Cell<bool>,
+    tls: &'a RefCell<Contexts>,
+    /// What the resource that is being compiled was read from, beside its message.
+    reads: RefCell<Reads>,
 }
 
 impl Cx<'_> {
@@ -138,8 +147,18 @@ impl Cx<'_> {
         self.clusters.contains(name)
     }
 
-    fn depends_on_outside(&self) {
-        self.outside.set(true);
+    fn read(&self, from: From) -> io::Result<Vec<u8>> {
+        self.reads.borrow_mut().read(from)
+    }
+
+    /// Compiles something, and tells what it was read from. That counts for what it is a part of
+    /// as well.
+    fn reading<T>(&self, compile: impl FnOnce() -> T) -> (T, Reads) {
+        let outer = self.reads.take();
+        let compiled = compile();
+        let inner = self.reads.replace(outer);
+        self.reads.borrow_mut().extend(&inner);
+        (compiled, inner)
     }
 
     /// The circuit breakers of a cluster, whose numbers are not set before all is right.
@@ -156,6 +175,7 @@ impl Compiler {
             env,
             ids: RefCell::default(),
             limits: RefCell::default(),
+            tls: RefCell::default(),
             last: Generation::default(),
         }
     }
@@ -182,7 +202,8 @@ impl Compiler {
             limits: &self.limits,
             clusters: statics.clusters.iter().map(|cluster| cluster.name.as_str()).collect(),
             sinks: RefCell::new(sinks),
-            outside: Cell::new(false),
+            tls: &self.tls,
+            reads: RefCell::default(),
         };
         let root = report.root();
         let at = root.field("static_resources");
@@ -231,7 +252,9 @@ impl Compiler {
             }
         }
         drop(limits);
-        Draft { snapshot: self.snapshot(), dns: self.last.dns_targets(), admin, warnings }
+        self.tls.borrow_mut().forget_unused();
+        let (dns, watched) = (self.last.dns_targets(), self.last.watched());
+        Draft { snapshot: self.snapshot(), dns, watched, admin, warnings }
     }
 
     fn snapshot(&self) -> Snapshot {

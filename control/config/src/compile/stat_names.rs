@@ -3,7 +3,7 @@
 
 use ringway_bridge::stats::{Catalog, HistogramId, StatName, Tag};
 use ringway_model::stats::{
-    ClusterStats, HttpStats, ListenerHttpStats, ListenerStats, ListenerWorkerStats,
+    ClusterStats, HttpStats, ListenerHttpStats, ListenerStats, ListenerWorkerStats, SslStats,
 };
 
 const CLUSTER: &str = "envoy.cluster_name";
@@ -37,6 +37,23 @@ pub(super) fn manager(catalog: &Catalog, stat_prefix: &str) -> HttpStats {
 pub(super) fn listener(catalog: &Catalog, scope: &str) -> ListenerStats {
     let split = listener_split(scope);
     ListenerStats::register(catalog, &split.prefix, &split.base, &split.tags)
+}
+
+/// `listener.<address>.ssl.`
+pub(super) fn listener_ssl(catalog: &Catalog, scope: &str) -> (SslStats, StatName) {
+    ssl(catalog, listener_split(scope))
+}
+
+/// `cluster.<name>.ssl.`
+pub(super) fn cluster_ssl(catalog: &Catalog, name: &str) -> (SslStats, StatName) {
+    ssl(catalog, split("cluster", CLUSTER, &sanitized(name)))
+}
+
+/// The group, and the scope for names that are met at run time.
+fn ssl(catalog: &Catalog, above: Split) -> (SslStats, StatName) {
+    let Split { prefix, base, tags } = above;
+    let scope = StatName { full: format!("{prefix}.ssl"), base: format!("{base}.ssl"), tags };
+    (SslStats::register(catalog, &scope.full, &scope.base, &scope.tags), scope)
 }
 
 /// `listener.<address>.worker_<index>.`, for each worker.

@@ -3,6 +3,7 @@
 
 mod generations;
 mod snapshots;
+mod tls;
 
 use std::sync::Arc;
 

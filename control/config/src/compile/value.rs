@@ -8,6 +8,7 @@ use prost::{Message, Name};
 use super::Cx;
 use super::at::At;
 use super::proto::{core, google};
+use super::reads::From;
 
 /// The value of a wrapper, or its default.
 pub(super) fn or_u32(value: Option<google::UInt32Value>, default: u32) -> u32 {
@@ -108,13 +109,9 @@ pub(super) fn data(
     let bytes = match source.specifier.as_ref()? {
         Specifier::InlineBytes(bytes) => bytes.clone(),
         Specifier::InlineString(text) => text.clone().into_bytes(),
-        Specifier::Filename(path) => {
-            cx.depends_on_outside();
-            read_file(&at.field("filename"), path, max)?
-        }
+        Specifier::Filename(path) => read_file(cx, &at.field("filename"), path, max)?,
         Specifier::EnvironmentVariable(name) => {
-            cx.depends_on_outside();
-            read_variable(&at.field("environment_variable"), name)?
+            read_variable(cx, &at.field("environment_variable"), name)?
         }
     };
     if bytes.len() > max {
@@ -125,14 +122,9 @@ pub(super) fn data(
     Some(bytes)
 }
 
-/// Reads one byte more than may be, so that a device or a huge file is not read to its end.
-fn read_file(at: &At<'_>, path: &str, max: usize) -> Option<Vec<u8>> {
-    use std::io::Read;
-    let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
-    let mut bytes = Vec::new();
-    let read = std::fs::File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes));
-    match read {
-        Ok(_) => Some(bytes),
+fn read_file(cx: &Cx<'_>, at: &At<'_>, path: &str, max: usize) -> Option<Vec<u8>> {
+    match cx.read(From::File(path.into(), max, false)) {
+        Ok(bytes) => Some(bytes),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             at.io(format_args!("file {path} does not exist"));
             None
@@ -150,11 +142,10 @@ pub(super) fn without_number(error: &std::io::Error) -> String {
     text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 
-fn read_variable(at: &At<'_>, name: &str) -> Option<Vec<u8>> {
-    use std::os::unix::ffi::OsStringExt;
-    let value = std::env::var_os(name);
+fn read_variable(cx: &Cx<'_>, at: &At<'_>, name: &str) -> Option<Vec<u8>> {
+    let value = cx.read(From::Variable(name.to_owned())).ok();
     if value.is_none() {
         at.invalid(format_args!("Environment variable doesn't exist: {name}"));
     }
-    value.map(OsStringExt::into_vec)
+    value
 }

@@ -34,6 +34,7 @@ pub(super) const MESSAGES: &[Message] = &[
             field("common_lb_config"),
             field("metadata"),
             field("upstream_connection_options"),
+            field("transport_socket"),
         ],
     ),
     message(

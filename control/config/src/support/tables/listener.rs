@@ -24,7 +24,14 @@ pub(super) const MESSAGES: &[Message] = &[
     ),
     message(
         "envoy.config.listener.v3.FilterChain",
-        &[field("name"), field("filter_chain_match"), field("filters"), field("metadata")],
+        &[
+            field("name"),
+            field("filter_chain_match"),
+            field("filters"),
+            field("metadata"),
+            field("transport_socket"),
+            field("transport_socket_connect_timeout"),
+        ],
     ),
     message(
         "envoy.config.listener.v3.FilterChainMatch",

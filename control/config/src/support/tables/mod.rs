@@ -10,6 +10,7 @@ mod endpoint;
 mod http;
 mod listener;
 mod route;
+mod tls;
 
 use super::Accept;
 
@@ -21,6 +22,7 @@ pub(super) const AREAS: &[Area] = &[
     Area { title: "Routes", messages: route::MESSAGES },
     Area { title: "Clusters", messages: cluster::MESSAGES },
     Area { title: "Endpoints", messages: endpoint::MESSAGES },
+    Area { title: "TLS", messages: tls::MESSAGES },
     Area { title: "Access logs", messages: access_log::MESSAGES },
     Area { title: "Shared messages", messages: core::MESSAGES },
 ];

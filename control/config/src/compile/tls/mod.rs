@@ -1,0 +1,86 @@
+//! TLS of filter chains and clusters: `transport_socket` to contexts of the engine.
+//!
+//! Owns: which message may stand where, defaults, and contexts that live on while nothing that
+//! they were made from changes, so that their sessions and ticket keys do as well. Does not own:
+//! what a certificate or a key has to be like; the engine says that.
+
+mod context;
+mod downstream;
+mod identity;
+mod parameters;
+mod source;
+mod upstream;
+mod validation;
+
+use std::sync::Arc;
+
+use prost::Name;
+use ringway_model::transport::{DownstreamTls, UpstreamTls};
+
+use super::Cx;
+use super::at::At;
+use super::proto::{core, google, raw_buffer, tls};
+use super::value::{is, type_name, unpack};
+
+pub(super) use context::Contexts;
+
+/// `FilterChain.transport_socket`. `None` after an error; within it, `None` for plain bytes.
+#[expect(clippy::option_option, reason = "an error is not plain bytes")]
+pub(super) fn downstream(
+    cx: &Cx<'_>,
+    at: &At<'_>,
+    socket: Option<&core::TransportSocket>,
+    scope: &str,
+) -> Option<Option<Arc<DownstreamTls>>> {
+    let Some(socket) = socket else { return Some(None) };
+    let at = at.field("transport_socket");
+    let Some(any) = encrypted(&at, socket)? else { return Some(None) };
+    let at = at.field("typed_config");
+    expect::<tls::DownstreamTlsContext>(&at, any)?;
+    context::downstream(cx, &at, any, scope).map(Some)
+}
+
+/// `Cluster.transport_socket`; as [`downstream`].
+#[expect(clippy::option_option, reason = "an error is not plain bytes")]
+pub(super) fn upstream(
+    cx: &Cx<'_>,
+    at: &At<'_>,
+    socket: Option<&core::TransportSocket>,
+    scope: &str,
+) -> Option<Option<Arc<UpstreamTls>>> {
+    let Some(socket) = socket else { return Some(None) };
+    let at = at.field("transport_socket");
+    let Some(any) = encrypted(&at, socket)? else { return Some(None) };
+    let at = at.field("typed_config");
+    expect::<tls::UpstreamTlsContext>(&at, any)?;
+    context::upstream(cx, &at, any, scope).map(Some)
+}
+
+/// The configuration of a socket that is not `raw_buffer`.
+#[expect(clippy::option_option, reason = "an error is not plain bytes")]
+fn encrypted<'s>(
+    at: &At<'_>,
+    socket: &'s core::TransportSocket,
+) -> Option<Option<&'s google::Any>> {
+    use core::transport_socket::ConfigType;
+    let Some(ConfigType::TypedConfig(any)) = &socket.config_type else {
+        at.invalid(format_args!(
+            "Didn't find a registered implementation for '{}' with type URL: ''",
+            socket.name
+        ));
+        return None;
+    };
+    if !is::<raw_buffer::RawBuffer>(any) {
+        return Some(Some(any));
+    }
+    unpack::<raw_buffer::RawBuffer>(at, any).map(|_| None)
+}
+
+/// The support table knows the types of sockets, but not which side each is for.
+fn expect<M: Name>(at: &At<'_>, any: &google::Any) -> Option<()> {
+    if is::<M>(any) {
+        return Some(());
+    }
+    at.invalid(format_args!("{} cannot stand here", type_name(any)));
+    None
+}
