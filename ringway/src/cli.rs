@@ -64,16 +64,17 @@ pub(crate) struct Options {
     /// latency at low concurrency (50 covers most wake-ups).
     #[arg(long, default_value_t = 0, value_name = "US")]
     pub(crate) spin_us: u64,
-    /// Distinguishes several Ringways on one host.
+    /// Distinguishes several Ringways on one host: each number runs once.
     #[arg(long, default_value_t = 0)]
     pub(crate) base_id: u32,
-    /// Choose a free base id.
+    /// Choose a free base id; --base-id-path tells which.
     #[arg(long)]
     pub(crate) use_dynamic_base_id: bool,
     /// Write the base id to this file.
     #[arg(long, value_name = "FILE")]
     pub(crate) base_id_path: Option<PathBuf>,
-    /// Hot restart is not built yet, so it is always disabled.
+    /// Take no base id: any number of processes may run beside each other. (Hot restart itself is
+    /// not built yet.)
     #[arg(long)]
     pub(crate) disable_hot_restart: bool,
     /// Epoch of hot restart; only 0 is supported yet.
@@ -184,6 +185,7 @@ impl Options {
             drain_time: seconds(self.drain_time()),
             parent_shutdown_time: seconds(Duration::from_secs(self.parent_shutdown_time_s.into())),
             mode: format!("{:?}", self.mode),
+            disable_hot_restart: self.disable_hot_restart,
             cpuset_threads: self.cpuset_threads,
             log_format_escaped: self.log_format_escaped,
             use_dynamic_base_id: self.use_dynamic_base_id,

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod base_id;
 mod builtins;
 mod cli;
 mod configuration;

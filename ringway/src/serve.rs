@@ -25,6 +25,7 @@ use ringway_proxy::worker::Command;
 use ringway_runtime::worker::{self, Driver};
 use tokio::sync::{mpsc, watch};
 
+use crate::base_id::BaseId;
 use crate::cli::{DriverChoice, Mode, Options};
 use crate::configuration::Configuration;
 use crate::demo::{self, DemoArgs};
@@ -49,6 +50,11 @@ const VERSION_NUMBER: u32 = 0;
 /// Serves the configuration of the command line.
 pub(crate) fn run(options: &Options) -> ExitCode {
     let name = options.config_name();
+    // Held until the process ends.
+    let _claim = match BaseId::claim(options) {
+        Ok(claim) => claim,
+        Err(message) => return Failure::Other(message).report(&name),
+    };
     in_runtime(async {
         match Server::start(options.clone()).await {
             Ok(server) if options.mode == Mode::InitOnly => server.stop().await,

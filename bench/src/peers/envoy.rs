@@ -12,6 +12,8 @@ const ENDPOINTS: &str = "endpoints.yaml";
 pub(super) fn ringway(command: &mut Command, setup: &Setup) -> io::Result<()> {
     let file = setup.write(FILE, &bootstrap(setup, &static_cluster("origin", setup.origin)))?;
     command.args(["-c", &path_text(&file), "--concurrency", "1", "-l", "error"]);
+    // Another one may run on this machine.
+    command.arg("--disable-hot-restart");
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use ringway_test_support::{Bootstrap, Launch, Make, RawClient, run_to_end};
+use ringway_test_support::{Bootstrap, Launch, Make, Process, RawClient, run_to_end};
 
 use crate::only_ringway;
 
@@ -207,4 +207,45 @@ fn validate_as_a_command_of_its_own() {
     let all = format!("{out}{err}");
     assert!(all.contains(&format!("{bad}:2:")) && all.contains("admin.adress"), "{all}");
     assert!(all.contains(&format!("{bad}:3:")) && all.contains("nodes"), "{all}");
+}
+
+/// A process with an admin server and nothing else, once it serves.
+fn serving(arguments: &[&str]) -> Process {
+    let fixed = ["--config-yaml", GOOD, "--admin-address-path", "{folder}/admin"];
+    let process = Process::start(Make::subject(), &[&fixed, arguments].concat());
+    process.wait_file("admin", |address| !address.is_empty());
+    process
+}
+
+#[test]
+fn a_base_id_runs_once() {
+    // Nobody else's, since no other process has this test's number.
+    let id = std::process::id().to_string();
+    let first = serving(&["--base-id", &id]);
+    let (code, _, err) = run(&["--config-yaml", GOOD, "--base-id", &id]);
+    let words = format!(
+        "unable to bind domain socket with base_id={id}0, id=0, errno=98 (see --base-id option)"
+    );
+    assert_eq!(code, 1, "{err}");
+    assert!(err.contains(&words), "{err}");
+    let (code, _, err) = run(&["--config-yaml", GOOD, "--base-id", &id, "--mode", "validate"]);
+    assert_eq!(code, 0, "validation needs no number: {err}");
+    let _beside = serving(&["--base-id", &id, "--disable-hot-restart"]);
+    drop(first);
+    serving(&["--base-id", &id]);
+}
+
+#[test]
+fn free_base_ids_are_chosen_and_told() {
+    // Envoy writes the file when it ends.
+    if !only_ringway("--base-id-path before the end") {
+        return;
+    }
+    let arguments = ["--use-dynamic-base-id", "--base-id-path", "{folder}/base"];
+    let processes = [(); 2].map(|()| serving(&arguments));
+    let [one, two] = processes.each_ref().map(|process| process.file("base"));
+    assert!(one.parse::<u32>().is_ok() && two.parse::<u32>().is_ok(), "{one} {two}");
+    assert_ne!(one, two);
+    let (code, _, err) = run(&["--config-yaml", GOOD, "--base-id", &one]);
+    assert_eq!(code, 1, "{err}");
 }
