@@ -47,6 +47,10 @@ pub(super) struct Pump<'p, 'c> {
     limit_up: usize,
     /// How much may wait to be sent to the client.
     limit_down: usize,
+    /// The client is not read, since the upstream does not keep up.
+    paused_up: bool,
+    /// The upstream is not read, since the client does not keep up.
+    paused_down: bool,
 }
 
 impl<'p, 'c> Pump<'p, 'c> {
@@ -72,6 +76,8 @@ impl<'p, 'c> Pump<'p, 'c> {
             progressed: false,
             limit_up,
             limit_down,
+            paused_up: false,
+            paused_down: false,
         }
     }
 
@@ -123,7 +129,9 @@ impl<'p, 'c> Pump<'p, 'c> {
     /// Downstream to upstream. Returns whether it stopped because enough is queued.
     fn pull_request(&mut self, cx: &mut Context<'_>) -> Result<bool, Ended> {
         while !self.request_sent {
-            if self.connection.wire.stream.queued_bytes() >= self.limit_up {
+            let full = self.connection.wire.stream.queued_bytes() >= self.limit_up;
+            self.note_pause_up(full);
+            if full {
                 return Ok(true);
             }
             let down = &mut *self.exchange.down;
@@ -142,6 +150,35 @@ impl<'p, 'c> Pump<'p, 'c> {
             return Err(self.exchange.client_gone());
         }
         Ok(false)
+    }
+
+    /// Counts when reading from the client stops and goes on. In Envoy these are one event with two
+    /// names, one for each side.
+    fn note_pause_up(&mut self, paused: bool) {
+        if std::mem::replace(&mut self.paused_up, paused) == paused {
+            return;
+        }
+        let page = &self.exchange.down.worker.page;
+        let (http, cluster) = (&self.exchange.manager.stats, &self.upstream.cluster.policy.stats);
+        if paused {
+            page.inc(http.downstream_flow_control_paused_reading_total);
+            page.inc(cluster.upstream_flow_control_backed_up_total);
+        } else {
+            page.inc(http.downstream_flow_control_resumed_reading_total);
+            page.inc(cluster.upstream_flow_control_drained_total);
+        }
+    }
+
+    /// Counts when reading from the upstream stops and goes on.
+    fn note_pause_down(&mut self, paused: bool) {
+        if std::mem::replace(&mut self.paused_down, paused) == paused {
+            return;
+        }
+        let stats = &self.upstream.cluster.policy.stats;
+        self.exchange.down.worker.page.inc(match paused {
+            true => stats.upstream_flow_control_paused_reading_total,
+            false => stats.upstream_flow_control_resumed_reading_total,
+        });
     }
 
     fn push_up(&mut self, event: Event) {
@@ -203,7 +240,9 @@ impl<'p, 'c> Pump<'p, 'c> {
     /// Upstream to downstream. Returns whether it stopped because enough is queued.
     fn pull_response(&mut self, cx: &mut Context<'_>) -> Result<bool, Ended> {
         while !self.response_complete {
-            if self.exchange.down.wire.stream.queued_bytes() >= self.limit_down {
+            let full = self.exchange.down.wire.stream.queued_bytes() >= self.limit_down;
+            self.note_pause_down(full);
+            if full {
                 return Ok(true);
             }
             let event = match self.connection.poll_event(cx, &mut self.exchange.down.response) {

@@ -106,6 +106,13 @@ fn rest(counter: &AtomicUsize) -> usize {
 const IN_FLIGHT: usize = 24 * MIB;
 const BODY: usize = 96 * MIB;
 
+const DOWNSTREAM_PAUSED: &str = "http.main.downstream_flow_control_paused_reading_total";
+const DOWNSTREAM_RESUMED: &str = "http.main.downstream_flow_control_resumed_reading_total";
+const UPSTREAM_PAUSED: &str = "cluster.origin.upstream_flow_control_paused_reading_total";
+const UPSTREAM_RESUMED: &str = "cluster.origin.upstream_flow_control_resumed_reading_total";
+const BACKED_UP: &str = "cluster.origin.upstream_flow_control_backed_up_total";
+const DRAINED: &str = "cluster.origin.upstream_flow_control_drained_total";
+
 #[test]
 fn a_slow_reader_stops_the_origin_and_memory_stays_bounded() {
     let origin = RawOrigin::bind();
@@ -129,6 +136,7 @@ fn a_slow_reader_stops_the_origin_and_memory_stays_bounded() {
     assert_eq!(client.wire().head().unwrap().status(), 200);
     let taken = rest(&sent);
     assert!(taken < IN_FLIGHT, "{taken} bytes were taken from the origin, none was read");
+    assert!(proxy.stat(UPSTREAM_PAUSED) > proxy.stat(UPSTREAM_RESUMED), "reading has stopped");
     let grown = proxy.resident_kib().saturating_sub(before);
     assert!(grown < 16 << 10, "the proxy grew by {grown} KiB");
 
@@ -138,6 +146,10 @@ fn a_slow_reader_stops_the_origin_and_memory_stays_bounded() {
     let piece = pattern(64 << 10);
     assert!(message.body.chunks(64 << 10).all(|chunk| chunk == piece), "the body changed");
     sender.join().unwrap();
+    // Envoy does not go on where the last pause comes after the end of the response.
+    let (paused, resumed) = (proxy.stat(UPSTREAM_PAUSED), proxy.stat(UPSTREAM_RESUMED));
+    assert!((1..=resumed + 1).contains(&paused), "{paused} pauses, {resumed} ends of them");
+    assert_eq!(proxy.stat(DOWNSTREAM_PAUSED), 0);
     let grown = proxy.resident_kib().saturating_sub(before);
     assert!(grown < 16 << 10, "the proxy grew by {grown} KiB");
 }
@@ -163,10 +175,18 @@ fn a_slow_origin_stops_the_client_and_memory_stays_bounded() {
     });
     let taken = rest(&sent);
     assert!(taken < IN_FLIGHT, "{taken} bytes were taken from the client, none was read");
+    let stats = |names: [&str; 2]| names.map(|name| proxy.stat(name));
+    let [paused, resumed] = stats([DOWNSTREAM_PAUSED, DOWNSTREAM_RESUMED]);
+    assert!(paused > resumed, "{paused} pauses, {resumed} ends of them");
+    assert_eq!(stats([BACKED_UP, DRAINED]), [paused, resumed]);
     let grown = proxy.resident_kib().saturating_sub(before);
     assert!(grown < 16 << 10, "the proxy grew by {grown} KiB");
     let message = upstream.rest(head, Framing::Length(BODY));
     assert_eq!((message.cut, message.body.len()), (None, BODY));
+    let [paused, resumed] = stats([DOWNSTREAM_PAUSED, DOWNSTREAM_RESUMED]);
+    assert_eq!(paused, resumed, "reading goes on");
+    assert_eq!(stats([BACKED_UP, DRAINED]), [paused, resumed]);
+    assert_eq!(proxy.stat(UPSTREAM_PAUSED), 0);
     let mut client = sender.join().unwrap();
     upstream.send(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
     assert_eq!(client.response().status(), 200);
