@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+mod breaker_stats;
 mod distribution;
 pub mod dns;
 pub mod endpoint_stats;

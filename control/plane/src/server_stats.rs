@@ -5,8 +5,10 @@ use std::time::Instant;
 
 use ringway_bridge::stat_group;
 use ringway_bridge::stats::{Catalog, Page};
+use ringway_model::snapshot::Snapshot;
 
 use crate::admin::ServerState;
+use crate::breaker_stats::Breakers;
 use crate::process::Memory;
 use crate::telemetry::{Reading, Scalar};
 
@@ -38,6 +40,7 @@ pub struct ServerStats {
     ids: ServerStatIds,
     page: Arc<Page>,
     started: Instant,
+    breakers: Breakers,
 }
 
 impl ServerStats {
@@ -55,7 +58,7 @@ impl ServerStats {
         page.set(ids.version, u64::from(version));
         page.set(ids.hot_restart_generation, 1);
         page.set(ids.days_until_first_cert_expiring, NO_CERTIFICATE_DAYS);
-        Self { ids, page, started }
+        Self { ids, page, started, breakers: Breakers::default() }
     }
 
     /// Start-up is over.
@@ -77,8 +80,10 @@ impl ServerStats {
         }
     }
 
-    /// Brings the gauges up to date, all but `total_connections`.
-    pub(crate) fn refresh(&self, state: ServerState) {
+    /// Brings the gauges up to date, all but `total_connections`; those of the circuit breakers
+    /// too.
+    pub(crate) fn refresh(&mut self, state: ServerState, catalog: &Catalog, snapshot: &Snapshot) {
+        self.breakers.refresh(catalog, &self.page, snapshot);
         let (page, ids) = (&self.page, &self.ids);
         page.set(ids.live, u64::from(state == ServerState::Live));
         page.set(ids.state, state as u64);
@@ -100,15 +105,16 @@ mod tests {
     #[test]
     fn the_process_is_described() {
         let catalog = Arc::new(Catalog::default());
-        let stats = ServerStats::new(&catalog, catalog.new_page(), Instant::now(), 3, 0x010203);
-        stats.refresh(ServerState::Initializing);
+        let page = catalog.new_page();
+        let mut stats = ServerStats::new(&catalog, page, Instant::now(), 3, 0x010203);
+        stats.refresh(ServerState::Initializing, &catalog, &Snapshot::default());
         let gauge = |leaf: &str| catalog.total(&format!("server.{leaf}"));
         assert_eq!(gauge("concurrency"), Some(Total::Gauge(3)));
         assert_eq!(gauge("version"), Some(Total::Gauge(0x010203)));
         assert_eq!(gauge("state"), Some(Total::Gauge(3)));
         assert_eq!(gauge("live"), Some(Total::Gauge(0)));
         assert!(matches!(gauge("memory_physical_size"), Some(Total::Gauge(1_000_000..))));
-        stats.refresh(ServerState::Live);
+        stats.refresh(ServerState::Live, &catalog, &Snapshot::default());
         assert_eq!(gauge("live"), Some(Total::Gauge(1)));
     }
 

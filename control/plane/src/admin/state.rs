@@ -164,8 +164,8 @@ impl AdminState {
     /// Brings the statistics of the server up to date.
     fn refresh(&self) -> MutexGuard<'_, (Telemetry, ServerStats)> {
         // Both halves are valid at every point where a panic could have left them.
-        let guard = self.telemetry.lock().unwrap_or_else(PoisonError::into_inner);
-        guard.1.refresh(self.lifecycle.state());
+        let mut guard = self.telemetry.lock().unwrap_or_else(PoisonError::into_inner);
+        guard.1.refresh(self.lifecycle.state(), &self.catalog, &self.snapshot.borrow());
         guard
     }
 

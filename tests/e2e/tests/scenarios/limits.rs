@@ -29,6 +29,9 @@ fn requests_beyond_the_limit_overflow() {
         client.send(REQUEST);
     }
     proxy.wait_stat("cluster.origin.upstream_rq_active", |active| active == 3);
+    let open =
+        |breaker: &str| proxy.stat(&format!("cluster.origin.circuit_breakers.{breaker}_open"));
+    assert_eq!(["default.rq", "default.cx", "high.rq"].map(open), [1, 0, 0]);
     for _ in 0..8 {
         let refused = connect().ask(REQUEST);
         assert_eq!(refused.status(), 503);
@@ -42,5 +45,6 @@ fn requests_beyond_the_limit_overflow() {
     }
     // The leases are back.
     proxy.wait_stat("cluster.origin.upstream_rq_active", |active| active == 0);
+    assert_eq!(open("default.rq"), 0);
     assert_eq!(connect().ask(REQUEST).text(), "late");
 }
