@@ -13,7 +13,7 @@ use ringway_model::cluster::{
 };
 use ringway_model::listener::{ChainMatcher, Listener, Sockets};
 use ringway_model::snapshot::Snapshot;
-use ringway_model::stats::{ClusterStats, ListenerStats};
+use ringway_model::stats::{ClusterStats, Http2Stats, ListenerStats};
 
 pub(crate) fn cluster_stats(catalog: &Catalog, name: &str) -> ClusterStats {
     let tags = [("envoy.cluster_name", name.to_owned())];
@@ -45,9 +45,11 @@ pub(crate) fn policy(catalog: &Catalog, name: &str) -> Arc<ClusterPolicy> {
         tls: None,
         protocol: ringway_model::cluster::UpstreamProtocol::Http1,
         h2: Default::default(),
+        h2_keepalive: Default::default(),
         resolves_names: false,
         stat_scope: StatName::new("", "", &format!("cluster.{name}"), &[]),
         stats: cluster_stats(catalog, name),
+        h2_stats: Http2Stats::register(catalog, &format!("cluster.{name}.http2"), "http2", &[]),
     })
 }
 

@@ -19,7 +19,7 @@ use ringway_model::cluster::{
 };
 use ringway_model::listener::{ChainMatcher, Listener, Sockets};
 use ringway_model::snapshot::Snapshot;
-use ringway_model::stats::{ClusterStats, ListenerStats};
+use ringway_model::stats::{ClusterStats, Http2Stats, ListenerStats};
 use ringway_test_support::{Make, Message, Proxy, RawClient, envoy, skip};
 use tokio::sync::{mpsc, watch};
 
@@ -279,8 +279,10 @@ fn policy(catalog: &Catalog) -> ClusterPolicy {
         tls: None,
         protocol: ringway_model::cluster::UpstreamProtocol::Http1,
         h2: Default::default(),
+        h2_keepalive: Default::default(),
         resolves_names: false,
         stat_scope: StatName::new("", "", "cluster.backend", &[]),
         stats: ClusterStats::register(catalog, "cluster.backend", "cluster", &tags),
+        h2_stats: Http2Stats::register(catalog, "cluster.backend.http2", "cluster.http2", &tags),
     }
 }

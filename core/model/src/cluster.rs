@@ -9,7 +9,8 @@ use ringway_http::h2;
 use ringway_lb as lb;
 
 use crate::address::Address;
-use crate::stats::ClusterStats;
+use crate::http::H2Keepalive;
+use crate::stats::{ClusterStats, Http2Stats};
 use crate::transport::UpstreamTls;
 
 /// A cluster's number, the same for its name as long as the process lives.
@@ -83,8 +84,11 @@ pub struct ClusterPolicy {
     pub tls: Option<Arc<UpstreamTls>>,
     /// Which HTTP its endpoints speak.
     pub protocol: UpstreamProtocol,
-    /// `http2_protocol_options`.
+    /// `http2_protocol_options`, with the limits on heads that hold for HTTP/2. Of
+    /// `max_concurrent_streams` and the peer's own number the smaller one counts.
     pub h2: h2::Options,
+    /// `http2_protocol_options.connection_keepalive`, as far as it is not the engine's.
+    pub h2_keepalive: H2Keepalive,
     /// `STRICT_DNS`: its endpoints come and go with the answers of a resolver.
     pub resolves_names: bool,
     /// `cluster.<name>`, with `alt_stat_name` in place of the name where there is one: what the
@@ -92,6 +96,8 @@ pub struct ClusterPolicy {
     pub stat_scope: StatName,
     /// Statistics under `stat_scope`.
     pub stats: ClusterStats,
+    /// `cluster.<name>.http2.*`
+    pub h2_stats: Http2Stats,
 }
 
 /// `typed_extension_protocol_options`: the protocol of requests to a cluster.

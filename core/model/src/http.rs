@@ -12,8 +12,8 @@ use ringway_http::normalize::EscapedSlashes;
 
 use crate::access_log::AccessLog;
 use crate::filter::HttpFilterChain;
-use crate::route::RouteTable;
-use crate::stats::{HttpStats, ListenerHttpStats};
+use crate::route::{Forward, RouteTable};
+use crate::stats::{Http2Stats, HttpStats, ListenerHttpStats};
 
 /// A compiled connection manager. Durations of `None` are off.
 #[derive(Debug)]
@@ -32,7 +32,9 @@ pub struct ConnectionManager {
     pub codec: Codec,
     /// `http2_protocol_options`, with the limits on heads that hold for any protocol.
     pub h2: h2::Options,
-    /// `upgrade_configs`.
+    /// `http2_protocol_options.connection_keepalive`, as far as it is not the engine's.
+    pub h2_keepalive: H2Keepalive,
+    /// `upgrade_configs`; [`ConnectionManager::allows_upgrade`] asks them.
     pub upgrades: Vec<Upgrade>,
     /// `http_protocol_options.enable_trailers`.
     pub enable_trailers: bool,
@@ -72,11 +74,38 @@ pub struct ConnectionManager {
     pub max_requests_per_connection: Option<u32>,
     /// `http.<stat_prefix>.*`
     pub stats: HttpStats,
+    /// `http2.*`, which all connection managers share.
+    pub h2_stats: Http2Stats,
     /// `listener.<address>.http.<stat_prefix>.*`
     pub listener_stats: ListenerHttpStats,
     /// `@http.<stat_prefix>.downstream_rq_time_us`: finer than Envoy's milliseconds, for displays
     /// of our own; names that begin with `@` are not listed by `/stats`.
     pub latency_us: HistogramId,
+}
+
+impl ConnectionManager {
+    /// Whether a request may ask for this upgrade: the `upgrade` field of HTTP/1, `:protocol` of
+    /// HTTP/2, or `CONNECT`. What the route says of that type goes before what stands here.
+    pub fn allows_upgrade(&self, kind: &[u8], route: Option<&Forward>) -> bool {
+        let same = |name: &str| name.as_bytes().eq_ignore_ascii_case(kind);
+        let of_route = route.and_then(|route| route.upgrades.iter().find(|one| same(&one.kind)));
+        match of_route {
+            Some(upgrade) => upgrade.enabled,
+            None => self.upgrades.iter().any(|one| same(&one.kind) && one.enabled),
+        }
+    }
+}
+
+/// The parts of `connection_keepalive` that need random numbers or the time of a request; the
+/// others are [`h2::Keepalive`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct H2Keepalive {
+    /// `interval_jitter`, in whole percents of `interval` (15): at most so much longer does a
+    /// connection wait between its PINGs, by a random choice.
+    pub interval_jitter_percent: u32,
+    /// `connection_idle_interval`: a connection that was idle for so long is probed before it
+    /// takes the next stream (`h2::Connection::probe`).
+    pub idle_interval: Option<Duration>,
 }
 
 /// `codec_type`: which HTTP clients may speak.

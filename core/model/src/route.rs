@@ -25,8 +25,8 @@ use ringway_http::{Known, RequestHead, ResponseHead};
 pub use self::action::{Action, DirectResponse};
 pub use self::field::RequestField;
 pub use self::forward::{
-    ClusterChoice, ClusterTarget, DEFAULT_TIMEOUT, Forward, HostRewrite, Priority, WeightedCluster,
-    WeightedClusters,
+    ClusterChoice, ClusterTarget, DEFAULT_TIMEOUT, Forward, HostRewrite, Priority, RouteUpgrade,
+    WeightedCluster, WeightedClusters,
 };
 use self::hosts::HostIndex;
 pub use self::hosts::RouteTableError;
@@ -272,13 +272,15 @@ impl VirtualHost {
         !secure && (self.require_tls == RequireTls::All || !internal())
     }
 
-    /// The first route that matches. A request without a path (CONNECT) matches none: no matcher
-    /// for it is supported yet.
+    /// The first route that matches. A request without a path (CONNECT) matches `connect_matcher`
+    /// only, also where a prefix is empty.
     fn find(&self, head: &RequestHead, path: &[u8], random: u64) -> Option<usize> {
-        if path.is_empty() && head.path().is_empty() {
-            return None;
+        let matches = |route: &Route| route.matcher.matches(head, path, random);
+        if head.path().is_empty() {
+            let tunnels = |route: &Route| matches!(route.matcher.path, PathMatch::Connect);
+            return self.routes.iter().position(|route| tunnels(route) && matches(route));
         }
-        self.index.find(&self.routes, path, |route| route.matcher.matches(head, path, random))
+        self.index.find(&self.routes, path, matches)
     }
 }
 

@@ -42,10 +42,31 @@ stat_group! {
 }
 
 stat_group! {
+    /// `http2.*` of all clients together, and `cluster.<name>.http2.*`.
+    pub struct Http2Stats {
+        counters {
+            cookies_total_bytes_too_large, dropped_headers_with_underscores, goaway_sent,
+            header_list_size_too_large, header_overflow, headers_cb_no_stream,
+            inbound_empty_frames_flood, inbound_priority_frames_flood,
+            inbound_window_update_frames_flood, keepalive_timeout, metadata_empty_frames,
+            outbound_control_flood, outbound_flood,
+            requests_rejected_with_underscores_in_headers, rx_messaging_error, rx_reset,
+            stream_refused_errors, trailers, tx_flush_timeout, tx_reset,
+        }
+        gauges {
+            deferred_stream_close, outbound_control_frames_active, outbound_frames_active,
+            pending_send_bytes, streams_active,
+        }
+        histograms {}
+    }
+}
+
+stat_group! {
     /// `http.<stat_prefix>.*`
     pub struct HttpStats {
         counters {
-            downstream_cx_total, downstream_cx_http1_total, downstream_cx_destroy,
+            downstream_cx_total, downstream_cx_http1_total, downstream_cx_http2_total,
+            downstream_cx_upgrades_total, downstream_cx_destroy,
             downstream_cx_destroy_local, downstream_cx_destroy_remote,
             downstream_cx_destroy_active_rq, downstream_cx_destroy_local_active_rq,
             downstream_cx_destroy_remote_active_rq, downstream_cx_drain_close,
@@ -56,7 +77,8 @@ stat_group! {
             downstream_flow_control_resumed_reading_total, downstream_rq_total,
             downstream_rq_completed, downstream_rq_1xx, downstream_rq_2xx, downstream_rq_3xx,
             downstream_rq_4xx, downstream_rq_5xx, downstream_rq_http1_total,
-            downstream_rq_rx_reset, downstream_rq_tx_reset, downstream_rq_timeout,
+            downstream_rq_http2_total, downstream_rq_rx_reset, downstream_rq_tx_reset,
+            downstream_rq_timeout,
             downstream_rq_header_timeout, downstream_rq_idle_timeout,
             downstream_rq_max_duration_reached, downstream_rq_overload_close,
             downstream_rq_too_large, downstream_rq_response_before_rq_complete,
@@ -67,7 +89,8 @@ stat_group! {
             rq_reset_after_downstream_response_started, rs_too_large,
         }
         gauges {
-            downstream_cx_active, downstream_cx_http1_active, downstream_rq_active,
+            downstream_cx_active, downstream_cx_http1_active, downstream_cx_http2_active,
+            downstream_cx_upgrades_active, downstream_rq_active,
             downstream_cx_rx_bytes_buffered, downstream_cx_tx_bytes_buffered,
         }
         histograms { downstream_cx_length_ms, downstream_rq_time }
@@ -90,7 +113,8 @@ stat_group! {
     /// `cluster.<name>.*`
     pub struct ClusterStats {
         counters {
-            upstream_cx_total, upstream_cx_http1_total, upstream_cx_connect_fail,
+            upstream_cx_total, upstream_cx_http1_total, upstream_cx_http2_total,
+            upstream_cx_connect_fail,
             upstream_cx_connect_timeout, upstream_cx_connect_attempts_exceeded,
             upstream_cx_idle_timeout, upstream_cx_max_duration_reached, upstream_cx_max_requests,
             upstream_cx_overflow, upstream_cx_none_healthy, upstream_cx_protocol_error,

@@ -4,8 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringway_http::h2;
-use ringway_model::cluster::{ClusterPolicy, TcpKeepalive, UpstreamProtocol};
+use ringway_model::cluster::{ClusterPolicy, TcpKeepalive};
 
 use super::at::At;
 use super::breakers::Thresholds;
@@ -73,7 +72,7 @@ pub(super) fn policy(cx: &Cx<'_>, at: &At<'_>, cluster: &cluster::Cluster) -> Op
     };
     let tls = tls::upstream(cx, at, cluster.transport_socket.as_ref(), stat_name);
     let (balancing, http) = (balancing?, http?);
-    let UpstreamHttp { common, enable_trailers, proper_case } = http;
+    let UpstreamHttp { common, enable_trailers, proper_case, protocol, http2 } = http;
     check_requests(at, cluster, &common);
     let policy = ClusterPolicy {
         connect_timeout: connect_timeout.unwrap_or(CONNECT_TIMEOUT),
@@ -93,11 +92,13 @@ pub(super) fn policy(cx: &Cx<'_>, at: &At<'_>, cluster: &cluster::Cluster) -> Op
         enable_trailers,
         proper_case,
         tls: tls?,
-        protocol: UpstreamProtocol::Http1,
-        h2: h2::Options::default(),
+        protocol,
+        h2: http2.options,
+        h2_keepalive: http2.keepalive,
         resolves_names: resolves_names(cluster),
         stat_scope: stat_names::cluster_scope(stat_name),
         stats: stat_names::cluster(&cx.env.catalog, stat_name),
+        h2_stats: stat_names::cluster_http2(&cx.env.catalog, stat_name),
     };
     Some(Policy { policy, thresholds })
 }

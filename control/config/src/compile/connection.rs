@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringway_http::h1::RequestLimits;
-use ringway_http::h2;
 use ringway_http::normalize::EscapedSlashes;
 use ringway_model::http::{
     ClientAddress, Codec, ConnectionManager, ForwardClientCert, HostPolicy, HttpTimeouts,
-    InternalAddresses, PathPolicy, RequestIdPolicy, ServerHeader,
+    InternalAddresses, PathPolicy, RequestIdPolicy, ServerHeader, Upgrade,
 };
 use ringway_model::route::RouteTable;
 
 use super::at::At;
+use super::http2::{self, Heads, Http2};
 use super::proto::{core, hcm, uuid};
 use super::protocol::{self, Common, Http1, Side};
 use super::value::{cidrs, or_bool, or_u32, timeout, unpack};
@@ -42,6 +42,9 @@ pub(super) fn manager(
         manager.http_protocol_options.as_ref(),
         Side::Downstream,
     );
+    let http2 = http2(at, manager, &common);
+    let codec = codec(at, manager.codec_type);
+    let upgrades = upgrades(at, manager);
     let routes = routes(cx, at, manager);
     let chain = filters::chain(cx, &at.field("http_filters"), &manager.http_filters);
     let host = host_policy(at, manager);
@@ -51,16 +54,17 @@ pub(super) fn manager(
     let timeouts = timeouts(at, manager, &common);
     let access_logs = access_log::logs(cx, &at.field("access_log"), &manager.access_log);
     let client_address = client_address(cx, at, manager);
-    let (chain, catalog) = (chain?, &cx.env.catalog);
+    let (chain, http2, catalog) = (chain?, http2?, &cx.env.catalog);
     Some(ConnectionManager {
         stat_prefix: Arc::from(manager.stat_prefix.as_str()),
         routes: Arc::new(routes?),
         filters: chain.filters,
         access_logs,
         h1,
-        codec: Codec::default(),
-        h2: h2::Options::default(),
-        upgrades: Vec::new(),
+        codec: codec?,
+        h2: http2.options,
+        h2_keepalive: http2.keepalive,
+        upgrades: upgrades?,
         enable_trailers: http1.enable_trailers,
         default_host_for_http_10: http1.default_host_for_http_10,
         proper_case: http1.proper_case,
@@ -85,6 +89,7 @@ pub(super) fn manager(
         timeouts,
         max_requests_per_connection: common.max_requests_per_connection,
         stats: stat_names::manager(catalog, &manager.stat_prefix),
+        h2_stats: stat_names::http2(catalog),
         listener_stats: stat_names::listener_manager(catalog, scope, &manager.stat_prefix),
         latency_us: stat_names::latency(catalog, &manager.stat_prefix),
     })
@@ -108,6 +113,48 @@ pub(super) fn inline_routes(
         options::RouteSpecifier::RouteConfig(table) => Some(table),
         _ => None,
     }
+}
+
+fn codec(at: &At<'_>, number: i32) -> Option<Codec> {
+    match options::CodecType::try_from(number) {
+        Ok(options::CodecType::Http1) => Some(Codec::Http1),
+        Ok(options::CodecType::Http2) => Some(Codec::Http2),
+        Ok(options::CodecType::Http3) => {
+            at.field("codec_type").invalid("HTTP/3 codec configured on non-QUIC listener.");
+            None
+        }
+        Ok(options::CodecType::Auto) | Err(_) => Some(Codec::Auto),
+    }
+}
+
+fn http2(at: &At<'_>, manager: &hcm::HttpConnectionManager, common: &Common) -> Option<Http2> {
+    let heads = Heads {
+        max_kib: or_u32(manager.max_request_headers_kb, MAX_REQUEST_HEAD_KIB),
+        max_kib_field: Some("max_request_headers_kb"),
+        max_fields: common.max_headers,
+        underscores: common.underscores,
+        stream_error: manager.stream_error_on_invalid_http_message.map(|wrapper| wrapper.value),
+    };
+    let at = at.field("http2_protocol_options");
+    http2::options(&at, manager.http2_protocol_options.as_ref(), heads)
+}
+
+/// `upgrade_configs`, each type at most once.
+fn upgrades(at: &At<'_>, manager: &hcm::HttpConnectionManager) -> Option<Vec<Upgrade>> {
+    let at = at.field("upgrade_configs");
+    let mut upgrades: Vec<Upgrade> = Vec::with_capacity(manager.upgrade_configs.len());
+    let mut whole = true;
+    for (index, config) in manager.upgrade_configs.iter().enumerate() {
+        let kind = config.upgrade_type.as_str();
+        if upgrades.iter().any(|before| before.kind.eq_ignore_ascii_case(kind)) {
+            whole = false;
+            at.index(index).field("upgrade_type").invalid(format_args!(
+                "Error: multiple upgrade configs with the same name: '{kind}'"
+            ));
+        }
+        upgrades.push(Upgrade { kind: kind.into(), enabled: or_bool(config.enabled, true) });
+    }
+    whole.then_some(upgrades)
 }
 
 fn request_limits(

@@ -3,14 +3,14 @@
 use ringway_http::FieldName;
 use ringway_model::cluster::ClusterRef;
 use ringway_model::route::{
-    ClusterChoice, Forward, HostRewrite, PathRewrite, Priority, RequestField, WeightedCluster,
-    WeightedClusters,
+    ClusterChoice, Forward, HostRewrite, PathRewrite, Priority, RequestField, RouteUpgrade,
+    WeightedCluster, WeightedClusters,
 };
 
 use super::at::At;
 use super::mutation::{request, response};
 use super::proto::{core, google, matcher, route};
-use super::value::{duration, or_u32, timeout};
+use super::value::{duration, or_bool, or_u32, timeout};
 use super::{Cx, pattern};
 use route::route_action::{ClusterSpecifier, HostRewriteSpecifier};
 
@@ -20,6 +20,7 @@ pub(super) fn forward(cx: &Cx<'_>, at: &At<'_>, action: &route::RouteAction) -> 
     let host_rewrite = host_rewrite(at, action.host_rewrite_specifier.as_ref());
     let max_stream_duration = max_stream_duration(at, action.max_stream_duration.as_ref());
     let idle_timeout = off_or(&at.field("idle_timeout"), action.idle_timeout);
+    let upgrades = upgrades(&at.field("upgrade_configs"), &action.upgrade_configs);
     let mut forward = Forward::new(cluster?);
     forward.timeout = timeout(&at.field("timeout"), action.timeout, forward.timeout);
     forward.idle_timeout = idle_timeout;
@@ -27,6 +28,7 @@ pub(super) fn forward(cx: &Cx<'_>, at: &At<'_>, action: &route::RouteAction) -> 
     forward.cluster_not_found_code = not_found_code(action.cluster_not_found_response_code);
     forward.path_rewrite = path_rewrite?;
     forward.host_rewrite = host_rewrite?;
+    forward.upgrades = upgrades?;
     forward.append_x_forwarded_host = action.append_x_forwarded_host;
     forward.priority = match core::RoutingPriority::try_from(action.priority) {
         Ok(core::RoutingPriority::High) => Priority::High,
@@ -46,6 +48,40 @@ fn max_stream_duration(
 ) -> Option<Option<std::time::Duration>> {
     let at = at.field("max_stream_duration");
     off_or(&at.field("max_stream_duration"), max?.max_stream_duration)
+}
+
+/// Each type at most once.
+fn upgrades(
+    at: &At<'_>,
+    configs: &[route::route_action::UpgradeConfig],
+) -> Option<Vec<RouteUpgrade>> {
+    let mut upgrades: Vec<RouteUpgrade> = Vec::with_capacity(configs.len());
+    let mut whole = true;
+    for (index, config) in configs.iter().enumerate() {
+        let (at, kind) = (at.index(index), config.upgrade_type.as_str());
+        if upgrades.iter().any(|before| before.kind.eq_ignore_ascii_case(kind)) {
+            at.field("upgrade_type").invalid(format_args!("Duplicate upgrade {kind}"));
+            whole = false;
+        }
+        let connect = config.connect_config.is_some();
+        whole &= !connect || ends_connect(&at.field("connect_config"), kind);
+        let enabled = or_bool(config.enabled, true);
+        upgrades.push(RouteUpgrade { kind: kind.into(), enabled, connect });
+    }
+    whole.then_some(upgrades)
+}
+
+/// Only tunnels can end here, and only those of TCP do so yet.
+fn ends_connect(at: &At<'_>, kind: &str) -> bool {
+    if kind.eq_ignore_ascii_case("CONNECT-UDP") {
+        at.unsupported("the end of CONNECT-UDP");
+        return false;
+    }
+    let connects = kind.eq_ignore_ascii_case("CONNECT");
+    if !connects {
+        at.invalid(format_args!("Non-CONNECT upgrade type {kind} has ConnectConfig"));
+    }
+    connects
 }
 
 fn not_found_code(number: i32) -> u16 {

@@ -22,6 +22,7 @@ mod filters;
 mod format;
 mod forward;
 mod generation;
+mod http2;
 mod listener;
 mod mutation;
 mod pattern;

@@ -34,7 +34,10 @@ pub(super) struct Common {
     pub(super) max_stream_duration: Option<Duration>,
     pub(super) max_requests_per_connection: Option<u32>,
     pub(super) max_headers: usize,
+    /// Of HTTP/1.
     pub(super) max_response_head_bytes: usize,
+    /// `max_response_headers_kb`, if it is set: HTTP/2 has another default.
+    pub(super) max_response_head_kib: Option<u32>,
     pub(super) underscores: Underscores,
 }
 
@@ -76,6 +79,7 @@ pub(super) fn common(
         max_requests_per_connection: limit_of(options.max_requests_per_connection),
         max_headers: or_u32(options.max_headers_count, MAX_HEADERS) as usize,
         max_response_head_bytes: head_kib as usize * 1024,
+        max_response_head_kib: options.max_response_headers_kb.map(|wrapper| wrapper.value),
         underscores: underscores(options.headers_with_underscores_action),
     }
 }

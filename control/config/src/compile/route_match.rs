@@ -48,6 +48,7 @@ fn path(at: &At<'_>, matcher: &route::RouteMatch) -> Option<PathMatch> {
         Some(Kind::SafeRegex(regex)) => {
             pattern::regex(&at.field("safe_regex"), regex).map(PathMatch::Regex)
         }
+        Some(Kind::ConnectMatcher(_)) => Some(PathMatch::Connect),
         _ => {
             at.unsupported("");
             None

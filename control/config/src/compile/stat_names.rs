@@ -3,7 +3,8 @@
 
 use ringway_bridge::stats::{Catalog, HistogramId, StatName, Tag};
 use ringway_model::stats::{
-    ClusterStats, HttpStats, ListenerHttpStats, ListenerStats, ListenerWorkerStats, SslStats,
+    ClusterStats, Http2Stats, HttpStats, ListenerHttpStats, ListenerStats, ListenerWorkerStats,
+    SslStats,
 };
 
 const CLUSTER: &str = "envoy.cluster_name";
@@ -31,6 +32,18 @@ pub(super) fn cluster_scope(name: &str) -> StatName {
 pub(super) fn manager(catalog: &Catalog, stat_prefix: &str) -> HttpStats {
     let split = split("http", MANAGER, &sanitized(stat_prefix));
     HttpStats::register(catalog, &split.prefix, &split.base, &split.tags)
+}
+
+/// `http2.`: in Envoy it is one scope for all connection managers.
+pub(super) fn http2(catalog: &Catalog) -> Http2Stats {
+    Http2Stats::register(catalog, "http2", "http2", &[])
+}
+
+/// `cluster.<name>.http2.`
+pub(super) fn cluster_http2(catalog: &Catalog, name: &str) -> Http2Stats {
+    let split = split("cluster", CLUSTER, &sanitized(name));
+    let below = |scope: &str| format!("{scope}.http2");
+    Http2Stats::register(catalog, &below(&split.prefix), &below(&split.base), &split.tags)
 }
 
 /// `listener.<address>.`, or its `stat_prefix` in place of the address.

@@ -2,6 +2,7 @@
 //! `tests/corpus`.
 
 mod generations;
+mod http2;
 mod snapshots;
 mod tls;
 

@@ -34,6 +34,20 @@ pub struct Forward {
     pub append_x_forwarded_host: bool,
     /// `priority`.
     pub priority: Priority,
+    /// `upgrade_configs`.
+    pub upgrades: Vec<RouteUpgrade>,
+}
+
+/// `RouteAction.upgrade_configs[]`: what a route says of one type of upgrade.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteUpgrade {
+    /// `upgrade_type`; compared without case.
+    pub kind: Box<str>,
+    /// `enabled`, true.
+    pub enabled: bool,
+    /// `connect_config` of `CONNECT`: the tunnel ends here, and what comes through it goes to the
+    /// upstream as it is. Without it the CONNECT itself is forwarded.
+    pub connect: bool,
 }
 
 /// The default of `timeout`.
@@ -176,7 +190,13 @@ impl Forward {
             host_rewrite: HostRewrite::None,
             append_x_forwarded_host: false,
             priority: Priority::Default,
+            upgrades: Vec::new(),
         }
+    }
+
+    /// Whether tunnels end here: CONNECT with a `connect_config` (`upgrade_configs`).
+    pub fn ends_connect(&self) -> bool {
+        self.upgrades.iter().any(|upgrade| upgrade.connect)
     }
 
     /// The entry of `weighted_clusters` for a request; `None` when there are none. It goes to

@@ -21,7 +21,7 @@ pub(super) struct RouteIndex {
     prefix: FxHashMap<Box<[u8]>, Vec<u32>>,
     /// The lengths of prefixes that occur.
     lengths: Vec<usize>,
-    /// All others: regular expressions, and paths without case.
+    /// All others: regular expressions, CONNECT, and paths without case.
     others: Vec<u32>,
 }
 
@@ -34,7 +34,7 @@ impl RouteIndex {
         for (at, route) in routes.iter().enumerate() {
             let group = match &route.matcher.path {
                 _ if !route.matcher.case_sensitive => &mut index.others,
-                PathMatch::Regex(_) => &mut index.others,
+                PathMatch::Regex(_) | PathMatch::Connect => &mut index.others,
                 PathMatch::Exact(path) => index.exact.entry(path.clone()).or_default(),
                 PathMatch::Prefix(prefix) | PathMatch::SeparatedPrefix(prefix) => {
                     index.prefix.entry(prefix.clone()).or_default()

@@ -1,6 +1,6 @@
 //! When a route matches (Envoy `RouteMatch`).
 
-use ringway_http::{Known, RequestHead};
+use ringway_http::{Known, Method, RequestHead};
 
 use super::pattern::Pattern;
 use super::value::{CookieMatch, Fraction, HeaderMatch, QueryMatch};
@@ -35,6 +35,8 @@ pub enum PathMatch {
     SeparatedPrefix(Box<[u8]>),
     /// `safe_regex`: the whole path.
     Regex(Pattern),
+    /// `connect_matcher`: any path or none, of CONNECT and of `upgrade: connect-udp`.
+    Connect,
 }
 
 impl RouteMatch {
@@ -54,7 +56,7 @@ impl RouteMatch {
     /// Whether a request matches; `path` is its path without the query.
     pub(super) fn matches(&self, head: &RequestHead, path: &[u8], random: u64) -> bool {
         // The path decides mostly, and is the cheapest to ask.
-        self.path.matches(path, self.case_sensitive)
+        self.path.matches(head, path, self.case_sensitive)
             && self.runtime_fraction.is_none_or(|fraction| fraction.holds(random))
             && (!self.grpc || is_grpc(head))
             && self.headers.iter().all(|matcher| matcher.matches(head))
@@ -63,12 +65,12 @@ impl RouteMatch {
     }
 
     /// The part of the path that `prefix_rewrite` replaces: the prefix, or the whole of an exact
-    /// path or of one that a regular expression matched.
+    /// path, of one that a regular expression matched, and of a CONNECT.
     pub(super) fn matched_len(&self, path_without_query: &[u8]) -> usize {
         let length = match &self.path {
             PathMatch::Prefix(text) | PathMatch::SeparatedPrefix(text) => text.len(),
             PathMatch::Exact(text) => text.len(),
-            PathMatch::Regex(_) => path_without_query.len(),
+            PathMatch::Regex(_) | PathMatch::Connect => path_without_query.len(),
         };
         length.min(path_without_query.len())
     }
@@ -90,7 +92,7 @@ impl PathMatch {
         Self::SeparatedPrefix(text.as_bytes().into())
     }
 
-    fn matches(&self, path: &[u8], case_sensitive: bool) -> bool {
+    fn matches(&self, head: &RequestHead, path: &[u8], case_sensitive: bool) -> bool {
         match self {
             Self::Exact(text) => path.len() == text.len() && same(path, text, case_sensitive),
             Self::Prefix(text) => starts_with(path, text, case_sensitive),
@@ -99,6 +101,7 @@ impl PathMatch {
                     && matches!(path.get(text.len()), None | Some(b'/'))
             }
             Self::Regex(pattern) => pattern.is_full_match(path),
+            Self::Connect => is_connect(head),
         }
     }
 }
@@ -109,6 +112,13 @@ fn starts_with(path: &[u8], prefix: &[u8], case_sensitive: bool) -> bool {
 
 fn same(a: &[u8], b: &[u8], case_sensitive: bool) -> bool {
     if case_sensitive { a == b } else { a.eq_ignore_ascii_case(b) }
+}
+
+/// CONNECT that is no other protocol's (those have become upgrades), and CONNECT-UDP (RFC 9298).
+fn is_connect(head: &RequestHead) -> bool {
+    let upgrade = || head.fields.known(Known::Upgrade);
+    head.method_kind() == Method::Connect
+        || upgrade().is_some_and(|kind| kind.eq_ignore_ascii_case(b"connect-udp"))
 }
 
 /// `application/grpc` and `application/grpc+proto`, but not `application/grpc-web`.

@@ -38,6 +38,7 @@ fn manager(catalog: &Catalog, routes: RouteTable, filters: HttpFilterChain) -> C
         proper_case: false,
         codec: ringway_model::http::Codec::default(),
         h2: ringway_http::h2::Options::default(),
+        h2_keepalive: Default::default(),
         upgrades: Vec::new(),
         allow_absolute_url: true,
         keep_connection_on_error: false,
@@ -77,6 +78,7 @@ fn manager(catalog: &Catalog, routes: RouteTable, filters: HttpFilterChain) -> C
         },
         max_requests_per_connection: None,
         stats: HttpStats::register(catalog, "http.t", "http", &[]),
+        h2_stats: Http2Stats::register(catalog, "http2", "http2", &[]),
         listener_stats: ListenerHttpStats::register(catalog, "listener.l.http.t", "l", &[]),
         latency_us: catalog.histogram(name),
     }
@@ -108,9 +110,11 @@ fn cluster(catalog: &Catalog, address: std::net::SocketAddr) -> Arc<Cluster> {
         tls: None,
         protocol: ringway_model::cluster::UpstreamProtocol::Http1,
         h2: ringway_http::h2::Options::default(),
+        h2_keepalive: Default::default(),
         resolves_names: false,
         stat_scope: StatName::new("", "", "cluster.up", &[]),
         stats: ClusterStats::register(catalog, "cluster.up", "cluster", &[]),
+        h2_stats: Http2Stats::register(catalog, "cluster.up.http2", "cluster.http2", &[]),
     };
     let endpoint = Endpoint {
         address: Address::Ip(address),

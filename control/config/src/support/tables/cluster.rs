@@ -25,6 +25,8 @@ pub(super) const MESSAGES: &[Message] = &[
             field("circuit_breakers"),
             field("common_http_protocol_options"),
             field("http_protocol_options"),
+            field("http2_protocol_options"),
+            field("protocol_selection"),
             extension("typed_extension_protocol_options", &[PROTOCOL_OPTIONS]),
             field("dns_refresh_rate"),
             field("dns_failure_refresh_rate"),
@@ -94,10 +96,23 @@ pub(super) const MESSAGES: &[Message] = &[
     ),
     message(
         PROTOCOL_OPTIONS,
-        &[field("common_http_protocol_options"), field("explicit_http_config")],
+        &[
+            field("common_http_protocol_options"),
+            field("explicit_http_config"),
+            field("use_downstream_protocol_config"),
+            field("auto_config"),
+        ],
     ),
     message(
         "envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig",
-        &[field("http_protocol_options")],
+        &[field("http_protocol_options"), field("http2_protocol_options")],
+    ),
+    message(
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions.UseDownstreamHttpConfig",
+        &[field("http_protocol_options"), field("http2_protocol_options")],
+    ),
+    message(
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions.AutoHttpConfig",
+        &[field("http_protocol_options"), field("http2_protocol_options")],
     ),
 ];

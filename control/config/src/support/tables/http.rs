@@ -1,6 +1,6 @@
 //! The HTTP connection manager, its protocol options and the router filter.
 
-use super::{Field, Message, extension, field, message, only};
+use super::{Field, Message, extension, field, message};
 use crate::support::Accept;
 
 pub(super) const CONNECTION_MANAGER: &str =
@@ -12,13 +12,14 @@ pub(super) const MESSAGES: &[Message] = &[
     message(
         CONNECTION_MANAGER,
         &[
-            // Without TLS and HTTP/2 the choice of a codec by preface falls on HTTP/1.
-            only("codec_type", &["AUTO", "HTTP1"]),
+            // HTTP3 is wrong on any listener that there is yet, and refused with Envoy's words.
+            field("codec_type"),
             field("stat_prefix"),
             field("route_config"),
             field("http_filters"),
             field("common_http_protocol_options"),
             field("http_protocol_options"),
+            field("http2_protocol_options"),
             field("server_name"),
             field("server_header_transformation"),
             field("scheme_header_transformation"),
@@ -43,6 +44,7 @@ pub(super) const MESSAGES: &[Message] = &[
             field("normalize_path"),
             field("merge_slashes"),
             field("path_with_escaped_slashes_action"),
+            field("upgrade_configs"),
             field("request_id_extension"),
             field("strip_matching_host_port"),
             field("strip_any_host_port"),
@@ -55,6 +57,11 @@ pub(super) const MESSAGES: &[Message] = &[
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.\
          InternalAddressConfig",
         &[field("unix_sockets"), field("cidr_ranges")],
+    ),
+    message(
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.\
+         UpgradeConfig",
+        &[field("upgrade_type"), field("enabled")],
     ),
     message(
         "envoy.extensions.filters.network.http_connection_manager.v3.RequestIDExtension",
@@ -89,6 +96,42 @@ pub(super) const MESSAGES: &[Message] = &[
             field("allow_chunked_length"),
             field("override_stream_error_on_invalid_http_message"),
             field("allow_custom_methods"),
+        ],
+    ),
+    message(
+        "envoy.config.core.v3.Http2ProtocolOptions",
+        &[
+            field("hpack_table_size"),
+            field("max_concurrent_streams"),
+            field("initial_stream_window_size"),
+            field("initial_connection_window_size"),
+            field("allow_connect"),
+            field("max_outbound_frames"),
+            field("max_outbound_control_frames"),
+            field("max_consecutive_inbound_frames_with_empty_payload"),
+            field("max_inbound_priority_frames_per_stream"),
+            field("max_inbound_window_update_frames_per_data_frame_sent"),
+            field("stream_error_on_invalid_http_messaging"),
+            field("override_stream_error_on_invalid_http_message"),
+            field("custom_settings_parameters"),
+            field("connection_keepalive"),
+            field("enable_huffman_encoding"),
+            field("max_header_field_size_kb"),
+            field("stream_reset_burst"),
+            field("stream_reset_rate"),
+        ],
+    ),
+    message(
+        "envoy.config.core.v3.Http2ProtocolOptions.SettingsParameter",
+        &[field("identifier"), field("value")],
+    ),
+    message(
+        "envoy.config.core.v3.KeepaliveSettings",
+        &[
+            field("interval"),
+            field("timeout"),
+            field("interval_jitter"),
+            field("connection_idle_interval"),
         ],
     ),
     message(

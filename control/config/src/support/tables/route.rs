@@ -62,6 +62,7 @@ pub(super) const MESSAGES: &[Message] = &[
             field("query_parameters"),
             field("cookies"),
             field("grpc"),
+            field("connect_matcher"),
         ],
     ),
     message(
@@ -102,9 +103,16 @@ pub(super) const MESSAGES: &[Message] = &[
             field("idle_timeout"),
             only("priority", &["DEFAULT", "HIGH"]),
             field("max_stream_duration"),
+            field("upgrade_configs"),
         ],
     ),
     message("envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions", &[]),
+    message("envoy.config.route.v3.RouteMatch.ConnectMatcher", &[]),
+    message(
+        "envoy.config.route.v3.RouteAction.UpgradeConfig",
+        &[field("upgrade_type"), field("enabled"), field("connect_config")],
+    ),
+    message("envoy.config.route.v3.RouteAction.UpgradeConfig.ConnectConfig", &[]),
     message(
         "envoy.config.route.v3.CookieMatcher",
         &[field("name"), field("string_match"), field("invert_match")],

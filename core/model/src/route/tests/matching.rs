@@ -356,3 +356,43 @@ fn a_request_without_a_path_matches_no_route() {
     let head = get("", &[(":method", "CONNECT")]);
     assert!(matches!(table.find(&head, false, 0), Found::NoRoute { .. }));
 }
+
+#[test]
+fn connect_matcher_matches_tunnels_and_nothing_else_does() {
+    let tunnel = |name: &str| route(name, RouteMatch::new(PathMatch::Connect));
+    let connect = request("a:443", "", &[(":method", "CONNECT")]);
+    let udp = request("h", "/masque", &[("upgrade", "connect-udp")]);
+    let plain = request("h", "/masque", &[("upgrade", "websocket")]);
+    let name = |table: &RouteTable, head: &RequestHead| match table.find(head, false, 0) {
+        Found::Route(found) => found.route.name.to_string(),
+        _ => String::new(),
+    };
+    // The second number of routes is one that an index serves.
+    for others in [1, 20] {
+        let mut routes = vec![route("empty", RouteMatch::new(PathMatch::prefix("/none")))];
+        routes.resize_with(others, || route("empty", RouteMatch::new(PathMatch::prefix("/none"))));
+        routes.push(tunnel("tunnel"));
+        routes.push(route("rest", RouteMatch::new(PathMatch::prefix(""))));
+        let with = table(routes);
+        for (head, expected) in [(&connect, "tunnel"), (&udp, "tunnel"), (&plain, "rest")] {
+            assert_eq!(name(&with, head), expected, "{others}");
+        }
+    }
+    let without = table(vec![route("rest", RouteMatch::new(PathMatch::prefix("")))]);
+    assert_eq!(name(&without, &connect), "");
+}
+
+#[test]
+fn connect_matcher_asks_the_other_conditions_too() {
+    let present = HeaderCondition::Present(true);
+    let name = RequestField::new("x-a").expect("a name");
+    let headers = vec![HeaderMatch {
+        name,
+        condition: present,
+        invert: false,
+        treat_missing_as_empty: false,
+    }];
+    let matcher = RouteMatch { headers, ..RouteMatch::new(PathMatch::Connect) };
+    assert!(matches(&matcher, &request("a:1", "", &[(":method", "CONNECT"), ("x-a", "1")])));
+    assert!(!matches(&matcher, &request("a:1", "", &[(":method", "CONNECT")])));
+}
