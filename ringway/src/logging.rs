@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use ringway_control::admin::Level;
 use time::OffsetDateTime;
 use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
 use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::prelude::*;
@@ -42,7 +43,6 @@ pub(crate) fn start(options: &LogOptions<'_>) -> io::Result<()> {
         None => Box::new(io::stderr()),
     };
     LEVELS.set_all(options.level);
-    set_levels(&options.components);
     let layer = PatternLayer {
         pattern: Pattern::new(options.pattern),
         escaped: options.escaped,
@@ -50,6 +50,7 @@ pub(crate) fn start(options: &LogOptions<'_>) -> io::Result<()> {
     };
     // Only a second start could fail, and there is none.
     let _ = tracing_subscriber::registry().with(layer).try_init();
+    set_levels(&options.components);
     Ok(())
 }
 
@@ -80,6 +81,8 @@ pub(crate) fn set_levels(levels: &[(&'static str, Level)]) {
     for (name, level) in levels {
         LEVELS.set(name, *level);
     }
+    // Each line remembers whether it is wanted, so that one that is not costs nothing.
+    tracing::callsite::rebuild_interest_cache();
 }
 
 /// One atomic per logger of `/logging`; others follow the first, `main`.
@@ -104,6 +107,19 @@ impl Levels {
         let position = |wanted| ringway_control::admin::LOGGERS.iter().position(|n| *n == wanted);
         // `main` is in the list.
         &self.0[position(name).or_else(|| position("main")).unwrap_or(0)]
+    }
+
+    /// The most that any logger writes.
+    fn most(&self) -> LevelFilter {
+        let lowest = self.0.iter().map(|cell| cell.load(Ordering::Relaxed)).min();
+        match lowest {
+            Some(level) if level == Level::Trace as u8 => LevelFilter::TRACE,
+            Some(level) if level == Level::Debug as u8 => LevelFilter::DEBUG,
+            Some(level) if level == Level::Info as u8 => LevelFilter::INFO,
+            Some(level) if level == Level::Warning as u8 => LevelFilter::WARN,
+            Some(level) if level == Level::Error as u8 => LevelFilter::ERROR,
+            _ => LevelFilter::OFF,
+        }
     }
 
     fn allows(&self, metadata: &Metadata<'_>) -> bool {
@@ -139,6 +155,10 @@ struct PatternLayer {
 impl<S: Subscriber> Layer<S> for PatternLayer {
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
         LEVELS.allows(metadata)
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(LEVELS.most())
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {

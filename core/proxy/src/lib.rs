@@ -3,7 +3,8 @@
 //! Read it in the order of a request: [`worker`] owns everything that one core owns; `adopt`
 //! follows a new configuration; `listener` accepts and finds the filter chain; `hcm` is the HTTP
 //! connection manager, from the request head to the local reply; `upstream` chooses an endpoint
-//! and keeps connections to it; `transport` is what either side is read from and written to.
+//! and keeps connections to it; `transport` is what either side is read from and written to;
+//! `tell` says at debug level what becomes of connections and requests.
 //!
 //! It knows filters only through the traits of `ringway-model`, and the kernel only through
 //! `ringway-runtime`.
@@ -13,6 +14,7 @@ mod adopt;
 mod hcm;
 mod listener;
 mod log;
+mod tell;
 mod transport;
 mod upstream;
 mod wire;

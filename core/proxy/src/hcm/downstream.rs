@@ -17,6 +17,7 @@ use ringway_runtime::deadline::Deadline;
 use super::exchange::Exchange;
 use super::pump::QUEUE_MAX;
 use crate::listener::{Listening, find_chain};
+use crate::tell::about_connection;
 use crate::transport::Transport;
 use crate::wire::{Broken, Event, Wire};
 use crate::worker::Worker;
@@ -263,6 +264,7 @@ impl Downstream {
         }
         if matches!(late, Next::Ended) && self.ending_since().is_none() {
             self.worker.page.inc(self.manager.stats.downstream_cx_idle_timeout);
+            about_connection!(debug, "http", self.info.id, "idle timeout");
         }
         Poll::Ready(late)
     }
@@ -421,6 +423,8 @@ impl Downstream {
 
     fn finish(mut self) {
         self.count_bytes();
+        let (end, served) = (if self.closed_by_peer { "remote" } else { "local" }, self.served);
+        about_connection!(debug, "connection", self.info.id, "{end} close after {served} streams");
         let (page, stats) = (&self.worker.page, &self.manager.stats);
         page.lower(stats.downstream_cx_active, 1);
         page.lower(stats.downstream_cx_http1_active, 1);

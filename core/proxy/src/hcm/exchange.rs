@@ -19,6 +19,7 @@ use ringway_model::stream::{LocalReply, ResponseFlags, StreamInfo};
 use super::downstream::{Downstream, Verdict};
 use super::timers::Timers;
 use super::{request, response};
+use crate::tell::{Lines, Text, about_stream};
 use crate::upstream::Upstream;
 use crate::wire::Event;
 
@@ -89,6 +90,7 @@ impl<'c> Exchange<'c> {
 
     /// Serves the request whose head was read.
     pub(super) async fn run(mut self) -> Verdict {
+        self.tell_request();
         let ended = match self.begin().await {
             Ok(()) => self.act().await,
             Err(ended) => Err(ended),
@@ -106,10 +108,19 @@ impl<'c> Exchange<'c> {
         self.finish(verdict)
     }
 
+    fn tell_request(&self) {
+        let head = &self.down.request;
+        let (method, path) = (Text(head.method()), Text(head.path()));
+        let authority = Text(head.authority());
+        about_stream!(debug, "http", self, "request headers complete: {method} {authority} {path}");
+        about_stream!(trace, "http", self, "request headers:{}", Lines(&head.fields));
+    }
+
     /// Answers bytes that are not a request.
     pub(super) fn refuse(mut self, error: RequestError) -> Verdict {
         self.down.worker.page.inc(self.manager.stats.downstream_cx_protocol_error);
         self.forget_head();
+        about_stream!(debug, "http", self, "dispatch error: {}", error.details());
         let flag = ResponseFlags::DOWNSTREAM_PROTOCOL_ERROR;
         let reply = LocalReply::new(error.status(), error.details()).body(error.body());
         self.reply(Box::new(reply.flag(flag).close()));
@@ -158,6 +169,8 @@ impl<'c> Exchange<'c> {
             Found::TlsRequired { .. } => return Err(self.redirect_to_tls()),
             Found::NoVirtualHost | Found::NoRoute { .. } => {
                 page.inc(stats.no_route);
+                let path = Text(self.down.request.path());
+                about_stream!(debug, "router", self, "no route match for URL '{path}'");
                 let reply = LocalReply::new(404, "route_not_found");
                 return Err(Box::new(reply.flag(ResponseFlags::NO_ROUTE_FOUND)));
             }
@@ -168,6 +181,7 @@ impl<'c> Exchange<'c> {
             self.upstream = self.find_cluster(forward);
             self.info.cluster = self.upstream.as_ref().map(|upstream| Rc::clone(&upstream.name));
         }
+        self.tell_route(&matched);
         if self.names_matter(&matched) {
             let worker = &self.down.worker;
             self.info.virtual_host = Some(worker.local_name(&matched.virtual_host.name));
@@ -175,6 +189,16 @@ impl<'c> Exchange<'c> {
             self.info.route_name = (!name.is_empty()).then(|| worker.local_name(name));
         }
         Ok(())
+    }
+
+    fn tell_route(&self, matched: &Matched<'_>) {
+        let (path, route) = (Text(self.down.request.path()), &matched.route.name);
+        match &self.info.cluster {
+            Some(cluster) => {
+                about_stream!(debug, "router", self, "cluster '{cluster}' match for URL '{path}'");
+            }
+            None => about_stream!(debug, "router", self, "route '{route}' match for URL '{path}'"),
+        }
     }
 
     /// Whether anything can ask for the names of the route: logs, filters, header mutations.
@@ -298,6 +322,8 @@ impl<'c> Exchange<'c> {
     fn finish(mut self, verdict: Verdict) -> Verdict {
         let elapsed = self.elapsed();
         self.info.finished = Some(elapsed);
+        let (status, details) = (self.info.response_code, &self.info.details);
+        about_stream!(debug, "http", self, "stream ends: {status} {details}, then {verdict:?}");
         let (page, stats) = (&self.down.worker.page, &self.manager.stats);
         page.lower(stats.downstream_rq_active, 1);
         page.record(stats.downstream_rq_time, elapsed.as_millis() as u64);

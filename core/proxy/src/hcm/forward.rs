@@ -14,6 +14,7 @@ use ringway_model::stream::{LocalReply, ResponseFlags};
 use super::exchange::{Ended, Exchange};
 use super::pump::Pump;
 use super::timers::Expired;
+use crate::tell::{Lines, Text, about_stream};
 use crate::upstream::{Acquired, ConnectFailure, Connection, Host, RequestUnit, Ticket, Upstream};
 use crate::worker::Worker;
 
@@ -78,6 +79,7 @@ impl Exchange<'_> {
 
     fn no_host(&self, upstream: &Upstream) -> Ended {
         self.down.worker.page.inc(upstream.cluster.policy.stats.upstream_cx_none_healthy);
+        about_stream!(debug, "upstream", self, "no healthy host in cluster '{}'", upstream.name);
         let reply = LocalReply::new(503, "no_healthy_upstream").body("no healthy upstream");
         Ended::Reply(Box::new(reply.flag(ResponseFlags::NO_HEALTHY_UPSTREAM)))
     }
@@ -94,6 +96,7 @@ impl Exchange<'_> {
 
     fn no_cluster(&self, forward: &Forward) -> Ended {
         self.down.worker.page.inc(self.manager.stats.no_cluster);
+        about_stream!(debug, "router", self, "unknown cluster");
         let reply = LocalReply::new(forward.cluster_not_found_code, "cluster_not_found");
         Ended::Reply(Box::new(reply.flag(ResponseFlags::NO_CLUSTER_FOUND)))
     }
@@ -160,6 +163,7 @@ impl Exchange<'_> {
     ) -> Result<(), Ended> {
         self.info.attempts += 1;
         self.info.upstream_host = Some(Rc::clone(&host.address_text));
+        about_stream!(debug, "router", self, "upstream host {}", host.address_text);
         let suppress = self.manager.suppress_envoy_headers;
         let hostname = &host.endpoint.hostname;
         forward.rewrite_to_endpoint(&mut self.down.request, hostname, suppress);
@@ -174,6 +178,7 @@ impl Exchange<'_> {
             host.put_back(connection);
             let stats = &upstream.cluster.policy.stats;
             self.down.worker.page.inc(stats.upstream_rq_active_overflow);
+            about_stream!(debug, "pool", self, "max streams count overflow");
             return Err(overflow());
         };
         let worker = &self.down.worker;
@@ -212,6 +217,8 @@ impl Exchange<'_> {
                 failure.transport.replace(' ', "_")
             ),
         };
+        let (reason, transport) = (failure.reason.detail(), &failure.transport);
+        about_stream!(debug, "router", self, "upstream reset: {reason}, transport: {transport}");
         self.info.upstream_transport_failure = Some(failure.transport.clone());
         let reply = LocalReply::new(503, details).body(reset_body(failure.reason));
         Ended::Reply(Box::new(reply.flag(ResponseFlags::UPSTREAM_CONNECTION_FAILURE)))
@@ -263,6 +270,10 @@ impl Exchange<'_> {
         self.timers.upstream_begins(upstream.cluster.policy.max_stream_duration, down.now);
         encode_request(&down.request, framing, options, connection.wire.stream.tail());
         self.info.upstream_sent = Some(self.elapsed());
+        let head = &self.down.request;
+        let (method, path) = (Text(head.method()), Text(head.path()));
+        about_stream!(debug, "router", self, "request headers sent to upstream: {method} {path}");
+        about_stream!(trace, "router", self, "upstream request headers:{}", Lines(&head.fields));
         framing == Framing::Chunked
     }
 
@@ -279,6 +290,7 @@ impl Exchange<'_> {
         self.down.note_peer_close();
         self.info.flags.insert(ResponseFlags::DOWNSTREAM_CONNECTION_TERMINATION);
         self.info.details = "downstream_remote_disconnect".into();
+        about_stream!(debug, "http", self, "stream reset: the client has gone");
         let (page, stats) = (&self.down.worker.page, &self.manager.stats);
         page.inc(stats.downstream_rq_rx_reset);
         page.inc(stats.downstream_cx_destroy_active_rq);
@@ -325,6 +337,7 @@ impl Exchange<'_> {
         if let Some(counter) = counter {
             self.down.worker.page.inc(counter);
         }
+        about_stream!(debug, "http", self, "timeout: {expired:?}");
         Ended::Reply(Box::new(expired.reply(self.request_complete)))
     }
 }

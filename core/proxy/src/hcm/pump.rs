@@ -16,6 +16,7 @@ use ringway_runtime::buffer::Buf;
 use super::exchange::{Ended, Exchange};
 use super::forward::reset_body;
 use super::{grpc, response};
+use crate::tell::{Lines, about_stream};
 use crate::upstream::{Connection, Upstream};
 use crate::wire::{Broken, Decode, Event, Wire};
 
@@ -160,6 +161,7 @@ impl<'p, 'c> Pump<'p, 'c> {
         }
         let page = &self.exchange.down.worker.page;
         let (http, cluster) = (&self.exchange.manager.stats, &self.upstream.cluster.policy.stats);
+        about_stream!(trace, "http", self.exchange, "reading from the client: paused {paused}");
         if paused {
             page.inc(http.downstream_flow_control_paused_reading_total);
             page.inc(cluster.upstream_flow_control_backed_up_total);
@@ -174,6 +176,7 @@ impl<'p, 'c> Pump<'p, 'c> {
         if std::mem::replace(&mut self.paused_down, paused) == paused {
             return;
         }
+        about_stream!(trace, "router", self.exchange, "reading from upstream: paused {paused}");
         let stats = &self.upstream.cluster.policy.stats;
         self.exchange.down.worker.page.inc(match paused {
             true => stats.upstream_flow_control_paused_reading_total,
@@ -296,6 +299,9 @@ impl<'p, 'c> Pump<'p, 'c> {
         exchange.info.response_received = Some(elapsed);
         exchange.info.details = "via_upstream".into();
         let status = exchange.down.response.status;
+        about_stream!(debug, "router", exchange, "upstream headers complete: {status}");
+        let fields = Lines(&exchange.down.response.fields);
+        about_stream!(trace, "router", exchange, "upstream response headers:{fields}");
         exchange.info.response_code = status;
         self.upstream.count_status(&exchange.down.worker, status, exchange.internal);
         self.grpc = grpc::is_request(&exchange.down.request);
@@ -373,6 +379,7 @@ impl<'p, 'c> Pump<'p, 'c> {
             }
         };
         let exchange = &mut *self.exchange;
+        about_stream!(debug, "router", exchange, "upstream reset: reset reason: {}", reason.text());
         if exchange.response_started {
             if !self.judged {
                 // A gRPC call whose status is missing.

@@ -13,10 +13,13 @@ use ringway_model::stream::LocalReply;
 
 use super::exchange::Exchange;
 use super::grpc;
+use crate::tell::{Lines, about_stream};
 
 /// Answers with a reply of our own. Without effect once a response has started: then only the
 /// end of the connection can tell the client that something went wrong.
 pub(super) fn local(exchange: &mut Exchange<'_>, reply: &LocalReply) {
+    let details = &reply.details;
+    about_stream!(debug, "http", exchange, "sending local reply with details {details}");
     exchange.info.flags.insert(reply.flag);
     exchange.info.details = reply.details.clone();
     exchange.close |= reply.close || breaks_connection(exchange, reply.status);
@@ -185,6 +188,14 @@ pub(super) fn send_head(exchange: &mut Exchange<'_>, framing: Framing) {
         },
     };
     encode_response(&down.response, framing, options, down.wire.stream.tail());
+    tell_head(exchange);
+}
+
+/// Says what is answered.
+fn tell_head(exchange: &Exchange<'_>) {
+    let head = &exchange.down.response;
+    about_stream!(debug, "http", exchange, "encoding headers: {}", head.status);
+    about_stream!(trace, "http", exchange, "response headers:{}", Lines(&head.fields));
 }
 
 /// Sends the upstream's informational response on.

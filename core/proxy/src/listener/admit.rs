@@ -10,6 +10,7 @@ use ringway_runtime::stream::Stream;
 
 use super::Listening;
 use crate::hcm;
+use crate::tell::about_connection;
 use crate::transport::Transport;
 use crate::worker::Worker;
 
@@ -24,10 +25,14 @@ pub(super) fn admit(
     let Some(chain) = find_chain(listener, &info) else {
         worker.page.inc(listener.stats.no_filter_chain_match);
         worker.page.inc(listener.stats.downstream_cx_destroy);
+        let peer = &info.direct_remote;
+        tracing::debug!(target: "conn_handler", "no matching filter chain for {peer}: closing");
         return;
     };
     let open = Open::new(worker, listener, info.start);
     let info = ConnectionInfo { id: open.id, ..info };
+    let (listener, peer) = (&listener.name, &info.direct_remote);
+    about_connection!(debug, "conn_handler", info.id, "new connection from {peer} to '{listener}'");
     let (worker, listening) = (Rc::clone(worker), Rc::clone(listening));
     ringway_runtime::spawn(async move {
         serve(worker, listening, &chain, stream, info).await;
@@ -101,6 +106,7 @@ impl Drop for Open {
         }
         page.inc(stats.downstream_cx_destroy);
         page.record(stats.downstream_cx_length_ms, self.start.elapsed().as_millis() as u64);
+        about_connection!(debug, "conn_handler", self.id, "connection is gone");
         self.worker.connection_ends();
     }
 }

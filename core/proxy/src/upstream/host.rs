@@ -116,6 +116,7 @@ impl Host {
         while let Some(mut connection) = self.pop_idle() {
             // Nobody waits on it: whoever uses it polls it with his own waker next.
             if connection.is_alive(Waker::noop()) {
+                self.tell("using existing connection", &connection);
                 return Acquired::Connection(connection);
             }
             self.closed(connection);
@@ -131,9 +132,16 @@ impl Host {
         let (page, stats) = (&self.worker.page, &self.policy().stats);
         let Some(pending) = self.leases.pending(priority) else {
             page.inc(stats.upstream_rq_pending_overflow);
+            tracing::debug!(target: "pool", "max pending streams overflow");
             return Acquired::Overflow;
         };
         page.inc(stats.upstream_rq_pending_total);
+        tracing::debug!(
+            target: "pool",
+            "queueing stream due to no available connections (open={} connecting={})",
+            self.open.get(),
+            self.connecting.get()
+        );
         page.raise(stats.upstream_rq_pending_active, 1);
         let place = Rc::new(Place::default());
         self.waiting.borrow_mut().push_back(Rc::clone(&place));
@@ -161,6 +169,7 @@ impl Host {
 
     fn open(self: &Rc<Self>, unit: Option<Unit>) {
         self.connecting.set(self.connecting.get() + 1);
+        tracing::debug!(target: "pool", "creating a new connection to {}", self.address_text);
         let host = Rc::clone(self);
         ringway_runtime::spawn(async move {
             let start = Instant::now();
@@ -208,12 +217,16 @@ impl Host {
         }
         self.open.set(self.open.get() + 1);
         let tally = Rc::clone(&self.tally);
-        self.serve_next(Box::new(Connection::new(Transport::Plain(stream), tally, unit, now)));
+        let connection = Connection::new(Transport::Plain(stream), tally, unit, now);
+        self.tell("connected", &connection);
+        self.serve_next(Box::new(connection));
     }
 
     /// Like Envoy, fails every request that waits: the endpoint does not answer, and whoever
     /// retries may choose another one.
     fn connect_failed(&self, failure: &ConnectFailure) {
+        let (to, reason) = (&self.address_text, failure.reason.detail());
+        tracing::debug!(target: "pool", "connect failed: {to}: {reason} {}", failure.transport);
         let (page, stats) = (&self.worker.page, &self.policy().stats);
         page.inc(stats.upstream_cx_connect_fail);
         page.inc(self.tally.endpoint.cx_connect_fail);
@@ -279,7 +292,17 @@ impl Host {
 
     fn closed(&self, connection: Box<Connection>) {
         self.open.set(self.open.get() - 1);
+        self.tell("connection closed", &connection);
         drop(connection);
+    }
+
+    /// Says what became of a connection, which is known by our own address on it.
+    fn tell(&self, what: &str, connection: &Connection) {
+        let to = &self.address_text;
+        match connection.local {
+            Some(local) => tracing::debug!(target: "pool", "{what}: {to} from {local}"),
+            None => tracing::debug!(target: "pool", "{what}: {to}"),
+        }
     }
 
     pub(super) fn ticket_ended(&self) {

@@ -11,6 +11,7 @@ mod balancing;
 mod bodies;
 mod command_line;
 mod configuration_errors;
+mod debug_log;
 mod demo;
 mod drivers;
 mod examples;
