@@ -2,7 +2,9 @@
 
 use std::net::{SocketAddr, TcpListener};
 
-use ringway_test_support::{Bootstrap, Launch, Make, Origin, Proxy, RawClient, skip};
+use ringway_test_support::{Bootstrap, Launch, Make, Origin, Proxy, RawClient, Signal, skip};
+
+use crate::only_ringway;
 
 fn answering(name: &str) -> String {
     format!(
@@ -61,6 +63,35 @@ fn a_unix_socket() {
     let proxy = Proxy::start(yaml.replace(tcp, "address: { pipe: { path: '{folder}/in.sock' } }"));
     let path = proxy.folder().join("in.sock");
     assert_eq!(RawClient::connect_unix(&path).get("/").text(), "pipe");
+}
+
+#[test]
+fn a_unix_socket_that_somebody_serves_is_not_taken_away() {
+    if !only_ringway("a Unix socket in use is an error") {
+        return;
+    }
+    let tcp = "address: { socket_address: { address: \"127.0.0.1\", port_value: 0 } }";
+    let on = |path: &str, text: &str| {
+        let yaml = Bootstrap::new().http("pipe", &answering(text)).to_yaml();
+        assert!(yaml.contains(tcp), "{yaml}");
+        yaml.replace(tcp, &format!("address: {{ pipe: {{ path: '{path}' }} }}"))
+    };
+    let first = Launch::new(Make::Ringway, on("{folder}/in.sock", "first"))
+        .start()
+        .unwrap_or_else(|error| panic!("{error}"));
+    let path = first.folder().join("in.sock");
+    let taken = path.display().to_string();
+    let refused = Launch::new(Make::Ringway, on(&taken, "second")).start();
+    let error = refused.expect_err("the path is in use");
+    assert_eq!(error.status.and_then(|status| status.code()), Some(1), "{error}");
+    let words = format!("listener \"pipe\": cannot bind {taken}: Address already in use");
+    assert!(error.log.contains(&words), "{error}");
+    assert_eq!(RawClient::connect_unix(&path).get("/").text(), "first");
+    // With another mode its own process opens the path anew.
+    first.replace_config(&on(&taken, "changed").replace("in.sock'", "in.sock', mode: 384"));
+    first.signal(Signal::HUP);
+    first.wait_file("stderr", |log| log.contains("the configuration was reloaded"));
+    assert_eq!(RawClient::connect_unix(&path).get("/").text(), "changed");
 }
 
 #[test]

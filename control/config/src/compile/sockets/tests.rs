@@ -162,6 +162,30 @@ fn a_unix_socket_takes_the_place_of_a_stale_one_and_is_shared() {
     assert!(accepts(&sockets, || UnixStream::connect(&path)));
 }
 
+/// A listener with other options opens its path anew while it still listens there.
+#[test]
+fn a_unix_socket_of_this_process_gives_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("web.sock");
+    let spec = spec(Address::Pipe(Arc::new(path.clone())), 1);
+    let _first = open(&spec);
+    let second = open(&SocketSpec { backlog: 32, ..spec });
+    assert!(accepts(&second, || UnixStream::connect(&path)));
+}
+
+/// A datagram socket refuses the probe in a way of its own.
+#[test]
+fn a_socket_of_another_type_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.sock");
+    let other = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    let error = BindSockets.open(&spec(Address::Pipe(Arc::new(path.clone())), 1)).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    let client = std::os::unix::net::UnixDatagram::unbound().unwrap();
+    client.send_to(b"x", &path).unwrap();
+    assert_eq!(other.recv(&mut [0; 8]).unwrap(), 1);
+}
+
 #[test]
 fn a_file_that_is_no_socket_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
