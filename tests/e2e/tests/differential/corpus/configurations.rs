@@ -1,5 +1,7 @@
 //! Which configurations are taken and which are refused: `--mode validate` of both programs.
 
+mod http2;
+
 use std::fmt::Write;
 use std::thread;
 
@@ -430,7 +432,8 @@ fn configurations() {
     if envoy().is_none() {
         return skip("nothing to compare with");
     }
-    let all = [yaml_itself(), scalars(), clusters(), listeners(), routings()].concat();
+    let plain_http = [yaml_itself(), scalars(), clusters(), listeners(), routings()].concat();
+    let all = [plain_http, http2::codecs(), http2::tunnels()].concat();
     let folder =
         std::env::temp_dir().join(format!("ringway-configurations-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder can be made");
