@@ -2,7 +2,8 @@
 //!
 //! Read it in the order of a request: [`worker`] owns everything that one core owns; `adopt`
 //! follows a new configuration; `listener` accepts and finds the filter chain; `hcm` is the HTTP
-//! connection manager, from the request head to the local reply; `upstream` chooses an endpoint
+//! connection manager, from the request head to the local reply; `http2` drives connections that
+//! carry many streams; `upstream` chooses an endpoint
 //! and keeps connections to it; `transport` is what either side is read from and written to;
 //! `tell` says at debug level what becomes of connections and requests.
 //!
@@ -12,6 +13,7 @@
 
 mod adopt;
 mod hcm;
+mod http2;
 mod listener;
 mod log;
 mod tell;

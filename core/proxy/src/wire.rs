@@ -2,7 +2,10 @@
 
 use std::task::{Context, Poll, ready};
 
-use ringway_http::h1::{RequestDecoder, RequestError, ResponseDecoder, ResponseError};
+use ringway_http::h1::{
+    RequestDecoder, RequestError, ResponseDecoder, ResponseError, encode_chunk_end,
+    encode_chunk_prefix,
+};
 use ringway_http::{RequestHead, ResponseHead, Step};
 use ringway_runtime::buffer::{self, Buf, Class};
 
@@ -91,8 +94,9 @@ pub(crate) struct Wire<D> {
 }
 
 impl<D: Decode> Wire<D> {
-    pub(crate) fn new(stream: Transport, decoder: D) -> Self {
-        Self { stream, decoder, input: Buf::default(), ended: false }
+    /// `input` was received already.
+    pub(crate) fn new(stream: Transport, decoder: D, input: Buf) -> Self {
+        Self { stream, decoder, input, ended: false }
     }
 
     /// The next event of the message under way.
@@ -201,12 +205,19 @@ impl<D: Decode> Wire<D> {
         self.input = Buf::default();
     }
 
-    /// Queues a piece of body behind what is queued already.
-    pub(crate) fn queue(&mut self, data: Buf) {
+    /// Queues a piece of body behind what is queued already, in a chunk of its own where chunks
+    /// are used.
+    pub(crate) fn queue(&mut self, data: Buf, chunked: bool) {
+        if chunked {
+            encode_chunk_prefix(data.len(), self.stream.tail());
+        }
         if data.len() <= COPY_MAX {
             self.stream.tail().extend_from_slice(&data);
         } else {
             self.stream.push(data);
+        }
+        if chunked {
+            encode_chunk_end(self.stream.tail());
         }
     }
 }

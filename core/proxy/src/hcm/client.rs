@@ -10,6 +10,7 @@ use ringway_model::address::Address;
 use ringway_model::http::{ClientAddress, InternalAddresses};
 
 use super::exchange::Exchange;
+use super::sides::ClientSide;
 
 /// Headers by which an internal client steers the router; from anybody else they are noise at
 /// best.
@@ -40,7 +41,7 @@ const EDGE_ONLY: [Known; 5] = [
 ];
 
 /// Finds the client's address and cleans the head of what the client may not say.
-pub(super) fn identify(exchange: &mut Exchange<'_>) {
+pub(super) fn identify<C: ClientSide>(exchange: &mut Exchange<'_, C>) {
     let policy = &exchange.manager.client_address;
     let peer = exchange.down.info.direct_remote.ip();
     let unix = matches!(exchange.down.info.direct_remote, Address::Pipe(_));
@@ -129,7 +130,7 @@ fn write_ip(ip: IpAddr, space: &mut [u8; 46]) -> &[u8] {
 }
 
 /// `x-forwarded-proto`, `x-forwarded-port` and the scheme.
-fn forwarded(exchange: &mut Exchange<'_>) {
+fn forwarded<C: ClientSide>(exchange: &mut Exchange<'_, C>) {
     let manager = exchange.manager;
     let policy = &manager.client_address;
     let info = &exchange.down.info;
@@ -157,7 +158,7 @@ fn forwarded(exchange: &mut Exchange<'_>) {
     head.set_scheme(if https { b"https" } else { b"http" });
 }
 
-fn clean(exchange: &mut Exchange<'_>) {
+fn clean<C: ClientSide>(exchange: &mut Exchange<'_, C>) {
     let edge = exchange.manager.client_address.use_remote_address && !exchange.internal;
     let fields = &mut exchange.down.request.fields;
     if exchange.internal {
@@ -175,7 +176,7 @@ fn clean(exchange: &mut Exchange<'_>) {
 }
 
 /// An edge tells the upstream where an external client is.
-pub(super) fn tell_external_address(exchange: &mut Exchange<'_>) {
+pub(super) fn tell_external_address<C: ClientSide>(exchange: &mut Exchange<'_, C>) {
     if exchange.internal || !exchange.manager.client_address.use_remote_address {
         return;
     }

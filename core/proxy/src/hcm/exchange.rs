@@ -17,6 +17,7 @@ use ringway_model::stats::status_class;
 use ringway_model::stream::{LocalReply, ResponseFlags, StreamInfo};
 
 use super::downstream::{Downstream, Verdict};
+use super::sides::ClientSide;
 use super::timers::Timers;
 use super::{request, response};
 use crate::tell::{Lines, Text, about_stream};
@@ -24,8 +25,8 @@ use crate::upstream::Upstream;
 use crate::wire::Event;
 
 /// A request under way.
-pub(super) struct Exchange<'c> {
-    pub(super) down: &'c mut Downstream,
+pub(super) struct Exchange<'c, C> {
+    pub(super) down: &'c mut Downstream<C>,
     pub(super) manager: &'c ConnectionManager,
     pub(super) info: StreamInfo,
     pub(super) timers: Timers,
@@ -52,15 +53,15 @@ pub(super) struct Exchange<'c> {
     states: Vec<FilterState>,
 }
 
-impl<'c> Exchange<'c> {
-    pub(super) fn new(down: &'c mut Downstream, manager: &'c ConnectionManager) -> Self {
+impl<'c, C: ClientSide> Exchange<'c, C> {
+    pub(super) fn new(down: &'c mut Downstream<C>, manager: &'c ConnectionManager) -> Self {
         let now = Instant::now();
         down.now = now;
         down.trailers.clear();
         let random = down.worker.random();
         let (page, stats) = (&down.worker.page, &manager.stats);
         page.inc(stats.downstream_rq_total);
-        page.inc(stats.downstream_rq_http1_total);
+        C::count_request(page, manager);
         page.raise(stats.downstream_rq_active, 1);
         let mut states = std::mem::take(&mut down.states);
         states.resize_with(manager.filters.len(), || None);
@@ -151,7 +152,7 @@ impl<'c> Exchange<'c> {
     /// Everything before the route acts: policy of the connection manager, route, filters.
     async fn begin(&mut self) -> Result<(), Ended> {
         self.info.protocol = Some(self.down.request.version());
-        self.close = !self.down.wire.decoder.keep_alive();
+        self.close = !self.down.side.keep_alive();
         request::prepare(self)?;
         // As in Envoy, filters see requests without a route too: the router refuses them.
         let routed = self.find_route();
@@ -298,7 +299,7 @@ impl<'c> Exchange<'c> {
     /// fast the rest comes.
     pub(super) fn read_rest(&mut self) {
         let mut unused = std::mem::take(&mut self.down.request);
-        while let Ok(Some(event)) = self.down.wire.received_event(&mut unused) {
+        while let Some(event) = self.down.side.received_event(&mut unused) {
             match event {
                 Event::Data(data) => self.info.bytes_received += data.len() as u64,
                 Event::Complete => {
@@ -314,7 +315,7 @@ impl<'c> Exchange<'c> {
     /// Whether the request has come to its end. What follows CONNECT or an upgrade never does.
     pub(super) fn request_ended(&self) -> bool {
         let endless = self.down.request.method_kind() == Method::Connect
-            || self.down.wire.decoder.upgrade() != Upgrade::None;
+            || self.down.side.upgrade() != Upgrade::None;
         self.request_complete && !endless
     }
 

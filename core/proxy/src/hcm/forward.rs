@@ -4,7 +4,6 @@ use std::rc::Rc;
 use std::task::{Poll, ready};
 use std::time::Instant;
 
-use ringway_http::h1::{Framing, HeaderKeyFormat, RequestOptions, encode_request};
 use ringway_http::{Known, ResetReason};
 use ringway_model::cluster::ClusterId;
 use ringway_model::format::FormatContext;
@@ -13,9 +12,12 @@ use ringway_model::stream::{LocalReply, ResponseFlags};
 
 use super::exchange::{Ended, Exchange};
 use super::pump::Pump;
+use super::sides::{ClientSide, Failure, Lost, ServerSide};
 use super::timers::Expired;
 use crate::tell::{Lines, Text, about_stream};
-use crate::upstream::{Acquired, ConnectFailure, Connection, Host, RequestUnit, Ticket, Upstream};
+use crate::upstream::{
+    Acquired, Carrier, ConnectFailure, Host, Pool, RequestUnit, Ticket, Upstream,
+};
 use crate::worker::Worker;
 
 /// A request that an endpoint has to answer; counted as such until dropped.
@@ -44,7 +46,7 @@ impl Drop for InFlight {
     }
 }
 
-impl Exchange<'_> {
+impl<C: ClientSide> Exchange<'_, C> {
     /// Forwards the request and its response.
     pub(super) async fn forward(&mut self, forward: &Forward) -> Result<(), Ended> {
         let Some(upstream) = self.upstream.take() else { return Err(self.no_cluster(forward)) };
@@ -167,15 +169,16 @@ impl Exchange<'_> {
         let suppress = self.manager.suppress_envoy_headers;
         let hostname = &host.endpoint.hostname;
         forward.rewrite_to_endpoint(&mut self.down.request, hostname, suppress);
-        let connection = match host.acquire(forward.priority) {
-            Acquired::Connection(connection) => connection,
+        let pool = host.pool(self.down.request.version());
+        let carrier = match pool.acquire(forward.priority) {
+            Acquired::Ready(carrier) => carrier,
             Acquired::Overflow => return Err(overflow()),
             Acquired::Wait(ticket) => self.wait(&ticket, upstream).await?,
         };
         // Like Envoy, asks only once there is a connection: whoever waits for one is held back by
         // `max_pending_requests`.
         let Some(unit) = upstream.leases.request(forward.priority) else {
-            host.put_back(connection);
+            pool.put_back(carrier);
             let stats = &upstream.cluster.policy.stats;
             self.down.worker.page.inc(stats.upstream_rq_active_overflow);
             about_stream!(debug, "pool", self, "max streams count overflow");
@@ -183,17 +186,38 @@ impl Exchange<'_> {
         };
         let worker = &self.down.worker;
         let in_flight = InFlight::new(worker, Rc::clone(upstream), Rc::clone(host), unit);
-        let result = self.converse(connection, host, upstream).await;
+        let result = self.carry(carrier, &pool, upstream).await;
         drop(in_flight);
         result
     }
 
-    /// Waits for a connection, as long as the client waits too.
-    async fn wait(
+    /// Sends the request by what takes it there.
+    async fn carry(
         &mut self,
-        ticket: &Ticket,
-        upstream: &Upstream,
-    ) -> Result<Box<Connection>, Ended> {
+        carrier: Carrier,
+        pool: &Rc<Pool>,
+        upstream: &Rc<Upstream>,
+    ) -> Result<(), Ended> {
+        let duration = upstream.cluster.policy.max_stream_duration;
+        self.timers.upstream_begins(duration, self.down.now);
+        self.info.upstream_sent = Some(self.elapsed());
+        self.tell_upstream_head();
+        let (head, side) = (&self.down.request, &self.down.side);
+        match carrier {
+            Carrier::Http1(mut connection) => {
+                connection.send_head(head, side.body(), side.upgrade());
+                self.converse(connection, pool, upstream).await
+            }
+            Carrier::Http2(reserved) => {
+                let opened = reserved.open(head, side.body());
+                let server = opened.map_err(|failure| self.reset(failure))?;
+                self.converse(server, pool, upstream).await
+            }
+        }
+    }
+
+    /// Waits for a connection, as long as the client waits too.
+    async fn wait(&mut self, ticket: &Ticket, upstream: &Upstream) -> Result<Carrier, Ended> {
         let outcome = std::future::poll_fn(|cx| {
             if let Poll::Ready(outcome) = ticket.poll(cx) {
                 self.down.now = Instant::now();
@@ -224,18 +248,24 @@ impl Exchange<'_> {
         Ended::Reply(Box::new(reply.flag(ResponseFlags::UPSTREAM_CONNECTION_FAILURE)))
     }
 
-    /// Sends the request and moves bodies both ways until the response is complete.
-    async fn converse(
+    fn tell_upstream_head(&self) {
+        let head = &self.down.request;
+        let (method, path) = (Text(head.method()), Text(head.path()));
+        about_stream!(debug, "router", self, "request headers sent to upstream: {method} {path}");
+        about_stream!(trace, "router", self, "upstream request headers:{}", Lines(&head.fields));
+    }
+
+    /// Moves bodies both ways until the response is complete.
+    async fn converse<S: ServerSide>(
         &mut self,
-        mut connection: Box<Connection>,
-        host: &Rc<Host>,
+        mut server: S,
+        pool: &Rc<Pool>,
         upstream: &Rc<Upstream>,
     ) -> Result<(), Ended> {
-        let chunked = self.send_request_head(&mut connection, upstream);
-        let mut pump = Pump::new(self, &mut connection, upstream, chunked);
+        self.info.upstream_local = server.local_address();
+        let mut pump = Pump::new(self, &mut server, upstream);
         let result = std::future::poll_fn(|cx| pump.poll(cx)).await;
         let clean = pump.is_clean();
-        let now = self.down.now;
         if result.is_ok()
             && let Some(received) = self.info.request_received
         {
@@ -243,38 +273,24 @@ impl Exchange<'_> {
             let stats = &upstream.cluster.policy.stats;
             self.down.worker.page.record(stats.upstream_rq_time, time.as_millis() as u64);
         }
-        if result.is_ok() && clean {
-            host.release(connection, now);
-        } else {
-            host.abandon(connection);
-        }
+        server.end(pool, result.is_ok() && clean, self.down.now);
         result
     }
 
-    /// Encodes the request head; whether its body goes in chunks.
-    fn send_request_head(&mut self, connection: &mut Connection, upstream: &Upstream) -> bool {
-        let down = &mut *self.down;
-        let framing = Framing::of_request(down.wire.decoder.body());
-        let options = RequestOptions {
-            key_format: if upstream.cluster.policy.proper_case {
-                HeaderKeyFormat::ProperCaseWords
-            } else {
-                HeaderKeyFormat::LowerCase
-            },
-            ..RequestOptions::default()
-        };
-        connection.begin();
-        let upgrade = down.wire.decoder.upgrade();
-        connection.wire.decoder.expect(down.request.method_kind(), upgrade);
-        self.info.upstream_local = connection.local;
-        self.timers.upstream_begins(upstream.cluster.policy.max_stream_duration, down.now);
-        encode_request(&down.request, framing, options, connection.wire.stream.tail());
-        self.info.upstream_sent = Some(self.elapsed());
-        let head = &self.down.request;
-        let (method, path) = (Text(head.method()), Text(head.path()));
-        about_stream!(debug, "router", self, "request headers sent to upstream: {method} {path}");
-        about_stream!(trace, "router", self, "upstream request headers:{}", Lines(&head.fields));
-        framing == Framing::Chunked
+    /// The upstream's stream ended before its time.
+    pub(super) fn reset(&mut self, failure: Failure) -> Ended {
+        let Failure { reason, flag } = failure;
+        about_stream!(debug, "router", self, "upstream reset: reset reason: {}", reason.text());
+        if self.response_started {
+            self.info.flags.insert(flag);
+            let details = format!("upstream_reset_after_response_started{{{}}}", reason.detail());
+            self.info.details = details.into();
+            return Ended::Cut;
+        }
+        let status = if reason == ResetReason::ProtocolError { 502 } else { 503 };
+        let when = if self.hinted { "after" } else { "before" };
+        let details = format!("upstream_reset_{when}_response_started{{{}}}", reason.detail());
+        Ended::Reply(Box::new(LocalReply::new(status, details).body(reset_body(reason)).flag(flag)))
     }
 
     /// The whole request was read.
@@ -285,9 +301,31 @@ impl Exchange<'_> {
         self.timers.request_complete(now);
     }
 
-    /// The client went away before it was answered.
-    pub(super) fn client_gone(&mut self) -> Ended {
-        self.down.note_peer_close();
+    /// The client will say nothing more before it was answered.
+    pub(super) fn client_lost(&mut self, lost: Lost) -> Ended {
+        let (page, stats) = (&self.down.worker.page, &self.manager.stats);
+        match lost {
+            Lost::Malformed(error) => {
+                // The upstream request cannot be completed.
+                page.inc(stats.downstream_cx_protocol_error);
+                let reply = LocalReply::new(error.status(), error.details()).body(error.body());
+                let flag = ResponseFlags::DOWNSTREAM_PROTOCOL_ERROR;
+                Ended::Reply(Box::new(reply.flag(flag).close()))
+            }
+            Lost::Reset { details, flag } => {
+                page.inc(stats.downstream_rq_rx_reset);
+                self.info.flags.insert(flag);
+                self.info.details = details.into();
+                about_stream!(debug, "http", self, "stream reset: {details}");
+                Ended::Abort
+            }
+            Lost::Closed => self.client_gone(),
+        }
+    }
+
+    /// The client closed its connection before it was answered.
+    fn client_gone(&mut self) -> Ended {
+        self.down.side.note_peer_close();
         self.info.flags.insert(ResponseFlags::DOWNSTREAM_CONNECTION_TERMINATION);
         self.info.details = "downstream_remote_disconnect".into();
         about_stream!(debug, "http", self, "stream reset: the client has gone");
@@ -315,8 +353,8 @@ impl Exchange<'_> {
         cx: &mut std::task::Context<'_>,
         upstream: Option<&Upstream>,
     ) -> Poll<Ended> {
-        if self.down.wire.poll_gone(cx).is_ready() {
-            return Poll::Ready(self.client_gone());
+        if let Poll::Ready(lost) = self.down.side.poll_gone(cx) {
+            return Poll::Ready(self.client_lost(lost));
         }
         self.poll_timers(cx).map(|expired| self.expire(expired, upstream))
     }

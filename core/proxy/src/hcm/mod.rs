@@ -1,18 +1,52 @@
 //! The HTTP connection manager: one downstream connection, request after request.
 //!
-//! `downstream` is the connection and its loop; `exchange` is one request on it, from head to
-//! access log; `request` prepares the head and `client` says who asks; `forward` sends it upstream
-//! and `pump` moves bodies both ways; `response` finishes the head of whatever is answered;
-//! `timers` knows which time is over.
+//! `sniff` tells which HTTP a client speaks; `http1` and `http2` are a connection and its loop, tied
+//! by its `binding` to the configuration; `exchange` is one request, from head to access log, between two `sides` of any protocol, in the storage of
+//! `downstream`. `request` prepares the head and `client` says who asks; `forward` sends it
+//! upstream and `pump` moves bodies both ways; `response` finishes the head of whatever is
+//! answered; `timers` knows which time is over.
 
+mod binding;
 mod client;
 mod downstream;
 mod exchange;
 mod forward;
 mod grpc;
+mod http1;
+mod http2;
 mod pump;
 mod request;
 mod response;
+pub(crate) mod sides;
+mod sniff;
 mod timers;
 
-pub(crate) use downstream::serve;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use ringway_model::http::ConnectionManager;
+use ringway_model::stream::ConnectionInfo;
+
+use crate::listener::Listening;
+use crate::transport::Transport;
+use crate::worker::Worker;
+use binding::Binding;
+use sniff::First;
+
+/// Serves a connection to its end.
+pub(crate) async fn serve(
+    worker: Rc<Worker>,
+    listening: Rc<Listening>,
+    chain: Arc<str>,
+    manager: Arc<ConnectionManager>,
+    stream: Transport,
+    info: ConnectionInfo,
+) {
+    let mut binding = Binding::new(worker, listening, chain, manager, info);
+    let mut transport = stream;
+    match sniff::sniff(&mut binding, &mut transport).await {
+        First::Http1(input) => http1::serve(binding, transport, input).await,
+        First::Http2(input) => http2::serve(binding, transport, input).await,
+        First::Nothing => binding.count_bytes(transport.transferred()),
+    }
+}

@@ -6,33 +6,25 @@
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use ringway_http::h1::{
-    Framing, ResponseError, encode_chunk_end, encode_chunk_prefix, encode_trailers,
-};
-use ringway_http::{Known, ResetReason, Version};
-use ringway_model::stream::{LocalReply, ResponseFlags};
-use ringway_runtime::buffer::Buf;
+use ringway_http::h1::Framing;
+use ringway_http::{Known, Version};
 
 use super::exchange::{Ended, Exchange};
-use super::forward::reset_body;
+use super::sides::{ClientSide, Failure, ServerSide};
 use super::{grpc, response};
 use crate::tell::{Lines, about_stream};
-use crate::upstream::{Connection, Upstream};
-use crate::wire::{Broken, Decode, Event, Wire};
+use crate::upstream::Upstream;
+use crate::wire::Event;
 
 /// More than this is never queued in one direction, whatever the configured limit: it would wait
 /// in our memory instead of the peer's.
 pub(super) const QUEUE_MAX: usize = 512 << 10;
 
 /// A request and its response in motion.
-pub(super) struct Pump<'p, 'c> {
-    exchange: &'p mut Exchange<'c>,
-    connection: &'p mut Connection,
+pub(super) struct Pump<'p, 'c, C, S> {
+    exchange: &'p mut Exchange<'c, C>,
+    server: &'p mut S,
     upstream: &'p Upstream,
-    /// The request body goes up in chunks.
-    chunked_up: bool,
-    /// The response body goes down in chunks.
-    chunked_down: bool,
     /// The request was handed to the upstream connection, to its last byte.
     request_sent: bool,
     /// Sending to the upstream failed; its answer may still be there to read.
@@ -54,22 +46,19 @@ pub(super) struct Pump<'p, 'c> {
     paused_down: bool,
 }
 
-impl<'p, 'c> Pump<'p, 'c> {
+impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
     pub(super) fn new(
-        exchange: &'p mut Exchange<'c>,
-        connection: &'p mut Connection,
+        exchange: &'p mut Exchange<'c, C>,
+        server: &'p mut S,
         upstream: &'p Upstream,
-        chunked_up: bool,
     ) -> Self {
         let limit_up = upstream.cluster.policy.buffer_limit.clamp(1, QUEUE_MAX);
         let limit_down = exchange.down.buffer_limit.clamp(1, QUEUE_MAX);
         Self {
             request_sent: exchange.request_complete,
             exchange,
-            connection,
+            server,
             upstream,
-            chunked_up,
-            chunked_down: false,
             send_failed: false,
             response_complete: false,
             grpc: false,
@@ -84,10 +73,7 @@ impl<'p, 'c> Pump<'p, 'c> {
 
     /// Whether the connection to the upstream is between messages again.
     pub(super) fn is_clean(&mut self) -> bool {
-        self.request_sent
-            && self.response_complete
-            && !self.send_failed
-            && self.connection.wire.stream.is_flushed()
+        self.request_sent && self.response_complete && !self.send_failed && self.server.is_flushed()
     }
 
     /// Moves what can be moved; `Ready` when the response is complete or cannot be completed.
@@ -97,10 +83,9 @@ impl<'p, 'c> Pump<'p, 'c> {
             let full_up = self.pull_request(cx)?;
             let flushed_up = self.flush_up(cx);
             let full_down = self.pull_response(cx)?;
-            let down = &mut self.exchange.down.wire.stream;
-            let flushed_down = match down.poll_flush_unattended(cx) {
+            let flushed_down = match self.exchange.down.side.poll_flush(cx) {
                 Poll::Ready(Ok(())) => true,
-                Poll::Ready(Err(_)) => return Poll::Ready(Err(self.exchange.client_gone())),
+                Poll::Ready(Err(lost)) => return Poll::Ready(Err(self.exchange.client_lost(lost))),
                 Poll::Pending => false,
             };
             if self.response_complete {
@@ -130,27 +115,24 @@ impl<'p, 'c> Pump<'p, 'c> {
     /// Downstream to upstream. Returns whether it stopped because enough is queued.
     fn pull_request(&mut self, cx: &mut Context<'_>) -> Result<bool, Ended> {
         while !self.request_sent {
-            let full = self.connection.wire.stream.queued_bytes() >= self.limit_up;
+            let full = self.server.queued_bytes() >= self.limit_up;
             self.note_pause_up(full);
             if full {
                 return Ok(true);
             }
             let down = &mut *self.exchange.down;
-            let event = match down.wire.poll_event(cx, &mut down.request) {
+            let event = match down.side.poll_event(cx, &mut down.request) {
                 Poll::Pending => return Ok(false),
                 Poll::Ready(Ok(event)) => event,
-                Poll::Ready(Err(Broken::Closed)) => return Err(self.exchange.client_gone()),
-                Poll::Ready(Err(Broken::Protocol(error))) => {
-                    return Err(self.bad_request(error));
-                }
+                Poll::Ready(Err(lost)) => return Err(self.exchange.client_lost(lost)),
             };
             self.note_progress();
             self.push_up(event);
         }
-        if self.exchange.down.wire.poll_gone(cx).is_ready() {
-            return Err(self.exchange.client_gone());
+        match self.exchange.down.side.poll_gone(cx) {
+            Poll::Ready(lost) => Err(self.exchange.client_lost(lost)),
+            Poll::Pending => Ok(false),
         }
-        Ok(false)
     }
 
     /// Counts when reading from the client stops and goes on. In Envoy these are one event with two
@@ -189,7 +171,7 @@ impl<'p, 'c> Pump<'p, 'c> {
             Event::Data(data) => {
                 self.exchange.info.bytes_received += data.len() as u64;
                 if !self.send_failed {
-                    queue(&mut self.connection.wire, data, self.chunked_up);
+                    self.server.send_data(data);
                 }
             }
             Event::Trailers => self.end_request(true),
@@ -203,24 +185,11 @@ impl<'p, 'c> Pump<'p, 'c> {
         }
     }
 
-    /// The last chunk, with or without trailers.
     fn end_request(&mut self, trailers: bool) {
         self.exchange.note_request_complete();
-        if self.chunked_up {
-            let policy = &self.upstream.cluster.policy;
-            let with_trailers = trailers && policy.enable_trailers;
-            let fields = with_trailers.then(|| self.exchange.down.wire.decoder.trailers());
-            let tail = self.connection.wire.stream.tail();
-            encode_trailers(fields, tail);
-        }
-    }
-
-    /// A body whose framing is broken: the upstream request cannot be completed.
-    fn bad_request(&mut self, error: ringway_http::RequestError) -> Ended {
-        let (page, stats) = (&self.exchange.down.worker.page, &self.exchange.manager.stats);
-        page.inc(stats.downstream_cx_protocol_error);
-        let reply = LocalReply::new(error.status(), error.details()).body(error.body());
-        Ended::Reply(Box::new(reply.flag(ResponseFlags::DOWNSTREAM_PROTOCOL_ERROR).close()))
+        let with_trailers = trailers && self.upstream.cluster.policy.enable_trailers;
+        let fields = with_trailers.then(|| self.exchange.down.side.trailers());
+        self.server.send_end(fields);
     }
 
     /// Whether everything is sent.
@@ -228,9 +197,9 @@ impl<'p, 'c> Pump<'p, 'c> {
         if self.send_failed {
             return true;
         }
-        match self.connection.wire.stream.poll_flush_unattended(cx) {
+        match self.server.poll_flush(cx) {
             Poll::Ready(Ok(())) => true,
-            Poll::Ready(Err(_)) => {
+            Poll::Ready(Err(())) => {
                 // The upstream may have answered before it closed: its end of the conversation
                 // decides.
                 self.send_failed = true;
@@ -243,15 +212,15 @@ impl<'p, 'c> Pump<'p, 'c> {
     /// Upstream to downstream. Returns whether it stopped because enough is queued.
     fn pull_response(&mut self, cx: &mut Context<'_>) -> Result<bool, Ended> {
         while !self.response_complete {
-            let full = self.exchange.down.wire.stream.queued_bytes() >= self.limit_down;
+            let full = self.exchange.down.side.queued_bytes() >= self.limit_down;
             self.note_pause_down(full);
             if full {
                 return Ok(true);
             }
-            let event = match self.connection.poll_event(cx, &mut self.exchange.down.response) {
+            let event = match self.server.poll_event(cx, &mut self.exchange.down.response) {
                 Poll::Pending => return Ok(false),
                 Poll::Ready(Ok(event)) => event,
-                Poll::Ready(Err(broken)) => return Err(self.upstream_broken(&broken)),
+                Poll::Ready(Err(failure)) => return Err(self.upstream_failed(failure)),
             };
             self.note_progress();
             self.push_down(event)?;
@@ -265,7 +234,7 @@ impl<'p, 'c> Pump<'p, 'c> {
             Event::Head => self.response_head()?,
             Event::Data(data) => {
                 self.exchange.info.bytes_sent += data.len() as u64;
-                queue(&mut self.exchange.down.wire, data, self.chunked_down);
+                self.exchange.down.side.send_data(data);
             }
             Event::Trailers => self.end_response(true),
             Event::Complete => {
@@ -316,9 +285,8 @@ impl<'p, 'c> Pump<'p, 'c> {
         }
         response::mutate(exchange);
         exchange.filter_response().map_err(Ended::Reply)?;
-        let framing = self.framing();
-        self.chunked_down = framing == Framing::Chunked;
-        response::send_head(self.exchange, framing);
+        let (framing, is_end) = self.framing();
+        response::send_head(self.exchange, framing, is_end);
         Ok(())
     }
 
@@ -328,78 +296,51 @@ impl<'p, 'c> Pump<'p, 'c> {
             && let Some(good) = verdict(self)
         {
             self.judged = true;
-            self.connection.count_answer(good);
+            self.server.count_answer(good);
         }
     }
 
-    /// How the response is framed towards the client (RFC 9112 section 6.3).
-    fn framing(&mut self) -> Framing {
+    /// How the response is framed towards the client (RFC 9112 section 6.3), and whether it ends
+    /// with its head.
+    fn framing(&mut self) -> (Framing, bool) {
         let exchange = &mut *self.exchange;
-        let body = self.connection.wire.decoder.body();
+        let body = self.server.body();
         let request = &exchange.down.request;
         let status = exchange.down.response.status;
         let framing = Framing::of_response(body, status, request.method_kind(), request.version());
         // A client that knows no chunks reads until the end of the connection.
         exchange.close |= framing == Framing::None && !body.is_empty();
-        framing
+        (framing, body.is_empty())
     }
 
     fn end_response(&mut self, trailers: bool) {
         let manager = self.exchange.manager;
         self.count_success(|pump| {
-            let trailers = trailers.then(|| pump.connection.wire.decoder.trailers());
+            let trailers = trailers.then(|| pump.server.trailers());
             Some(trailers.and_then(grpc::success).unwrap_or(false))
         });
         if trailers && !manager.access_logs.is_empty() {
-            self.exchange.down.trailers.clone_from(self.connection.wire.decoder.trailers());
+            self.exchange.down.trailers.clone_from(self.server.trailers());
         }
-        if self.chunked_down {
-            let with_trailers = trailers && manager.enable_trailers;
-            let fields = with_trailers.then(|| self.connection.wire.decoder.trailers());
-            let tail = self.exchange.down.wire.stream.tail();
-            encode_trailers(fields, tail);
-            self.chunked_down = false;
-        }
+        let with_trailers = trailers && manager.enable_trailers;
+        let fields = with_trailers.then(|| self.server.trailers());
+        self.exchange.down.side.send_end(fields);
     }
 
     /// The upstream will not complete its response.
-    fn upstream_broken(&mut self, broken: &Broken<ResponseError>) -> Ended {
-        let (reason, flag) = match broken {
-            Broken::Closed => {
-                self.connection.note_peer_close();
-                let flag = ResponseFlags::UPSTREAM_CONNECTION_TERMINATION;
-                (ResetReason::ConnectionTermination, flag)
-            }
-            Broken::Protocol(error) => {
-                if *error == ResponseError::Truncated {
-                    self.connection.note_peer_close();
-                }
-                self.connection.count(|stats| stats.upstream_cx_protocol_error);
-                (error.reset_reason(), ResponseFlags::UPSTREAM_PROTOCOL_ERROR)
-            }
-        };
+    fn upstream_failed(&mut self, failure: Failure) -> Ended {
         let exchange = &mut *self.exchange;
-        about_stream!(debug, "router", exchange, "upstream reset: reset reason: {}", reason.text());
-        if exchange.response_started {
-            if !self.judged {
-                // A gRPC call whose status is missing.
-                self.connection.count_answer(false);
-                let page = &exchange.down.worker.page;
-                page.inc(exchange.manager.stats.rq_reset_after_downstream_response_started);
-            }
-            exchange.info.flags.insert(flag);
-            let details = format!("upstream_reset_after_response_started{{{}}}", reason.detail());
-            exchange.info.details = details.into();
-            return Ended::Cut;
+        if exchange.response_started && !self.judged {
+            // A gRPC call whose status is missing.
+            self.server.count_answer(false);
+            let page = &exchange.down.worker.page;
+            page.inc(exchange.manager.stats.rq_reset_after_downstream_response_started);
         }
-        let status = if reason == ResetReason::ProtocolError { 502 } else { 503 };
-        let when = if exchange.hinted { "after" } else { "before" };
-        let details = format!("upstream_reset_{when}_response_started{{{}}}", reason.detail());
-        Ended::Reply(Box::new(LocalReply::new(status, details).body(reset_body(reason)).flag(flag)))
+        exchange.reset(failure)
     }
 }
 
-fn set_service_time(exchange: &mut Exchange<'_>, elapsed: std::time::Duration) {
+fn set_service_time<C>(exchange: &mut Exchange<'_, C>, elapsed: std::time::Duration) {
     let since = exchange.info.request_received.unwrap_or_default();
     let millis = elapsed.saturating_sub(since).as_millis() as u64;
     exchange.down.response.fields.set_known_with(Known::XEnvoyUpstreamServiceTime, |out| {
@@ -407,15 +348,4 @@ fn set_service_time(exchange: &mut Exchange<'_>, elapsed: std::time::Duration) {
         // Writing to a vector cannot fail.
         let _ = write!(out, "{millis}");
     });
-}
-
-/// Queues a piece of body, in a chunk of its own where chunks are used.
-fn queue<D: Decode>(wire: &mut Wire<D>, data: Buf, chunked: bool) {
-    if chunked {
-        encode_chunk_prefix(data.len(), wire.stream.tail());
-    }
-    wire.queue(data);
-    if chunked {
-        encode_chunk_end(wire.stream.tail());
-    }
 }

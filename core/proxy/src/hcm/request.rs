@@ -13,12 +13,13 @@ use ringway_model::stream::LocalReply;
 
 use super::client;
 use super::exchange::Exchange;
+use super::sides::ClientSide;
 use crate::wire::Event;
 
 type Refusal = Box<LocalReply>;
 
 /// Checks and prepares the request head of `exchange`.
-pub(super) fn prepare(exchange: &mut Exchange<'_>) -> Result<(), Refusal> {
+pub(super) fn prepare<C: ClientSide>(exchange: &mut Exchange<'_, C>) -> Result<(), Refusal> {
     take_empty_body(exchange);
     answer_expectation(exchange);
     require_host(exchange)?;
@@ -35,30 +36,30 @@ pub(super) fn prepare(exchange: &mut Exchange<'_>) -> Result<(), Refusal> {
 }
 
 /// A request without a body is complete with its head.
-fn take_empty_body(exchange: &mut Exchange<'_>) {
-    if !exchange.down.wire.decoder.body().is_empty() {
+fn take_empty_body<C: ClientSide>(exchange: &mut Exchange<'_, C>) {
+    if !exchange.down.side.body().is_empty() {
         return;
     }
     let down = &mut *exchange.down;
-    if let Ok(Some(Event::Complete)) = down.wire.received_event(&mut down.request) {
+    if let Some(Event::Complete) = down.side.received_event(&mut down.request) {
         exchange.note_request_complete();
     }
 }
 
 /// Envoy answers `Expect: 100-continue` itself unless `proxy_100_continue`.
-fn answer_expectation(exchange: &mut Exchange<'_>) {
-    if exchange.manager.proxy_100_continue || !exchange.down.wire.decoder.expect_continue() {
+fn answer_expectation<C: ClientSide>(exchange: &mut Exchange<'_, C>) {
+    if exchange.manager.proxy_100_continue || !exchange.down.side.expects_continue() {
         return;
     }
     exchange.down.request.fields.remove_known(Known::Expect);
     if !exchange.request_complete {
         exchange.down.worker.page.inc(exchange.manager.stats.downstream_rq_1xx);
-        exchange.down.wire.stream.tail().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+        exchange.down.side.send_continue();
     }
 }
 
 /// RFC 9112 section 3.2: a request without a host is answered with 400.
-fn require_host(exchange: &mut Exchange<'_>) -> Result<(), Refusal> {
+fn require_host<C: ClientSide>(exchange: &mut Exchange<'_, C>) -> Result<(), Refusal> {
     let head = &mut exchange.down.request;
     if head.has_authority() {
         return Ok(());
@@ -73,7 +74,7 @@ fn require_host(exchange: &mut Exchange<'_>) -> Result<(), Refusal> {
 }
 
 /// Only CONNECT has a target that is not a path; `OPTIONS *` has no route either.
-fn check_target(exchange: &mut Exchange<'_>) -> Result<(), Refusal> {
+fn check_target<C: ClientSide>(exchange: &mut Exchange<'_, C>) -> Result<(), Refusal> {
     let head = &exchange.down.request;
     if head.method_kind() == Method::Connect || head.path().first() == Some(&b'/') {
         return Ok(());
@@ -82,7 +83,7 @@ fn check_target(exchange: &mut Exchange<'_>) -> Result<(), Refusal> {
     Err(Box::new(LocalReply::new(404, "absolute_path_rejected")))
 }
 
-fn normalize_path(exchange: &mut Exchange<'_>) -> Result<(), Refusal> {
+fn normalize_path<C: ClientSide>(exchange: &mut Exchange<'_, C>) -> Result<(), Refusal> {
     let policy = exchange.manager.path;
     let down = &mut *exchange.down;
     if down.request.has_fragment() {
@@ -116,13 +117,13 @@ fn normalize_path(exchange: &mut Exchange<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn path_failed(exchange: &Exchange<'_>) -> Refusal {
+fn path_failed<C: ClientSide>(exchange: &Exchange<'_, C>) -> Refusal {
     exchange.down.worker.page.inc(exchange.manager.stats.downstream_rq_failed_path_normalization);
     Box::new(LocalReply::new(400, "path_normalization_failed"))
 }
 
 /// `UNESCAPE_AND_REDIRECT`: 307 to the path without escapes, normalised as it would be served.
-fn redirect_to_text(exchange: &mut Exchange<'_>) -> Refusal {
+fn redirect_to_text<C: ClientSide>(exchange: &mut Exchange<'_, C>) -> Refusal {
     let (stats, page) = (&exchange.manager.stats, &exchange.down.worker.page);
     page.inc(stats.downstream_rq_redirected_with_normalized_path);
     let mut path = std::mem::take(&mut exchange.down.text);
@@ -141,7 +142,7 @@ fn redirect_to_text(exchange: &mut Exchange<'_>) -> Refusal {
     Box::new(reply.header("location", Cow::Owned(location)))
 }
 
-fn normalize_host(exchange: &mut Exchange<'_>) {
+fn normalize_host<C: ClientSide>(exchange: &mut Exchange<'_, C>) {
     let policy = exchange.manager.host;
     let down = &mut *exchange.down;
     if policy.strip_trailing_dot {
@@ -166,15 +167,15 @@ fn normalize_host(exchange: &mut Exchange<'_>) {
 
 /// No upgrade is configured: one that is asked for is refused, as Envoy does, before the client
 /// can send bytes of another protocol (`Upgrade: h2c` alone is ignored instead).
-pub(super) fn refuse_upgrade(exchange: &mut Exchange<'_>) -> Result<(), Refusal> {
-    if exchange.down.wire.decoder.upgrade() == Upgrade::None {
+pub(super) fn refuse_upgrade<C: ClientSide>(exchange: &mut Exchange<'_, C>) -> Result<(), Refusal> {
+    if exchange.down.side.upgrade() == Upgrade::None {
         return Ok(());
     }
     exchange.down.worker.page.inc(exchange.manager.stats.downstream_rq_ws_on_non_ws_route);
     Err(Box::new(LocalReply::new(403, "upgrade_failed").close()))
 }
 
-fn append_via(exchange: &mut Exchange<'_>) {
+fn append_via<C: ClientSide>(exchange: &mut Exchange<'_, C>) {
     let via = &exchange.manager.via;
     if !via.is_empty() {
         exchange.down.request.fields.append_known(Known::Via, b", ", via.as_bytes());
@@ -182,7 +183,7 @@ fn append_via(exchange: &mut Exchange<'_>) {
 }
 
 /// The request id: kept from inside, made anew at an edge unless `preserve_external_request_id`.
-fn set_request_id(exchange: &mut Exchange<'_>) {
+fn set_request_id<C: ClientSide>(exchange: &mut Exchange<'_, C>) {
     let policy = exchange.manager.request_id;
     if !policy.generate {
         return;
@@ -216,7 +217,7 @@ fn uuid_v4(high: u64, low: u64) -> [u8; 36] {
 
 /// Without client certificates only `ALWAYS_FORWARD_ONLY` lets the header pass: nothing vouches
 /// for what it says.
-fn sanitize_client_cert(exchange: &mut Exchange<'_>) {
+fn sanitize_client_cert<C: ClientSide>(exchange: &mut Exchange<'_, C>) {
     if exchange.manager.forward_client_cert != ForwardClientCert::AlwaysForwardOnly {
         exchange.down.request.fields.remove_known(Known::XForwardedClientCert);
     }

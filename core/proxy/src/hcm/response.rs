@@ -2,10 +2,8 @@
 
 use std::io::Write;
 
-use ringway_http::h1::{
-    ConnectionField, Framing, HeaderKeyFormat, ResponseOptions, encode_response,
-};
-use ringway_http::{Fields, Known, Method, Version, hop_by_hop};
+use ringway_http::h1::{Framing, HeaderKeyFormat};
+use ringway_http::{Fields, Known, Method, RequestHead, hop_by_hop};
 use ringway_model::format::FormatContext;
 use ringway_model::http::ServerHeader;
 use ringway_model::route::{DirectResponse, Matched, Redirect};
@@ -13,11 +11,12 @@ use ringway_model::stream::LocalReply;
 
 use super::exchange::Exchange;
 use super::grpc;
+use super::sides::{Answer, Asked, ClientSide};
 use crate::tell::{Lines, about_stream};
 
 /// Answers with a reply of our own. Without effect once a response has started: then only the
 /// end of the connection can tell the client that something went wrong.
-pub(super) fn local(exchange: &mut Exchange<'_>, reply: &LocalReply) {
+pub(super) fn local<C: ClientSide>(exchange: &mut Exchange<'_, C>, reply: &LocalReply) {
     let details = &reply.details;
     about_stream!(debug, "http", exchange, "sending local reply with details {details}");
     exchange.info.flags.insert(reply.flag);
@@ -37,12 +36,16 @@ pub(super) fn local(exchange: &mut Exchange<'_>, reply: &LocalReply) {
 
 /// 400 says that the request is no request: what follows it cannot be trusted, unless
 /// `stream_error_on_invalid_http_message` says so. Envoy holds it so for every reply of its own.
-fn breaks_connection(exchange: &Exchange<'_>, status: u16) -> bool {
+fn breaks_connection<C: ClientSide>(exchange: &Exchange<'_, C>, status: u16) -> bool {
     status == 400 && !exchange.manager.keep_connection_on_error
 }
 
 /// Answers with a redirect of the route.
-pub(super) fn redirect(exchange: &mut Exchange<'_>, matched: Matched<'_>, redirect: &Redirect) {
+pub(super) fn redirect<C: ClientSide>(
+    exchange: &mut Exchange<'_, C>,
+    matched: Matched<'_>,
+    redirect: &Redirect,
+) {
     // `rq_redirect` is Envoy's for internal redirects.
     exchange.down.worker.page.inc(exchange.manager.stats.rq_direct_response);
     exchange.info.details = "direct_response".into();
@@ -55,7 +58,7 @@ pub(super) fn redirect(exchange: &mut Exchange<'_>, matched: Matched<'_>, redire
     send_text(exchange, b"", b"text/plain");
 }
 
-fn set_location(exchange: &mut Exchange<'_>, redirect: &Redirect) {
+fn set_location<C: ClientSide>(exchange: &mut Exchange<'_, C>, redirect: &Redirect) {
     let down = &mut *exchange.down;
     down.text.clear();
     redirect.write_location(&down.request, down.request.scheme(), &mut down.text);
@@ -63,7 +66,7 @@ fn set_location(exchange: &mut Exchange<'_>, redirect: &Redirect) {
 }
 
 /// Answers with the direct response of the route.
-pub(super) fn direct(exchange: &mut Exchange<'_>, direct: &DirectResponse) {
+pub(super) fn direct<C: ClientSide>(exchange: &mut Exchange<'_, C>, direct: &DirectResponse) {
     exchange.down.worker.page.inc(exchange.manager.stats.rq_direct_response);
     exchange.info.details = "direct_response".into();
     exchange.close |= breaks_connection(exchange, direct.status);
@@ -89,13 +92,13 @@ pub(super) fn direct(exchange: &mut Exchange<'_>, direct: &DirectResponse) {
     send_text(exchange, &body, content_type);
 }
 
-fn begin(exchange: &mut Exchange<'_>, status: u16) {
+fn begin<C: ClientSide>(exchange: &mut Exchange<'_, C>, status: u16) {
     exchange.down.response.clear();
     exchange.down.response.status = status;
 }
 
 /// Applies the response header mutations of the route and its levels.
-pub(super) fn mutate(exchange: &mut Exchange<'_>) {
+pub(super) fn mutate<C: ClientSide>(exchange: &mut Exchange<'_, C>) {
     let Some(matched) = exchange.matched else { return };
     let down = &mut *exchange.down;
     let cx = FormatContext::new(&exchange.info, &down.info).request(&down.request);
@@ -103,7 +106,7 @@ pub(super) fn mutate(exchange: &mut Exchange<'_>) {
 }
 
 /// Sends the head that was begun, with a body that is known as a whole.
-fn send_text(exchange: &mut Exchange<'_>, mut body: &[u8], content_type: &[u8]) {
+fn send_text<C: ClientSide>(exchange: &mut Exchange<'_, C>, mut body: &[u8], content_type: &[u8]) {
     let down = &mut *exchange.down;
     if grpc::is_request(&down.request) {
         grpc::translate(&mut down.response, body, down.request.method_kind());
@@ -130,8 +133,9 @@ fn send_text(exchange: &mut Exchange<'_>, mut body: &[u8], content_type: &[u8]) 
         _ => Framing::Length(0),
     };
     let body = if exchange.down.request.method_kind() == Method::Head { b"" } else { body };
-    send_head(exchange, framing);
-    exchange.down.wire.stream.tail().extend_from_slice(body);
+    send_head(exchange, framing, body.is_empty());
+    exchange.down.side.send_text(body);
+    exchange.down.side.send_end(None);
     exchange.info.bytes_sent += body.len() as u64;
 }
 
@@ -145,13 +149,17 @@ fn describe(fields: &mut Fields, body: &[u8], content_type: &[u8]) {
     }
 }
 
-/// Finishes the response head and puts it on the wire: `date`, `server`, `via`, the request id
-/// and the fate of the connection.
-pub(super) fn send_head(exchange: &mut Exchange<'_>, framing: Framing) {
+/// Finishes the response head and sends it: `date`, `server`, `via`, the request id and the fate of
+/// the connection. `is_end` where nothing follows the head.
+pub(super) fn send_head<C: ClientSide>(
+    exchange: &mut Exchange<'_, C>,
+    framing: Framing,
+    is_end: bool,
+) {
     let manager = exchange.manager;
     let elapsed = exchange.elapsed();
     let now = exchange.info.start_time + elapsed;
-    exchange.close |= answers_early(exchange) || exchange.down.wants_close();
+    exchange.close |= answers_early(exchange) || exchange.down.side.wants_close(exchange.down.now);
     let down = &mut *exchange.down;
     let fields = &mut down.response.fields;
     hop_by_hop::strip_response(fields, false);
@@ -177,56 +185,46 @@ pub(super) fn send_head(exchange: &mut Exchange<'_>, framing: Framing) {
     exchange.response_started = true;
     exchange.info.response_code = down.response.status;
     exchange.info.response_sent = Some(elapsed);
-    let options = ResponseOptions {
-        version: down.request.version(),
-        asked: down.request.method_kind(),
-        connection: connection_field(exchange.close, down.request.version()),
+    let answer = Answer {
+        asked: asked(&down.request),
+        framing,
+        close: exchange.close,
         key_format: if manager.proper_case {
             HeaderKeyFormat::ProperCaseWords
         } else {
             HeaderKeyFormat::LowerCase
         },
     };
-    encode_response(&down.response, framing, options, down.wire.stream.tail());
+    down.side.send_head(&down.response, answer, is_end);
     tell_head(exchange);
 }
 
 /// Says what is answered.
-fn tell_head(exchange: &Exchange<'_>) {
+fn tell_head<C>(exchange: &Exchange<'_, C>) {
     let head = &exchange.down.response;
     about_stream!(debug, "http", exchange, "encoding headers: {}", head.status);
     about_stream!(trace, "http", exchange, "response headers:{}", Lines(&head.fields));
 }
 
 /// Sends the upstream's informational response on.
-pub(super) fn send_informational(exchange: &mut Exchange<'_>) {
+pub(super) fn send_informational<C: ClientSide>(exchange: &mut Exchange<'_, C>) {
     let down = &mut *exchange.down;
     hop_by_hop::strip_response(&mut down.response.fields, false);
     down.worker.page.inc(exchange.manager.stats.downstream_rq_1xx);
-    let options = ResponseOptions {
-        version: down.request.version(),
-        asked: down.request.method_kind(),
-        ..ResponseOptions::default()
-    };
-    encode_response(&down.response, Framing::None, options, down.wire.stream.tail());
+    down.side.send_informational(&down.response, asked(&down.request));
+}
+
+fn asked(request: &RequestHead) -> Asked {
+    Asked { method: request.method_kind(), version: request.version() }
 }
 
 /// Whether the response begins before the request has ended: nobody wants the rest of it, so the
 /// connection ends with this response.
-fn answers_early(exchange: &Exchange<'_>) -> bool {
+fn answers_early<C: ClientSide>(exchange: &Exchange<'_, C>) -> bool {
     let early = !exchange.request_ended();
     if early {
         let stats = &exchange.manager.stats;
         exchange.down.worker.page.inc(stats.downstream_rq_response_before_rq_complete);
     }
     early
-}
-
-/// RFC 9112 section 9.3: HTTP/1.0 closes unless told otherwise, HTTP/1.1 keeps.
-fn connection_field(close: bool, version: Version) -> ConnectionField {
-    match (close, version) {
-        (true, _) => ConnectionField::Close,
-        (false, Version::Http10) => ConnectionField::KeepAlive,
-        (false, _) => ConnectionField::Absent,
-    }
 }

@@ -74,6 +74,13 @@ impl Transport {
         }
     }
 
+    /// The protocol that ALPN has chosen.
+    pub(crate) fn alpn(&self) -> Option<&[u8]> {
+        match self {
+            Self::Plain(_) => None,
+        }
+    }
+
     /// Bytes of the socket, received and given to sends.
     pub(crate) fn transferred(&self) -> (u64, u64) {
         match self {

@@ -1,17 +1,22 @@
 //! Clusters as one worker uses them: which endpoint is next, and connections to it.
 //!
-//! `cluster` picks and counts, `host` keeps this core's connections to one endpoint, `connection`
-//! is one of them, `ticket` is a request that waits for one, `leases` are the worker's accounts
-//! with the circuit breakers of the process.
+//! `cluster` picks and counts, `host` is one endpoint, `pool` keeps this core's connections to it,
+//! which `connect` opens; `http1` and `http2` are such connections, counted by their `account`;
+//! `ticket` is a request that waits for one, `leases` are the worker's accounts with the circuit
+//! breakers of the process.
 
+mod account;
 mod cluster;
-mod connection;
+mod connect;
 mod host;
+mod http1;
+mod http2;
 mod leases;
+mod pool;
 mod ticket;
 
 pub(crate) use cluster::Upstream;
-pub(crate) use connection::Connection;
-pub(crate) use host::{Acquired, Host};
+pub(crate) use host::Host;
 pub(crate) use leases::RequestUnit;
-pub(crate) use ticket::{ConnectFailure, Ticket};
+pub(crate) use pool::{Acquired, Pool};
+pub(crate) use ticket::{Carrier, ConnectFailure, Ticket};

@@ -5,13 +5,24 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use ringway_http::ResetReason;
+use ringway_model::route::Priority;
 
-use super::connection::Connection;
-use super::host::Host;
+use super::http1::Connection;
+use super::http2::Reserved;
 use super::leases::Unit;
+use super::pool::Pool;
+
+/// What takes a request to its endpoint.
+#[derive(Debug)]
+pub(crate) enum Carrier {
+    /// A connection for this request alone.
+    Http1(Box<Connection>),
+    /// A stream on a connection with others.
+    Http2(Reserved),
+}
 
 /// What a waiting request gets.
-pub(super) type Outcome = Result<Box<Connection>, ConnectFailure>;
+pub(super) type Outcome = Result<Carrier, ConnectFailure>;
 
 /// Why there is no connection.
 #[derive(Debug, Clone)]
@@ -22,9 +33,11 @@ pub(crate) struct ConnectFailure {
     pub(crate) transport: std::borrow::Cow<'static, str>,
 }
 
-/// The place in the host's queue.
-#[derive(Debug, Default)]
+/// The place in the pool's queue.
+#[derive(Debug)]
 pub(super) struct Place {
+    /// Of the request: whose circuit breakers a connection for it counts against.
+    pub(super) priority: Priority,
     outcome: RefCell<Option<Outcome>>,
     waker: RefCell<Option<Waker>>,
     /// The request has given up.
@@ -32,6 +45,15 @@ pub(super) struct Place {
 }
 
 impl Place {
+    pub(super) fn new(priority: Priority) -> Self {
+        Self {
+            priority,
+            outcome: RefCell::default(),
+            waker: RefCell::default(),
+            abandoned: Cell::new(false),
+        }
+    }
+
     /// Hands over the outcome; returns it when the request has given up.
     pub(super) fn fill(&self, outcome: Outcome) -> Result<(), Outcome> {
         if self.abandoned.get() {
@@ -53,13 +75,13 @@ impl Place {
 #[derive(Debug)]
 pub(crate) struct Ticket {
     place: Rc<Place>,
-    host: Rc<Host>,
+    pool: Rc<Pool>,
     _unit: Unit,
 }
 
 impl Ticket {
-    pub(super) fn new(place: Rc<Place>, host: Rc<Host>, unit: Unit) -> Self {
-        Self { place, host, _unit: unit }
+    pub(super) fn new(place: Rc<Place>, pool: Rc<Pool>, unit: Unit) -> Self {
+        Self { place, pool, _unit: unit }
     }
 
     /// Waits for a connection or for the reason why there is none.
@@ -75,10 +97,10 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.place.abandoned.set(true);
-        self.host.ticket_ended();
+        self.pool.ticket_ended();
         // A connection that came at the last moment serves somebody else.
-        if let Some(Ok(connection)) = self.place.outcome.take() {
-            self.host.put_back(connection);
+        if let Some(Ok(carrier)) = self.place.outcome.take() {
+            self.pool.put_back(carrier);
         }
     }
 }

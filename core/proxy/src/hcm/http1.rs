@@ -1,0 +1,399 @@
+//! A downstream connection that speaks HTTP/1: request after request until one side has had
+//! enough.
+
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use ringway_bridge::stats::Page;
+use ringway_http::h1::{
+    ConnectionField, Framing, RequestDecoder, RequestError, ResponseOptions, Upgrade,
+    encode_response, encode_trailers,
+};
+use ringway_http::{Body, Fields, RequestHead, ResponseHead, Version};
+use ringway_model::http::ConnectionManager;
+use ringway_runtime::buffer::Buf;
+
+use super::binding::Binding;
+use super::downstream::{Downstream, Verdict};
+use super::exchange::Exchange;
+use super::pump::QUEUE_MAX;
+use super::sides::{Answer, Asked, ClientSide, Lost};
+use crate::tell::about_connection;
+use crate::transport::Transport;
+use crate::wire::{Broken, Event, Wire};
+
+/// How long an idle connection may stay when the worker or its listener is going away: long
+/// enough for a request that is on its way, short enough for an operator who waits.
+const DRAIN_GRACE: Duration = Duration::from_secs(1);
+/// How long the last response may take to be sent when no stream timeout is configured.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(300);
+/// Requests that one connection may be served in one turn of the loop: a client that sends many at
+/// once shares the core with the others.
+const BURST_MAX: u32 = 16;
+/// Bytes that are read and thrown away from a client that was told to go.
+const LINGER_BYTES: u64 = 1 << 20;
+
+/// The client of an HTTP/1 connection.
+#[derive(Debug)]
+struct Http1 {
+    wire: Wire<RequestDecoder>,
+    binding: Binding,
+    /// Requests answered.
+    served: u32,
+    /// The response goes out in chunks.
+    chunked: bool,
+}
+
+/// A connection between and during its requests.
+#[derive(Debug)]
+struct Connection {
+    down: Downstream<Http1>,
+    /// Requests taken since this connection last waited for something.
+    burst: u32,
+    idle_since: Instant,
+}
+
+/// What comes next on a connection between requests.
+enum Next {
+    Request,
+    Malformed(RequestError),
+    /// The head did not arrive in time.
+    Late {
+        idle: bool,
+    },
+    /// The peer is gone, or nothing came for too long.
+    Ended,
+}
+
+/// Serves a connection to its end. `input` was received already.
+pub(super) async fn serve(binding: Binding, transport: Transport, input: Buf) {
+    let mut connection = Connection::new(binding, transport, input);
+    let verdict = connection.run().await;
+    if verdict == Verdict::Close {
+        connection.linger().await;
+    }
+    connection.down.side.count_bytes();
+}
+
+impl Connection {
+    fn new(mut binding: Binding, transport: Transport, input: Buf) -> Self {
+        let (worker, info) = (Rc::clone(&binding.worker), Rc::clone(&binding.info));
+        let total = binding.manager.stats.downstream_cx_http1_total;
+        binding.speaks(total, |stats| stats.downstream_cx_http1_active);
+        let buffer_limit = binding.buffer_limit();
+        let decoder = RequestDecoder::new(binding.manager.h1);
+        let wire = Wire::new(transport, decoder, input);
+        let side = Http1 { wire, binding, served: 0, chunked: false };
+        let idle_since = info.start;
+        Self { down: Downstream::new(side, worker, info, buffer_limit), burst: 0, idle_since }
+    }
+
+    async fn run(&mut self) -> Verdict {
+        loop {
+            let next = self.next().await;
+            let manager = Rc::clone(&self.down.side.binding.manager);
+            let exchange = match next {
+                Next::Ended => return Verdict::Abort,
+                _ => Exchange::new(&mut self.down, &manager),
+            };
+            let verdict = match next {
+                Next::Request => exchange.run().await,
+                Next::Malformed(error) => exchange.refuse(error),
+                Next::Late { idle } => exchange.too_late(idle),
+                Next::Ended => Verdict::Abort,
+            };
+            self.down.side.count_bytes();
+            if verdict != Verdict::KeepAlive {
+                return verdict;
+            }
+            self.down.side.served += 1;
+            self.idle_since = self.down.now;
+            self.down.side.wire.stream.relax();
+            self.down.shrink();
+        }
+    }
+
+    /// Waits for the next request head, sending what is still queued of the last response.
+    async fn next(&mut self) -> Next {
+        let mut head_since = None;
+        std::future::poll_fn(|cx| self.poll_next(cx, &mut head_since)).await
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>, head_since: &mut Option<Instant>) -> Poll<Next> {
+        if let Poll::Ready(Err(_)) = self.down.side.wire.stream.poll_flush_unattended(cx) {
+            self.down.side.note_peer_close();
+            return Poll::Ready(Next::Ended);
+        }
+        if self.must_pause(cx) {
+            return self.poll_patience(cx, None);
+        }
+        let down = &mut self.down;
+        match down.side.wire.poll_event(cx, &mut down.request) {
+            Poll::Ready(Ok(Event::Head)) => {
+                self.burst += 1;
+                self.down.side.binding.follow_configuration();
+                return Poll::Ready(Next::Request);
+            }
+            Poll::Ready(Ok(_) | Err(Broken::Closed)) => {
+                self.down.side.note_peer_close();
+                return Poll::Ready(Next::Ended);
+            }
+            Poll::Ready(Err(Broken::Protocol(error))) => {
+                return Poll::Ready(Next::Malformed(error));
+            }
+            Poll::Pending => self.burst = 0,
+        }
+        if !self.down.side.wire.decoder.is_idle() && head_since.is_none() {
+            *head_since = Some(Instant::now());
+        }
+        self.poll_patience(cx, *head_since)
+    }
+
+    /// Whether the next request has to wait: the client does not take the responses that it has
+    /// asked for, or has had its turn. The task is woken when it may go on.
+    fn must_pause(&mut self, cx: &Context<'_>) -> bool {
+        let queued = self.down.side.wire.stream.queued_bytes();
+        if queued >= self.down.buffer_limit.clamp(1, QUEUE_MAX) {
+            return true;
+        }
+        let had_its_turn = self.burst >= BURST_MAX;
+        if had_its_turn {
+            self.burst = 0;
+            cx.waker().wake_by_ref();
+        }
+        had_its_turn
+    }
+
+    /// Whether the time for the next head is over.
+    fn poll_patience(&mut self, cx: &mut Context<'_>, head_since: Option<Instant>) -> Poll<Next> {
+        let timeouts = self.binding().manager.timeouts;
+        let (at, late) = match head_since {
+            None => (self.earliest_end(), Next::Ended),
+            Some(since) => match (timeouts.request_headers, timeouts.stream_idle) {
+                (Some(head), idle) if idle.is_none_or(|idle| head <= idle) => {
+                    (Some(since + head), Next::Late { idle: false })
+                }
+                (_, idle) => (idle.map(|idle| since + idle), Next::Late { idle: true }),
+            },
+        };
+        self.down.deadline.set(at);
+        if self.down.deadline.poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        let end = self.idle_end();
+        if matches!(late, Next::Ended) && end != at {
+            // Another time counts now, as the last response was taken or was not.
+            self.down.deadline.set(end);
+            return self.down.deadline.poll(cx).map(|()| Next::Ended);
+        }
+        let binding = self.binding();
+        if matches!(late, Next::Ended) && binding.ending_since().is_none() {
+            binding.worker.page.inc(binding.manager.stats.downstream_cx_idle_timeout);
+            about_connection!(debug, "http", binding.info.id, "idle timeout");
+        }
+        Poll::Ready(late)
+    }
+
+    fn binding(&self) -> &Binding {
+        &self.down.side.binding
+    }
+
+    /// When to look whether an idle connection ends. A response that is sent wakes nobody, so
+    /// while there is one this is the earlier of both times.
+    fn earliest_end(&mut self) -> Option<Instant> {
+        match self.down.side.wire.stream.is_flushed() {
+            true => self.rest_end(),
+            false => [self.rest_end(), self.flush_end()].into_iter().flatten().min(),
+        }
+    }
+
+    /// When an idle connection ends.
+    fn idle_end(&mut self) -> Option<Instant> {
+        if self.down.side.wire.stream.is_flushed() { self.rest_end() } else { self.flush_end() }
+    }
+
+    /// A client that does not take its last response is given up like an idle stream, and not
+    /// before, whatever else ends connections.
+    fn flush_end(&self) -> Option<Instant> {
+        self.binding().manager.timeouts.stream_idle.map(|idle| self.idle_since + idle)
+    }
+
+    /// When a connection that has nothing to send ends.
+    fn rest_end(&self) -> Option<Instant> {
+        let binding = self.binding();
+        let timeouts = &binding.manager.timeouts;
+        let idle = timeouts.connection_idle.map(|idle| self.idle_since + idle);
+        let oldest = timeouts.max_connection_duration.map(|max| binding.info.start + max);
+        let drained = binding.ending_since().map(|since| since.max(self.idle_since) + DRAIN_GRACE);
+        [idle, oldest, drained].into_iter().flatten().min()
+    }
+
+    /// Sends what is queued, says goodbye, and gives the client a moment to read it: closing a
+    /// socket with unread bytes would reset the connection and destroy the response on its way
+    /// (`delayed_close_timeout`).
+    async fn linger(&mut self) {
+        let timeouts = self.binding().manager.timeouts;
+        let patience = timeouts.stream_idle.unwrap_or(FLUSH_PATIENCE);
+        self.down.deadline.set(Some(Instant::now() + patience));
+        self.down.side.wire.stream.say_goodbye();
+        let flushed = std::future::poll_fn(|cx| match self.down.side.wire.stream.poll_flush(cx) {
+            Poll::Ready(result) => Poll::Ready(result.is_ok()),
+            Poll::Pending => self.poll_flush_patience(cx).map(|()| false),
+        });
+        if !flushed.await {
+            return;
+        }
+        let wire = &mut self.down.side.wire;
+        wire.stream.shutdown_write();
+        let Some(delay) = timeouts.delayed_close else { return };
+        self.down.deadline.set(Some(Instant::now() + delay));
+        wire.discard_input();
+        let (start, _) = wire.stream.transferred();
+        std::future::poll_fn(|cx| self.poll_goodbye(cx, start)).await;
+    }
+
+    /// A client that does not take its last response is given up when nothing moves for the idle
+    /// time of a stream.
+    fn poll_flush_patience(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.down.deadline.poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        let binding = self.binding();
+        binding.worker.page.inc(binding.manager.stats.downstream_cx_delayed_close_timeout);
+        Poll::Ready(())
+    }
+
+    fn poll_goodbye(&mut self, cx: &mut Context<'_>, start: u64) -> Poll<()> {
+        loop {
+            if self.poll_flush_patience(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            let stream = &mut self.down.side.wire.stream;
+            match stream.poll_receive(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(bytes)) if !bytes.is_empty() => {
+                    if stream.transferred().0 - start > LINGER_BYTES {
+                        return Poll::Ready(());
+                    }
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+            }
+        }
+    }
+}
+
+impl Http1 {
+    fn count_bytes(&mut self) {
+        self.binding.count_bytes(self.wire.stream.transferred());
+    }
+}
+
+impl ClientSide for Http1 {
+    fn count_request(page: &Page, manager: &ConnectionManager) {
+        page.inc(manager.stats.downstream_rq_http1_total);
+    }
+
+    fn poll_event(
+        &mut self,
+        cx: &mut Context<'_>,
+        head: &mut RequestHead,
+    ) -> Poll<Result<Event, Lost>> {
+        self.wire.poll_event(cx, head).map_err(|broken| match broken {
+            Broken::Closed => Lost::Closed,
+            Broken::Protocol(error) => Lost::Malformed(error),
+        })
+    }
+
+    fn received_event(&mut self, head: &mut RequestHead) -> Option<Event> {
+        // An error comes again, from `poll_event`.
+        self.wire.received_event(head).ok().flatten()
+    }
+
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Lost> {
+        self.wire.poll_gone(cx).map(|()| Lost::Closed)
+    }
+
+    fn body(&self) -> Body {
+        self.wire.decoder.body()
+    }
+
+    fn trailers(&self) -> &Fields {
+        self.wire.decoder.trailers()
+    }
+
+    fn upgrade(&self) -> Upgrade {
+        self.wire.decoder.upgrade()
+    }
+
+    fn expects_continue(&self) -> bool {
+        self.wire.decoder.expect_continue()
+    }
+
+    fn keep_alive(&self) -> bool {
+        self.wire.decoder.keep_alive()
+    }
+
+    fn wants_close(&mut self, now: Instant) -> bool {
+        self.binding.wants_close(now) || self.binding.is_worn(self.served + 1)
+    }
+
+    fn send_continue(&mut self) {
+        self.wire.stream.tail().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+    }
+
+    fn send_informational(&mut self, head: &ResponseHead, asked: Asked) {
+        let options = ResponseOptions {
+            version: asked.version,
+            asked: asked.method,
+            ..ResponseOptions::default()
+        };
+        encode_response(head, Framing::None, options, self.wire.stream.tail());
+    }
+
+    fn send_head(&mut self, head: &ResponseHead, answer: Answer, _is_end: bool) {
+        let options = ResponseOptions {
+            version: answer.asked.version,
+            asked: answer.asked.method,
+            connection: connection_field(answer.close, answer.asked.version),
+            key_format: answer.key_format,
+        };
+        self.chunked = answer.framing == Framing::Chunked;
+        encode_response(head, answer.framing, options, self.wire.stream.tail());
+    }
+
+    fn send_data(&mut self, data: Buf) {
+        self.wire.queue(data, self.chunked);
+    }
+
+    fn send_text(&mut self, text: &[u8]) {
+        self.wire.stream.tail().extend_from_slice(text);
+    }
+
+    fn send_end(&mut self, trailers: Option<&Fields>) {
+        if std::mem::take(&mut self.chunked) {
+            encode_trailers(trailers, self.wire.stream.tail());
+        }
+    }
+
+    fn queued_bytes(&self) -> usize {
+        self.wire.stream.queued_bytes()
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
+        self.wire.stream.poll_flush_unattended(cx).map_err(|_| Lost::Closed)
+    }
+
+    fn note_peer_close(&mut self) {
+        self.binding.note_peer_close();
+    }
+}
+
+/// RFC 9112 section 9.3: HTTP/1.0 closes unless told otherwise, HTTP/1.1 keeps.
+fn connection_field(close: bool, version: Version) -> ConnectionField {
+    match (close, version) {
+        (true, _) => ConnectionField::Close,
+        (false, Version::Http10) => ConnectionField::KeepAlive,
+        (false, _) => ConnectionField::Absent,
+    }
+}

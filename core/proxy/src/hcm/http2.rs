@@ -1,0 +1,443 @@
+//! A downstream connection that speaks HTTP/2: each stream is served by a task of its own.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use ringway_bridge::stats::Page;
+use ringway_http::h1::Upgrade;
+use ringway_http::h2::{ErrorCode, MessageError};
+use ringway_http::{Body, Fields, Known, RequestHead, ResetReason, ResponseHead};
+use ringway_model::http::ConnectionManager;
+use ringway_model::stream::ResponseFlags;
+use ringway_runtime::buffer::Buf;
+use ringway_runtime::deadline::Deadline;
+
+use super::binding::{Binding, Policy};
+use super::downstream::Downstream;
+use super::exchange::Exchange;
+use super::sides::{Answer, Asked, ClientSide, Lost};
+use crate::http2::{Driver, Ended, Item, Over, Session, Stream, Turn};
+use crate::transport::Transport;
+use crate::wire::Event;
+
+/// How long a connection without streams may stay when the worker or its listener is going away.
+const DRAIN_GRACE: Duration = Duration::from_secs(1);
+/// Storage of requests that a connection keeps for the next ones.
+const SPARE_MAX: usize = 128;
+/// How long the last bytes may take to be sent when no `delayed_close_timeout` is configured.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// What the streams of a connection share.
+#[derive(Debug)]
+struct Shared {
+    session: Rc<Session>,
+    binding: RefCell<Binding>,
+    spare: RefCell<Vec<Downstream<()>>>,
+}
+
+/// The client of one stream.
+#[derive(Debug)]
+struct Http2 {
+    stream: Stream,
+    shared: Rc<Shared>,
+    body: Body,
+    upgrade: Upgrade,
+    expects_continue: bool,
+}
+
+/// A connection while it lasts.
+struct Connection {
+    driver: Driver,
+    shared: Rc<Shared>,
+    deadline: Deadline,
+    /// Streams taken.
+    served: u32,
+    /// Since when no stream is open.
+    idle_since: Option<Instant>,
+    /// Since when it is going away.
+    leaving_since: Option<Instant>,
+    /// The last GOAWAY was said.
+    said_last: bool,
+}
+
+/// What is due at some time.
+#[derive(Debug, Clone, Copy)]
+enum Due {
+    /// `max_connection_duration`
+    Leave,
+    /// `drain_timeout` after the first GOAWAY.
+    LastGoaway,
+    /// `idle_timeout`, or the end of what was left to do.
+    End,
+}
+
+/// Serves a connection to its end. `input` was received already.
+pub(super) async fn serve(binding: Binding, transport: Transport, input: Buf) {
+    let mut connection = Connection::new(binding, transport, input);
+    let over = std::future::poll_fn(|cx| connection.poll(cx)).await;
+    connection.note(over);
+    connection.farewell().await;
+    let bytes = connection.driver.transport.transferred();
+    connection.shared.binding.borrow_mut().count_bytes(bytes);
+}
+
+impl Connection {
+    fn new(mut binding: Binding, transport: Transport, input: Buf) -> Self {
+        let total = binding.manager.stats.downstream_cx_http2_total;
+        binding.speaks(total, |stats| stats.downstream_cx_http2_active);
+        let options = binding.manager.h2.clone();
+        let driver = Driver::new(transport, input, |now_ms| {
+            ringway_http::h2::Connection::server(options, now_ms)
+        });
+        let shared = Shared {
+            session: Rc::clone(&driver.session),
+            binding: RefCell::new(binding),
+            spare: RefCell::default(),
+        };
+        Self {
+            driver,
+            shared: Rc::new(shared),
+            deadline: Deadline::new(),
+            served: 0,
+            idle_since: None,
+            leaving_since: None,
+            said_last: false,
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Over> {
+        while let Poll::Ready(turn) = self.driver.poll(cx) {
+            match turn {
+                Turn::Opened(stream, body) => self.begin(stream, body),
+                Turn::Refused(error) => self.refused(error),
+                Turn::Leaving => {}
+                Turn::Over(over) => return Poll::Ready(over),
+            }
+        }
+        let bytes = self.driver.transport.transferred();
+        self.shared.binding.borrow_mut().count_bytes(bytes);
+        self.poll_end(cx)
+    }
+
+    /// A new stream: its task begins with its head.
+    fn begin(&mut self, stream: Stream, body: Body) {
+        self.served += 1;
+        self.idle_since = None;
+        let mut binding = self.shared.binding.borrow_mut();
+        binding.follow_configuration();
+        if binding.is_worn(self.served) {
+            self.shared.session.announce_leaving();
+        }
+        let manager = Rc::clone(&binding.manager);
+        let storage = self.shared.spare.borrow_mut().pop();
+        let storage = storage.unwrap_or_else(|| {
+            let (worker, info) = (Rc::clone(&binding.worker), Rc::clone(&binding.info));
+            Downstream::new((), worker, info, binding.buffer_limit())
+        });
+        drop(binding);
+        let side = Http2::new(stream, Rc::clone(&self.shared), body);
+        let ((), mut down) = storage.change_side(side);
+        self.driver.take_request(&mut down.request);
+        down.side.look_at(&down.request);
+        ringway_runtime::spawn(serve_stream(down, manager));
+    }
+
+    fn refused(&self, error: Option<MessageError>) {
+        let binding = self.shared.binding.borrow();
+        let (page, stats) = (&binding.worker.page, &binding.manager.stats);
+        page.inc(stats.downstream_rq_total);
+        if error.is_some() {
+            page.inc(stats.downstream_cx_protocol_error);
+        }
+    }
+
+    /// Whether the connection comes to its end: nobody uses it, or nobody wants it.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Over> {
+        loop {
+            let now = Instant::now();
+            self.note_streams(now);
+            self.leave_if_wanted(now);
+            if self.shared.session.is_done() {
+                return Poll::Ready(Over::Closed);
+            }
+            let Some((at, due)) = self.next_due() else {
+                self.deadline.set(None);
+                return Poll::Pending;
+            };
+            self.deadline.set(Some(at));
+            if self.deadline.poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            match due {
+                Due::Leave => self.leave(now),
+                Due::LastGoaway => self.say_last(),
+                Due::End => {
+                    self.count_idle_timeout();
+                    self.say_last();
+                    return Poll::Ready(Over::Closed);
+                }
+            }
+        }
+    }
+
+    fn note_streams(&mut self, now: Instant) {
+        if self.shared.session.open_streams() > 0 {
+            self.idle_since = None;
+        } else if self.idle_since.is_none() {
+            self.idle_since = Some(now);
+            self.shared.spare.borrow_mut().truncate(1);
+            self.driver.transport.relax();
+        }
+    }
+
+    fn leave_if_wanted(&mut self, now: Instant) {
+        let wanted = self.shared.binding.borrow().ending_since().is_some();
+        if self.leaving_since.is_none() && (wanted || self.shared.session.is_leaving()) {
+            self.leave(now);
+        }
+    }
+
+    /// The first of the two GOAWAY frames (RFC 9113 section 6.8).
+    fn leave(&mut self, now: Instant) {
+        self.leaving_since = Some(now);
+        self.shared.session.announce_leaving();
+    }
+
+    /// The second: streams that the client opens from here are ignored.
+    fn say_last(&mut self) {
+        self.said_last = true;
+        self.shared.session.go_away(ErrorCode::NoError);
+    }
+
+    /// What time brings next.
+    fn next_due(&self) -> Option<(Instant, Due)> {
+        let binding = self.shared.binding.borrow();
+        let timeouts = &binding.manager.timeouts;
+        let (leaving, idle) = (self.leaving_since, self.idle_since);
+        let oldest = timeouts.max_connection_duration.map(|max| binding.info.start + max);
+        let leave = oldest.filter(|_| leaving.is_none()).map(|at| (at, Due::Leave));
+        let last = leaving.filter(|_| !self.said_last);
+        let last = last.map(|since| (since + timeouts.drain, Due::LastGoaway));
+        let unused = idle.zip(timeouts.connection_idle).map(|(since, idle)| since + idle);
+        let drained = idle.zip(leaving).map(|(idle, leaving)| idle.max(leaving) + DRAIN_GRACE);
+        let end = [unused, drained].into_iter().flatten().min().map(|at| (at, Due::End));
+        [leave, last, end].into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    fn count_idle_timeout(&self) {
+        let binding = self.shared.binding.borrow();
+        if self.leaving_since.is_none() {
+            binding.worker.page.inc(binding.manager.stats.downstream_cx_idle_timeout);
+        }
+    }
+
+    /// Counts how the connection ended.
+    fn note(&self, over: Over) {
+        let mut binding = self.shared.binding.borrow_mut();
+        match over {
+            Over::Closed => binding.note_peer_close(),
+            Over::Failed(_) => {
+                let (page, stats) = (&binding.worker.page, &binding.manager.stats);
+                page.inc(stats.downstream_cx_protocol_error);
+            }
+        }
+    }
+
+    /// Sends what is left and ends our side, within `delayed_close_timeout`.
+    async fn farewell(&mut self) {
+        let delay = self.shared.binding.borrow().manager.timeouts.delayed_close;
+        self.deadline.set(Some(Instant::now() + delay.unwrap_or(FAREWELL)));
+        let (driver, deadline) = (&mut self.driver, &mut self.deadline);
+        let flushed = std::future::poll_fn(|cx| match driver.poll_farewell(cx) {
+            Poll::Ready(result) => Poll::Ready(result.is_ok()),
+            Poll::Pending => deadline.poll(cx).map(|()| false),
+        });
+        if flushed.await {
+            self.driver.transport.shutdown_write();
+        }
+    }
+}
+
+/// One stream, from its head to the last byte of its response.
+async fn serve_stream(mut down: Downstream<Http2>, manager: Policy) {
+    Exchange::new(&mut down, &manager).run().await;
+    let patience = manager.timeouts.stream_idle;
+    down.deadline.set(patience.map(|patience| down.now + patience));
+    let (side, deadline) = (&mut down.side, &mut down.deadline);
+    std::future::poll_fn(|cx| side.poll_rest(cx, deadline)).await;
+    down.shrink();
+    let (side, storage) = down.change_side(());
+    let mut spare = side.shared.spare.borrow_mut();
+    if spare.len() < SPARE_MAX {
+        spare.push(storage);
+    }
+}
+
+impl Http2 {
+    fn new(stream: Stream, shared: Rc<Shared>, body: Body) -> Self {
+        // What HTTP/2 ends by a flag goes out in chunks where there is no such flag.
+        let body = if body == Body::UntilClose { Body::Chunked } else { body };
+        Self { stream, shared, body, upgrade: Upgrade::None, expects_continue: false }
+    }
+
+    /// What the head says of the stream.
+    fn look_at(&mut self, head: &RequestHead) {
+        let is_websocket = |to: &[u8]| to.eq_ignore_ascii_case(b"websocket");
+        self.upgrade = match head.fields.known(Known::Upgrade) {
+            Some(to) if is_websocket(to) => Upgrade::WebSocket,
+            Some(_) => Upgrade::Other,
+            None => Upgrade::None,
+        };
+        let expectation = head.fields.known(Known::Expect);
+        self.expects_continue =
+            expectation.is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
+    }
+
+    /// Sends what is left of a response. A stream whose response is not complete, or not taken in
+    /// time, is reset; so is one whose request nobody has read to its end, without an error.
+    fn poll_rest(&mut self, cx: &mut Context<'_>, deadline: &mut Deadline) -> Poll<()> {
+        let flushed = self.stream.poll_flush(cx);
+        if !self.stream.is_ending() {
+            self.stream.set_reset_code(ErrorCode::InternalError);
+            return Poll::Ready(());
+        }
+        match flushed {
+            Poll::Ready(_) => {
+                self.stream.set_reset_code(ErrorCode::NoError);
+                Poll::Ready(())
+            }
+            Poll::Pending => deadline.poll(cx),
+        }
+    }
+
+    fn lost(&self, ended: Ended) -> Lost {
+        match ended {
+            Ended::Connection(Over::Closed) => Lost::Closed,
+            Ended::Connection(Over::Failed(error)) => Lost::Reset {
+                details: error.details(),
+                flag: ResponseFlags::DOWNSTREAM_PROTOCOL_ERROR,
+            },
+            Ended::Reset { error: Some(error), .. } => Lost::Reset {
+                details: error.details(),
+                flag: ResponseFlags::DOWNSTREAM_PROTOCOL_ERROR,
+            },
+            Ended::Reset { reason, .. } => Lost::Reset {
+                details: match reason {
+                    ResetReason::RemoteRefusedStreamReset => "http2.remote_refuse",
+                    _ => "http2.remote_reset",
+                },
+                flag: ResponseFlags::DOWNSTREAM_REMOTE_RESET,
+            },
+        }
+    }
+}
+
+/// Responses are made elsewhere: a stream of a server receives bodies only.
+fn event_of(item: Item) -> Option<Event> {
+    match item {
+        Item::Data(data) => Some(Event::Data(data)),
+        Item::Trailers => Some(Event::Trailers),
+        Item::Complete => Some(Event::Complete),
+        Item::Informational(_) | Item::Head(..) => None,
+    }
+}
+
+impl ClientSide for Http2 {
+    fn count_request(page: &Page, manager: &ConnectionManager) {
+        page.inc(manager.stats.downstream_rq_http2_total);
+    }
+
+    fn poll_event(
+        &mut self,
+        cx: &mut Context<'_>,
+        _head: &mut RequestHead,
+    ) -> Poll<Result<Event, Lost>> {
+        loop {
+            match ready!(self.stream.poll_next(cx)) {
+                Ok(item) => {
+                    if let Some(event) = event_of(item) {
+                        return Poll::Ready(Ok(event));
+                    }
+                }
+                Err(ended) => return Poll::Ready(Err(self.lost(ended))),
+            }
+        }
+    }
+
+    fn received_event(&mut self, _head: &mut RequestHead) -> Option<Event> {
+        self.stream.next_received().and_then(event_of)
+    }
+
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Lost> {
+        self.stream.poll_stopped(cx).map(|ended| self.lost(ended))
+    }
+
+    fn body(&self) -> Body {
+        self.body
+    }
+
+    fn trailers(&self) -> &Fields {
+        self.stream.trailers()
+    }
+
+    fn upgrade(&self) -> Upgrade {
+        self.upgrade
+    }
+
+    fn expects_continue(&self) -> bool {
+        self.expects_continue
+    }
+
+    /// A stream never decides on its connection.
+    fn keep_alive(&self) -> bool {
+        true
+    }
+
+    /// The connection goes away by its GOAWAY, and this response says nothing of it.
+    fn wants_close(&mut self, now: Instant) -> bool {
+        if !self.shared.session.is_leaving() && self.shared.binding.borrow().wants_close(now) {
+            self.shared.session.announce_leaving();
+        }
+        false
+    }
+
+    fn send_continue(&mut self) {
+        let mut head = ResponseHead::new();
+        head.status = 100;
+        self.stream.send_response(&head, false);
+    }
+
+    fn send_informational(&mut self, head: &ResponseHead, _asked: Asked) {
+        self.stream.send_response(head, false);
+    }
+
+    fn send_head(&mut self, head: &ResponseHead, _answer: Answer, is_end: bool) {
+        self.stream.send_response(head, is_end);
+    }
+
+    fn send_data(&mut self, data: Buf) {
+        self.stream.send_data(data);
+    }
+
+    fn send_text(&mut self, text: &[u8]) {
+        self.stream.send_text(text);
+    }
+
+    fn send_end(&mut self, trailers: Option<&Fields>) {
+        self.stream.send_end(trailers);
+    }
+
+    fn queued_bytes(&self) -> usize {
+        self.stream.pending_bytes()
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
+        self.stream.poll_flush(cx).map_err(|ended| self.lost(ended))
+    }
+
+    fn note_peer_close(&mut self) {
+        self.shared.binding.borrow_mut().note_peer_close();
+    }
+}

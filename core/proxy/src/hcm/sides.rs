@@ -1,0 +1,160 @@
+//! What an exchange needs of the two it stands between, whatever protocol they speak.
+//!
+//! Each side gives events and takes heads, data and an end; how these look on a wire, and whether
+//! other streams share it, is its own business.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use ringway_bridge::stats::Page;
+use ringway_http::h1::{HeaderKeyFormat, RequestError, Upgrade};
+use ringway_http::{Body, Fields, Method, RequestHead, ResetReason, ResponseHead, Version};
+use ringway_model::http::ConnectionManager;
+use ringway_model::stream::ResponseFlags;
+use ringway_runtime::buffer::Buf;
+
+use crate::upstream::Pool;
+use crate::wire::Event;
+
+/// The side that asks.
+pub(crate) trait ClientSide {
+    /// Counts a request of this protocol.
+    fn count_request(page: &Page, manager: &ConnectionManager);
+
+    /// The next event of the request behind its head.
+    fn poll_event(
+        &mut self,
+        cx: &mut Context<'_>,
+        head: &mut RequestHead,
+    ) -> Poll<Result<Event, Lost>>;
+
+    /// The next event, if what was received already holds one.
+    fn received_event(&mut self, head: &mut RequestHead) -> Option<Event>;
+
+    /// Whether the client went away while nothing is read of it.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Lost>;
+
+    /// How the request's body is framed.
+    fn body(&self) -> Body;
+
+    /// The trailers of the request, once they have come.
+    fn trailers(&self) -> &Fields;
+
+    /// Whether another protocol is asked for.
+    fn upgrade(&self) -> Upgrade;
+
+    /// Whether the client waits for a word before it sends the body.
+    fn expects_continue(&self) -> bool;
+
+    /// Whether the client wants to go on after this request.
+    fn keep_alive(&self) -> bool;
+
+    /// Whether the connection should end with the response that begins now. Counts why.
+    fn wants_close(&mut self, now: Instant) -> bool;
+
+    /// Tells a client that waits to go on.
+    fn send_continue(&mut self);
+
+    /// Sends a head of 1xx.
+    fn send_informational(&mut self, head: &ResponseHead, asked: Asked);
+
+    /// Sends the head of the response; `is_end` where nothing follows it.
+    fn send_head(&mut self, head: &ResponseHead, answer: Answer, is_end: bool);
+
+    /// Queues a piece of the body.
+    fn send_data(&mut self, data: Buf);
+
+    /// Queues a body that is small.
+    fn send_text(&mut self, text: &[u8]);
+
+    /// The response is complete.
+    fn send_end(&mut self, trailers: Option<&Fields>);
+
+    /// Bytes that wait to be sent.
+    fn queued_bytes(&self) -> usize;
+
+    /// Sends what is queued; `Ready` when all of it is on its way.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>>;
+
+    /// The client is to blame for the end of its connection.
+    fn note_peer_close(&mut self);
+}
+
+/// What of a request decides on the form of its response.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked {
+    pub(crate) method: Method,
+    pub(crate) version: Version,
+}
+
+/// How a response is to be written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Answer {
+    pub(crate) asked: Asked,
+    /// The form of the body.
+    pub(crate) framing: ringway_http::h1::Framing,
+    /// The connection ends with this response.
+    pub(crate) close: bool,
+    pub(crate) key_format: HeaderKeyFormat,
+}
+
+/// Why a client will say nothing more.
+#[derive(Debug)]
+pub(crate) enum Lost {
+    /// Its connection ended.
+    Closed,
+    /// It reset the stream, or the stream was reset because of what it sent.
+    Reset { details: &'static str, flag: ResponseFlags },
+    /// What it sent is no HTTP.
+    Malformed(RequestError),
+}
+
+/// The side that answers.
+pub(crate) trait ServerSide {
+    /// The next event of the response.
+    fn poll_event(
+        &mut self,
+        cx: &mut Context<'_>,
+        head: &mut ResponseHead,
+    ) -> Poll<Result<Event, Failure>>;
+
+    /// How the response's body is framed.
+    fn body(&self) -> Body;
+
+    /// The trailers of the response, once they have come.
+    fn trailers(&self) -> &Fields;
+
+    /// Queues a piece of the body.
+    fn send_data(&mut self, data: Buf);
+
+    /// The request is complete.
+    fn send_end(&mut self, trailers: Option<&Fields>);
+
+    /// Bytes that wait to be sent.
+    fn queued_bytes(&self) -> usize;
+
+    /// Sends what is queued; `Ready` when all of it is on its way.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ()>>;
+
+    /// Whether everything was sent.
+    fn is_flushed(&mut self) -> bool;
+
+    /// Our own address towards the endpoint.
+    fn local_address(&self) -> Option<SocketAddr>;
+
+    /// Counts an answer for the endpoint, by what it says of itself.
+    fn count_answer(&self, good: bool);
+
+    /// The exchange is over. `is_clean`: request and response are complete, and what carried them
+    /// may carry others.
+    fn end(self, pool: &Rc<Pool>, is_clean: bool, now: Instant);
+}
+
+/// Why a response will not be completed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Failure {
+    pub(crate) reason: ResetReason,
+    pub(crate) flag: ResponseFlags,
+}

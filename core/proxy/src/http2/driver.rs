@@ -1,0 +1,190 @@
+//! The one task that moves the bytes of a connection.
+
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use ringway_http::h2::{Connection, ConnectionError, Event, MessageError};
+use ringway_http::{Body, RequestHead};
+use ringway_runtime::buffer::Buf;
+use ringway_runtime::deadline::Deadline;
+
+use super::session::{Over, Session};
+use super::stream::Stream;
+use crate::transport::Transport;
+
+/// Receives that one connection may be served in one turn of the loop.
+const BURST_MAX: u32 = 8;
+
+/// A connection's transport, its engine, and the bytes that were received but not consumed.
+#[derive(Debug)]
+pub(crate) struct Driver {
+    pub(crate) session: Rc<Session>,
+    pub(crate) transport: Transport,
+    input: Buf,
+    consumed: usize,
+    deadline: Deadline,
+    burst: u32,
+    failed: Option<ConnectionError>,
+}
+
+/// What the owner of a connection has to know.
+#[derive(Debug)]
+pub(crate) enum Turn {
+    /// The peer opened a stream (server).
+    Opened(Stream, Body),
+    /// A stream was refused: its head is no request, or there are too many streams already.
+    Refused(Option<MessageError>),
+    /// The peer takes no further streams (client).
+    Leaving,
+    /// The connection is over; what is queued may still be sent.
+    Over(Over),
+}
+
+impl Driver {
+    /// Drives `engine` on `transport`, of which `input` was received already.
+    pub(crate) fn new(
+        transport: Transport,
+        input: Buf,
+        engine: impl FnOnce(u64) -> Connection,
+    ) -> Self {
+        Self {
+            session: Session::new(engine),
+            transport,
+            input,
+            consumed: 0,
+            deadline: Deadline::new(),
+            burst: 0,
+            failed: None,
+        }
+    }
+
+    /// Moves bytes both ways until something happens that the owner has to know.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+        self.session.register_driver(cx);
+        loop {
+            if self.poll_send(cx).is_err() {
+                return Poll::Ready(self.over(Over::Closed));
+            }
+            if let Some(turn) = self.next_turn() {
+                return Poll::Ready(turn);
+            }
+            match self.poll_input(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(over)) => return Poll::Ready(self.over(over)),
+                Poll::Pending => break,
+            }
+        }
+        self.poll_liveness(cx)
+    }
+
+    /// The head of the request that was just opened.
+    pub(crate) fn take_request(&self, into: &mut RequestHead) {
+        std::mem::swap(self.session.engine.borrow_mut().request_mut(), into);
+    }
+
+    fn over(&self, over: Over) -> Turn {
+        self.session.end(over);
+        Turn::Over(over)
+    }
+
+    /// Gives the engine's bytes to the transport, each time the last ones are gone: what waits
+    /// meanwhile is bounded by the engine.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        loop {
+            if !self.transport.is_flushed() {
+                let waits = self.session.engine.borrow().pending_bytes() > 0;
+                let flushed = match waits {
+                    true => self.transport.poll_flush(cx),
+                    false => self.transport.poll_flush_unattended(cx),
+                };
+                match flushed {
+                    Poll::Pending => return Ok(()),
+                    Poll::Ready(result) => result?,
+                }
+            }
+            if !self.session.engine.borrow_mut().poll_transmit(self.transport.tail()) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Hands out events; the first that the owner has to know ends it.
+    fn next_turn(&mut self) -> Option<Turn> {
+        loop {
+            let event = self.session.engine.borrow_mut().poll_event()?;
+            match event {
+                Event::Head { stream, body } if self.is_server() => {
+                    let stream = Stream::accepted(Rc::clone(&self.session), stream);
+                    return Some(Turn::Opened(stream, body));
+                }
+                Event::Refused { error, .. } => return Some(Turn::Refused(error)),
+                Event::GoAway { .. } => return Some(Turn::Leaving),
+                event => self.session.deliver(&event, &self.input[..self.consumed]),
+            }
+        }
+    }
+
+    fn is_server(&self) -> bool {
+        self.session.engine.borrow().side() == ringway_http::h2::Side::Server
+    }
+
+    /// Feeds the engine.
+    fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Over>> {
+        if let Some(error) = self.failed {
+            return Poll::Ready(Err(Over::Failed(error)));
+        }
+        self.input.consume(std::mem::take(&mut self.consumed));
+        if self.input.is_empty() {
+            if self.burst >= BURST_MAX {
+                self.burst = 0;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            match self.transport.poll_receive(cx) {
+                Poll::Pending => {
+                    self.burst = 0;
+                    self.input = Buf::default();
+                    return Poll::Pending;
+                }
+                Poll::Ready(Ok(bytes)) if !bytes.is_empty() => self.input = bytes,
+                Poll::Ready(_) => return Poll::Ready(Err(Over::Closed)),
+            }
+            self.burst += 1;
+        }
+        let now = self.session.now_ms();
+        match self.session.engine.borrow_mut().receive(&self.input, now) {
+            Ok(consumed) => self.consumed = consumed,
+            Err(error) => {
+                // What came before it counts: its events are handed out first.
+                self.consumed = self.input.len();
+                self.failed = Some(error);
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// PINGs and their answers.
+    fn poll_liveness(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+        let due = self.session.engine.borrow().next_timeout_ms();
+        self.deadline.set(due.map(|ms| self.session.moment(ms)));
+        if self.deadline.poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        let now = self.session.now_ms();
+        let alive = self.session.engine.borrow_mut().handle_timeout(now);
+        match alive {
+            Ok(()) => {
+                self.session.kick();
+                Poll::Pending
+            }
+            Err(error) => Poll::Ready(self.over(Over::Failed(error))),
+        }
+    }
+
+    /// Sends what is left, after the end.
+    pub(crate) fn poll_farewell(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.session.engine.borrow_mut().poll_transmit(self.transport.tail());
+        self.transport.poll_flush(cx)
+    }
+}

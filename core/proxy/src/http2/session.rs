@@ -1,0 +1,257 @@
+//! What the task of a connection and its streams share.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use ringway_http::h2::{Connection, ConnectionError, ErrorCode, Event, MessageError, StreamId};
+use ringway_http::{Body, Fields, ResetReason, ResponseHead};
+use ringway_runtime::buffer::{self, Buf, Class};
+use rustc_hash::FxHashMap;
+
+/// Informational heads that wait for a stream to look; more are dropped, since they promise nothing.
+const HINTS_MAX: usize = 8;
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(super) engine: RefCell<Connection>,
+    inboxes: RefCell<FxHashMap<StreamId, Rc<Inbox>>>,
+    /// The task that moves the bytes.
+    driver: RefCell<Option<Waker>>,
+    /// The origin of the engine's clock.
+    epoch: Instant,
+    /// Why no stream can do anything any more.
+    pub(super) over: Cell<Option<Over>>,
+}
+
+/// How a connection ended under its streams.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Over {
+    /// The peer, or the network, closed it.
+    Closed,
+    /// The peer broke a rule or a limit.
+    Failed(ConnectionError),
+}
+
+/// How a stream ended before its time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Ended {
+    /// It was reset, by the peer or because of what the peer sent (`error`).
+    Reset { reason: ResetReason, error: Option<MessageError> },
+    /// Its connection ended.
+    Connection(Over),
+}
+
+/// What a stream has received and not looked at.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    pub(super) mail: RefCell<Mail>,
+}
+
+/// In the order in which it can come: hints, the head, data, trailers, the end.
+#[derive(Debug, Default)]
+pub(super) struct Mail {
+    pub(super) hints: VecDeque<ResponseHead>,
+    pub(super) head: Option<(ResponseHead, Body)>,
+    pub(super) data: VecDeque<Vec<u8>>,
+    pub(super) trailers: Option<Fields>,
+    pub(super) complete: bool,
+    pub(super) ended: Option<Ended>,
+    pub(super) waker: Option<Waker>,
+}
+
+impl Session {
+    pub(crate) fn new(engine: impl FnOnce(u64) -> Connection) -> Rc<Self> {
+        Rc::new(Self {
+            engine: RefCell::new(engine(0)),
+            inboxes: RefCell::default(),
+            driver: RefCell::default(),
+            epoch: Instant::now(),
+            over: Cell::new(None),
+        })
+    }
+
+    /// Milliseconds on the engine's clock.
+    pub(super) fn now_ms(&self) -> u64 {
+        self.epoch.elapsed().as_millis() as u64
+    }
+
+    /// A moment on the engine's clock.
+    pub(super) fn moment(&self, ms: u64) -> Instant {
+        self.epoch + std::time::Duration::from_millis(ms)
+    }
+
+    /// Has the driver look at what is to be sent.
+    pub(crate) fn kick(&self) {
+        if let Some(waker) = self.driver.borrow().as_ref() {
+            waker.wake_by_ref();
+        }
+    }
+
+    pub(super) fn register_driver(&self, cx: &Context<'_>) {
+        let mut driver = self.driver.borrow_mut();
+        if driver.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker())) {
+            *driver = Some(cx.waker().clone());
+        }
+    }
+
+    /// Streams that are open.
+    pub(crate) fn open_streams(&self) -> usize {
+        self.engine.borrow().open_streams()
+    }
+
+    /// How many requests the peer would take now.
+    pub(crate) fn free_streams(&self) -> usize {
+        match self.over.get() {
+            Some(_) => 0,
+            None => self.engine.borrow().free_streams(),
+        }
+    }
+
+    /// Whether no further stream is opened here.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.over.get().is_some() || self.engine.borrow().is_leaving()
+    }
+
+    /// Whether it can be closed: it is leaving, and no stream is open.
+    pub(crate) fn is_done(&self) -> bool {
+        self.engine.borrow().is_done()
+    }
+
+    /// Says that no streams should be opened soon (RFC 9113 section 6.8).
+    pub(crate) fn announce_leaving(&self) {
+        self.engine.borrow_mut().announce_leaving();
+        self.kick();
+    }
+
+    /// Says that no streams are taken any more.
+    pub(crate) fn go_away(&self, code: ErrorCode) {
+        self.engine.borrow_mut().go_away(code);
+        self.kick();
+    }
+
+    pub(super) fn add(&self, id: StreamId) -> Rc<Inbox> {
+        let inbox = Rc::new(Inbox::default());
+        self.inboxes.borrow_mut().insert(id, Rc::clone(&inbox));
+        inbox
+    }
+
+    pub(super) fn remove(&self, id: StreamId) {
+        self.inboxes.borrow_mut().remove(&id);
+    }
+
+    /// Puts an event into the stream's inbox. Those about the connection are not for it.
+    pub(super) fn deliver(&self, event: &Event, input: &[u8]) {
+        let (Event::Informational(id)
+        | Event::Head { stream: id, .. }
+        | Event::Data { stream: id, .. }
+        | Event::Trailers(id)
+        | Event::Complete(id)
+        | Event::Reset { stream: id, .. }
+        | Event::Writable(id)) = event
+        else {
+            return;
+        };
+        let inbox = self.inboxes.borrow().get(id).map(Rc::clone);
+        let Some(inbox) = inbox else { return self.nobody_wants(*id, event) };
+        let mut mail = inbox.mail.borrow_mut();
+        self.put(&mut mail, event, input);
+        mail.wake();
+    }
+
+    /// The stream's handle is gone, and its window with it; a reset is on its way.
+    fn nobody_wants(&self, id: StreamId, event: &Event) {
+        if let Event::Data { range, .. } = event {
+            self.engine.borrow_mut().release(id, range.len());
+        }
+    }
+
+    fn put(&self, mail: &mut Mail, event: &Event, input: &[u8]) {
+        let mut engine = self.engine.borrow_mut();
+        match event {
+            Event::Informational(_) => {
+                if mail.hints.len() < HINTS_MAX {
+                    mail.hints.push_back(std::mem::take(engine.response_mut()));
+                }
+            }
+            Event::Head { body, .. } => {
+                mail.head = Some((std::mem::take(engine.response_mut()), *body));
+            }
+            Event::Data { range, .. } => mail.append(&input[range.clone()]),
+            Event::Trailers(_) => mail.trailers = Some(std::mem::take(engine.trailers_mut())),
+            Event::Complete(_) => mail.complete = true,
+            Event::Reset { reason, error, .. } => {
+                mail.ended = Some(Ended::Reset { reason: *reason, error: *error });
+            }
+            Event::Writable(_) | Event::Refused { .. } | Event::GoAway { .. } => {}
+        }
+    }
+
+    /// The connection is over, and with it all streams.
+    pub(super) fn end(&self, over: Over) {
+        if self.over.get().is_some() {
+            return;
+        }
+        self.over.set(Some(over));
+        for inbox in self.inboxes.take().into_values() {
+            let mut mail = inbox.mail.borrow_mut();
+            if !mail.complete && mail.ended.is_none() {
+                mail.ended = Some(Ended::Connection(over));
+            }
+            mail.wake();
+        }
+    }
+}
+
+impl Mail {
+    /// Copies data behind what waits already: many small frames must not hold a buffer each.
+    fn append(&mut self, mut data: &[u8]) {
+        if let Some(last) = self.data.back_mut() {
+            let room = (last.capacity() - last.len()).min(data.len());
+            last.extend_from_slice(&data[..room]);
+            data = &data[room..];
+        }
+        while !data.is_empty() {
+            let mut class = Class::SMALL;
+            while class < Class::LARGE && class.capacity() < data.len() {
+                class = class.grown();
+            }
+            let mut piece = buffer::take(class);
+            let len = data.len().min(piece.capacity());
+            piece.extend_from_slice(&data[..len]);
+            data = &data[len..];
+            self.data.push_back(piece);
+        }
+    }
+
+    /// The next piece of the body.
+    pub(super) fn take_data(&mut self) -> Option<Buf> {
+        self.data.pop_front().map(Buf::new)
+    }
+
+    /// Wakes whoever waits for mail.
+    pub(super) fn wake(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Waits for mail.
+    pub(super) fn wait<T>(&mut self, cx: &Context<'_>) -> Poll<T> {
+        if self.waker.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker())) {
+            self.waker = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Mail {
+    fn drop(&mut self) {
+        for piece in self.data.drain(..) {
+            buffer::give(piece);
+        }
+    }
+}

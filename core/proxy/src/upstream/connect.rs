@@ -1,0 +1,61 @@
+//! Opening a connection to an endpoint.
+
+use std::io;
+use std::task::Poll;
+use std::time::Instant;
+
+use ringway_http::ResetReason;
+use ringway_model::address::Address;
+use ringway_runtime::connect;
+use ringway_runtime::deadline::Deadline;
+use ringway_runtime::stream::Stream;
+
+use super::account::Tally;
+use super::ticket::ConnectFailure;
+use crate::transport::Transport;
+
+/// Connects within `connect_timeout`, and counts how long that took or why it failed.
+pub(super) async fn open(address: &Address, tally: &Tally) -> Result<Transport, ConnectFailure> {
+    let start = Instant::now();
+    let mut deadline = Deadline::new();
+    deadline.set(Some(start + tally.policy.connect_timeout));
+    let mut attempt = std::pin::pin!(connect_to(address));
+    let stream = std::future::poll_fn(|cx| {
+        if let Poll::Ready(result) = attempt.as_mut().poll(cx) {
+            return Poll::Ready(result.map_err(|error| refused(&error)));
+        }
+        deadline.poll(cx).map(|()| Err(timed_out(tally)))
+    })
+    .await?;
+    let elapsed = start.elapsed().as_millis() as u64;
+    tally.page.record(tally.policy.stats.upstream_cx_connect_ms, elapsed);
+    if let Some(keepalive) = tally.policy.keepalive {
+        stream.set_keepalive(keepalive.time, keepalive.interval, keepalive.probes);
+    }
+    Ok(Transport::Plain(stream))
+}
+
+async fn connect_to(address: &Address) -> io::Result<Stream> {
+    match address {
+        Address::Ip(address) => connect::tcp(*address).await,
+        Address::Pipe(path) => connect::unix(path).await,
+    }
+}
+
+fn refused(error: &io::Error) -> ConnectFailure {
+    ConnectFailure {
+        reason: ResetReason::RemoteConnectionFailure,
+        transport: format!("delayed connect error: {}", os_text(error)).into(),
+    }
+}
+
+fn timed_out(tally: &Tally) -> ConnectFailure {
+    tally.count(|stats| stats.upstream_cx_connect_timeout);
+    ConnectFailure { reason: ResetReason::ConnectionTimeout, transport: "".into() }
+}
+
+/// The text of `strerror`, as Envoy prints it: `Connection refused`.
+fn os_text(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}

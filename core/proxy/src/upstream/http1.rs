@@ -1,0 +1,197 @@
+//! One HTTP/1 connection to an endpoint.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use ringway_http::h1::{
+    Framing, HeaderKeyFormat, RequestOptions, ResponseDecoder, ResponseError, ResponseLimits,
+    Upgrade, encode_request, encode_trailers,
+};
+use ringway_http::{Body, Fields, RequestHead, ResetReason, ResponseHead};
+use ringway_model::stream::ResponseFlags;
+use ringway_runtime::buffer::Buf;
+
+use super::account::Account;
+use super::pool::Pool;
+use crate::hcm::sides::{Failure, ServerSide};
+use crate::transport::Transport;
+use crate::wire::{Broken, Event, Wire};
+
+/// A connection, in use or idle. Dropping it closes it.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    wire: Wire<ResponseDecoder>,
+    account: Account,
+    /// Our own address on it.
+    local: Option<SocketAddr>,
+    /// Since when it waits in the pool.
+    pub(super) idle_since: Instant,
+    /// The request goes out in chunks.
+    chunked: bool,
+}
+
+impl Connection {
+    pub(super) fn new(transport: Transport, account: Account) -> Self {
+        let policy = &account.tally.policy;
+        let limits = ResponseLimits {
+            max_head_bytes: policy.max_response_head_bytes,
+            max_fields: policy.max_response_headers,
+            enable_trailers: policy.enable_trailers,
+            ..ResponseLimits::default()
+        };
+        account.tally.count(|stats| stats.upstream_cx_http1_total);
+        Self {
+            local: transport.local_address(),
+            wire: Wire::new(transport, ResponseDecoder::new(limits), Buf::default()),
+            idle_since: account.opened,
+            account,
+            chunked: false,
+        }
+    }
+
+    pub(super) fn local(&self) -> Option<SocketAddr> {
+        self.local
+    }
+
+    /// Sends the head of a request whose body has this form.
+    pub(crate) fn send_head(&mut self, head: &RequestHead, body: Body, upgrade: Upgrade) {
+        let framing = Framing::of_request(body);
+        let options = RequestOptions {
+            key_format: if self.account.tally.policy.proper_case {
+                HeaderKeyFormat::ProperCaseWords
+            } else {
+                HeaderKeyFormat::LowerCase
+            },
+            ..RequestOptions::default()
+        };
+        self.account.begin();
+        self.chunked = framing == Framing::Chunked;
+        self.wire.decoder.expect(head.method_kind(), upgrade);
+        encode_request(head, framing, options, self.wire.stream.tail());
+    }
+
+    /// The response is complete, and so is the request: adds up what was transferred. Whether the
+    /// connection may serve another request.
+    pub(super) fn finish(&mut self, now: Instant) -> bool {
+        self.account.rest();
+        self.idle_since = now;
+        self.account.count_bytes(self.wire.stream.transferred());
+        self.wire.stream.relax();
+        if !self.wire.decoder.keep_alive() {
+            self.note_farewell();
+            return false;
+        }
+        self.wire.decoder.is_idle() && !self.has_surplus() && !self.account.is_worn(now)
+    }
+
+    /// The response was the last of this connection: it said so, or it ended with it.
+    fn note_farewell(&mut self) {
+        match self.wire.decoder.body() {
+            Body::UntilClose => self.account.note_peer_close(),
+            _ => self.account.tally.count(|stats| stats.upstream_cx_close_notify),
+        }
+    }
+
+    /// Whether the peer sent what nobody asked for.
+    fn has_surplus(&self) -> bool {
+        let surplus = self.wire.has_input();
+        if surplus {
+            self.account.tally.count(|stats| stats.upstream_cx_protocol_error);
+        }
+        surplus
+    }
+
+    /// Whether an idle connection can be used: nothing has been received on it, since a peer has
+    /// nothing to say but goodbye. Leaves `waker` to be woken when that changes.
+    pub(super) fn is_alive(&mut self, waker: &Waker) -> bool {
+        let mut cx = Context::from_waker(waker);
+        let gone = self.wire.poll_gone(&mut cx).is_ready();
+        if gone {
+            self.account.note_peer_close();
+        }
+        !gone && !self.has_surplus()
+    }
+
+    /// Why the response will not be completed.
+    fn failure(&mut self, broken: &Broken<ResponseError>) -> Failure {
+        match broken {
+            Broken::Closed => {
+                self.account.note_peer_close();
+                let flag = ResponseFlags::UPSTREAM_CONNECTION_TERMINATION;
+                Failure { reason: ResetReason::ConnectionTermination, flag }
+            }
+            Broken::Protocol(error) => {
+                if *error == ResponseError::Truncated {
+                    self.account.note_peer_close();
+                }
+                self.account.tally.count(|stats| stats.upstream_cx_protocol_error);
+                let flag = ResponseFlags::UPSTREAM_PROTOCOL_ERROR;
+                Failure { reason: error.reset_reason(), flag }
+            }
+        }
+    }
+}
+
+impl ServerSide for Box<Connection> {
+    fn poll_event(
+        &mut self,
+        cx: &mut Context<'_>,
+        head: &mut ResponseHead,
+    ) -> Poll<Result<Event, Failure>> {
+        self.wire.poll_event(cx, head).map_err(|broken| self.failure(&broken))
+    }
+
+    fn body(&self) -> Body {
+        self.wire.decoder.body()
+    }
+
+    fn trailers(&self) -> &Fields {
+        self.wire.decoder.trailers()
+    }
+
+    fn send_data(&mut self, data: Buf) {
+        let chunked = self.chunked;
+        self.wire.queue(data, chunked);
+    }
+
+    fn send_end(&mut self, trailers: Option<&Fields>) {
+        if std::mem::take(&mut self.chunked) {
+            encode_trailers(trailers, self.wire.stream.tail());
+        }
+    }
+
+    fn queued_bytes(&self) -> usize {
+        self.wire.stream.queued_bytes()
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ()>> {
+        self.wire.stream.poll_flush_unattended(cx).map_err(drop)
+    }
+
+    fn is_flushed(&mut self) -> bool {
+        self.wire.stream.is_flushed()
+    }
+
+    fn local_address(&self) -> Option<SocketAddr> {
+        self.local
+    }
+
+    fn count_answer(&self, good: bool) {
+        self.account.tally.count_answer(good);
+    }
+
+    fn end(self, pool: &Rc<Pool>, is_clean: bool, now: Instant) {
+        match is_clean {
+            true => pool.release(self, now),
+            false => pool.abandon(self),
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.account.count_bytes(self.wire.stream.transferred());
+    }
+}

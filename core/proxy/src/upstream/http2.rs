@@ -1,0 +1,282 @@
+//! An HTTP/2 connection to an endpoint, and the streams on it.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use ringway_http::h2::{self, ErrorCode};
+use ringway_http::{Body, Fields, RequestHead, ResetReason, ResponseHead};
+use ringway_model::stream::ResponseFlags;
+use ringway_runtime::buffer::Buf;
+
+use super::account::Account;
+use super::pool::Pool;
+use crate::hcm::sides::{Failure, ServerSide};
+use crate::http2::{Driver, Ended, Item, Over, Session, Stream, Turn};
+use crate::transport::Transport;
+use crate::wire::Event;
+
+/// A connection that carries many requests. Its task ends it.
+#[derive(Debug)]
+pub(crate) struct Mux {
+    session: Rc<Session>,
+    account: Account,
+    pool: Weak<Pool>,
+    local: Option<SocketAddr>,
+    /// Streams that were promised to requests and are not open yet.
+    promised: Cell<usize>,
+    /// No further streams are opened on it.
+    leaving: Cell<bool>,
+    /// Since when no stream is open.
+    idle_since: Cell<Instant>,
+}
+
+/// The promise of a stream, given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Reserved {
+    mux: Rc<Mux>,
+}
+
+impl Mux {
+    /// Starts the task that drives the connection.
+    pub(super) fn start(pool: &Rc<Pool>, transport: Transport, account: Account) -> Rc<Self> {
+        account.tally.count(|stats| stats.upstream_cx_http2_total);
+        let options = account.tally.policy.h2.clone();
+        let local = transport.local_address();
+        let driver = Driver::new(transport, Buf::default(), |now_ms| {
+            h2::Connection::client(options, now_ms)
+        });
+        let mux = Rc::new(Self {
+            session: Rc::clone(&driver.session),
+            idle_since: Cell::new(account.opened),
+            account,
+            pool: Rc::downgrade(pool),
+            local,
+            promised: Cell::new(0),
+            leaving: Cell::new(false),
+        });
+        ringway_runtime::spawn(drive(Rc::clone(&mux), Rc::clone(pool), driver));
+        mux
+    }
+
+    pub(super) fn local(&self) -> Option<SocketAddr> {
+        self.local
+    }
+
+    /// A stream for a request, if there is room for one.
+    pub(super) fn reserve(self: &Rc<Self>) -> Option<Reserved> {
+        let free = self.session.free_streams() > self.promised.get();
+        if self.leaving.get() || !free {
+            return None;
+        }
+        self.promised.set(self.promised.get() + 1);
+        Some(Reserved { mux: Rc::clone(self) })
+    }
+
+    /// Opens no further streams, and ends with the last.
+    pub(super) fn leave(self: &Rc<Self>) {
+        if self.leaving.replace(true) {
+            return;
+        }
+        if let Some(pool) = self.pool.upgrade() {
+            pool.drop_mux(self);
+        }
+        self.session.go_away(ErrorCode::NoError);
+    }
+
+    /// Whether an unused connection has had its time. Counts why.
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        if self.leaving.get() {
+            return false;
+        }
+        let policy = &self.account.tally.policy;
+        let unused = now.duration_since(self.idle_since.get());
+        let is_idle = self.session.open_streams() == 0 && self.promised.get() == 0;
+        if is_idle && policy.idle_timeout.is_some_and(|timeout| unused >= timeout) {
+            self.account.tally.count(|stats| stats.upstream_cx_idle_timeout);
+            return true;
+        }
+        self.account.is_old(now)
+    }
+
+    /// A stream ended.
+    fn stream_ended(self: &Rc<Self>, now: Instant) {
+        if self.session.open_streams() == 0 {
+            self.account.rest();
+            self.idle_since.set(now);
+        }
+        if !self.leaving.get() && self.account.is_worn(now) {
+            return self.leave();
+        }
+        if let Some(pool) = self.pool.upgrade() {
+            pool.serve_streams(self);
+        }
+    }
+}
+
+/// Moves the bytes of a connection, to its end.
+async fn drive(mux: Rc<Mux>, pool: Rc<Pool>, mut driver: Driver) {
+    let over = std::future::poll_fn(|cx| poll(&mux, &mut driver, cx)).await;
+    match over {
+        Over::Closed => mux.account.note_peer_close(),
+        Over::Failed(_) => mux.account.tally.count(|stats| stats.upstream_cx_protocol_error),
+    }
+    mux.leaving.set(true);
+    pool.mux_closed(&mux);
+    // A GOAWAY that does not fit into the socket at once is not worth waiting for.
+    std::future::poll_fn(|cx| {
+        let _ = driver.poll_farewell(cx);
+        Poll::Ready(())
+    })
+    .await;
+    mux.account.count_bytes(driver.transport.transferred());
+}
+
+fn poll(mux: &Rc<Mux>, driver: &mut Driver, cx: &mut Context<'_>) -> Poll<Over> {
+    while let Poll::Ready(turn) = driver.poll(cx) {
+        match turn {
+            Turn::Over(over) => return Poll::Ready(over),
+            Turn::Leaving => {
+                mux.account.tally.count(|stats| stats.upstream_cx_close_notify);
+                mux.leave();
+            }
+            // Servers open no streams.
+            Turn::Opened(..) | Turn::Refused(_) => {}
+        }
+    }
+    mux.account.count_bytes(driver.transport.transferred());
+    match mux.session.is_done() {
+        true => Poll::Ready(Over::Closed),
+        false => Poll::Pending,
+    }
+}
+
+impl Reserved {
+    /// Gives the promise back.
+    pub(super) fn give_up(self) -> Rc<Mux> {
+        Rc::clone(&self.mux)
+    }
+
+    /// Opens the stream with a request whose body has this form.
+    pub(crate) fn open(self, head: &RequestHead, body: Body) -> Result<Server, Failure> {
+        let mux = Rc::clone(&self.mux);
+        mux.account.begin();
+        match Stream::open(&mux.session, head, body.is_empty()) {
+            Ok(stream) => Ok(Server { stream, mux, body: Body::None }),
+            // The peer changed its mind since the stream was promised.
+            Err(_) => Err(Failure {
+                reason: ResetReason::LocalRefusedStreamReset,
+                flag: ResponseFlags::LOCAL_RESET,
+            }),
+        }
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.mux.promised.set(self.mux.promised.get() - 1);
+    }
+}
+
+/// The server of one stream.
+#[derive(Debug)]
+pub(crate) struct Server {
+    stream: Stream,
+    mux: Rc<Mux>,
+    body: Body,
+}
+
+impl Server {
+    fn failure(&self, ended: Ended) -> Failure {
+        match ended {
+            Ended::Reset { error: Some(_), .. } => Failure {
+                reason: ResetReason::ProtocolError,
+                flag: ResponseFlags::UPSTREAM_PROTOCOL_ERROR,
+            },
+            Ended::Reset { reason, .. } => {
+                self.mux.account.tally.count(|stats| stats.upstream_rq_rx_reset);
+                Failure { reason, flag: ResponseFlags::UPSTREAM_REMOTE_RESET }
+            }
+            Ended::Connection(Over::Closed) => Failure {
+                reason: ResetReason::ConnectionTermination,
+                flag: ResponseFlags::UPSTREAM_CONNECTION_TERMINATION,
+            },
+            Ended::Connection(Over::Failed(_)) => Failure {
+                reason: ResetReason::ProtocolError,
+                flag: ResponseFlags::UPSTREAM_PROTOCOL_ERROR,
+            },
+        }
+    }
+}
+
+impl ServerSide for Server {
+    fn poll_event(
+        &mut self,
+        cx: &mut Context<'_>,
+        head: &mut ResponseHead,
+    ) -> Poll<Result<Event, Failure>> {
+        let item = ready!(self.stream.poll_next(cx)).map_err(|ended| self.failure(ended))?;
+        Poll::Ready(Ok(match item {
+            Item::Informational(hint) => {
+                *head = hint;
+                Event::Informational
+            }
+            Item::Head(answer, body) => {
+                *head = answer;
+                self.body = body;
+                Event::Head
+            }
+            Item::Data(data) => Event::Data(data),
+            Item::Trailers => Event::Trailers,
+            Item::Complete => Event::Complete,
+        }))
+    }
+
+    fn body(&self) -> Body {
+        self.body
+    }
+
+    fn trailers(&self) -> &Fields {
+        self.stream.trailers()
+    }
+
+    fn send_data(&mut self, data: Buf) {
+        self.stream.send_data(data);
+    }
+
+    fn send_end(&mut self, trailers: Option<&Fields>) {
+        self.stream.send_end(trailers);
+    }
+
+    fn queued_bytes(&self) -> usize {
+        self.stream.pending_bytes()
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ()>> {
+        self.stream.poll_flush(cx).map_err(drop)
+    }
+
+    fn is_flushed(&mut self) -> bool {
+        self.stream.is_flushed()
+    }
+
+    fn local_address(&self) -> Option<SocketAddr> {
+        self.mux.local
+    }
+
+    fn count_answer(&self, good: bool) {
+        self.mux.account.tally.count_answer(good);
+    }
+
+    fn end(self, _pool: &Rc<Pool>, is_clean: bool, now: Instant) {
+        let Self { stream, mux, .. } = self;
+        if !is_clean && !stream.is_over() {
+            mux.account.tally.count(|stats| stats.upstream_rq_tx_reset);
+        }
+        // A handle that is dropped too early resets its stream.
+        drop(stream);
+        mux.stream_ended(now);
+    }
+}
