@@ -69,12 +69,22 @@ fn kib(text: &str) -> u64 {
     text.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
-/// The commit of the working directory, with a mark where it was changed; `unknown` elsewhere.
-pub(crate) fn commit() -> String {
-    let output = Command::new("git").args(["describe", "--always", "--dirty", "--tags"]).output();
-    let text = output.ok().filter(|output| output.status.success()).map(|output| output.stdout);
-    text.and_then(|text| String::from_utf8(text).ok())
-        .map_or_else(|| "unknown".to_owned(), |text| text.trim().to_owned())
+/// The commit that a Ringway binary was built from, with a mark where its sources were changed:
+/// what the binary says, since the working directory may have gone on.
+pub(crate) fn commit(ringway: &Path) -> String {
+    commit_in(&version(ringway, "--version"))
+}
+
+/// Out of `revision/version/sources/build/TLS`.
+fn commit_in(version: &str) -> String {
+    let parts: Vec<&str> = version.split('/').collect();
+    match parts[..] {
+        [revision, _, "Clean", ..] => revision.to_owned(),
+        [revision, _, "Modified", ..] => format!("{revision} with changes"),
+        // An archive without a repository has the null name for a commit.
+        [revision, _, "Distribution", ..] if revision.contains(|c| c != '0') => revision.to_owned(),
+        _ => "unknown".to_owned(),
+    }
 }
 
 /// What a program says when asked for its version: the first line that holds a digit.
@@ -89,4 +99,23 @@ pub(crate) fn version(program: &Path, option: &str) -> String {
     let line = line.unwrap_or("unknown").trim();
     // Envoy names its own path first.
     line.rsplit_once(" version: ").map_or(line, |(_, version)| version.trim()).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commit_is_the_one_that_the_binary_names() {
+        for (version, commit) in [
+            ("abc1/0.1.0/Clean/RELEASE/none", "abc1"),
+            ("abc1/0.1.0/Modified/DEBUG/none", "abc1 with changes"),
+            ("abc1/0.1.0/Distribution/RELEASE/none", "abc1"),
+            ("0000/0.1.0/Distribution/RELEASE/none", "unknown"),
+            ("unknown", "unknown"),
+        ] {
+            assert_eq!(commit_in(version), commit, "{version}");
+        }
+        assert_eq!(commit(Path::new("/no/such/program")), "unknown");
+    }
 }

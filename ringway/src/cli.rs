@@ -233,9 +233,19 @@ pub(crate) enum DriverChoice {
     Epoll,
 }
 
-/// What `--version` prints, as Envoy does: revision, version, state, build, TLS library.
+/// What `--version` prints, as Envoy does: revision, version, state of the sources, build, TLS
+/// library.
 pub(crate) fn version() -> String {
-    let revision = option_env!("RINGWAY_REVISION").unwrap_or("0000000000000000");
     let build = if cfg!(debug_assertions) { "DEBUG" } else { "RELEASE" };
-    format!("{revision}/{}/Clean/{build}/none", env!("CARGO_PKG_VERSION"))
+    let (version, sources) = (env!("CARGO_PKG_VERSION"), env!("RINGWAY_SOURCES"));
+    format!("{REVISION}/{version}/{sources}/{build}/none")
+}
+
+/// The commit that this was built from (see `build.rs`).
+const REVISION: &str = env!("RINGWAY_REVISION");
+
+/// `server.version`: the first three bytes of the revision, as in Envoy.
+pub(crate) fn version_number() -> u32 {
+    let digits = REVISION.get(..6).unwrap_or_default();
+    u32::from_str_radix(digits, 16).unwrap_or(0)
 }

@@ -26,7 +26,7 @@ use ringway_runtime::worker::{self, Driver};
 use tokio::sync::{mpsc, watch};
 
 use crate::base_id::BaseId;
-use crate::cli::{DriverChoice, Mode, Options};
+use crate::cli::{self, DriverChoice, Mode, Options};
 use crate::configuration::Configuration;
 use crate::demo::{self, DemoArgs};
 use crate::end::{Signals, stop_listening};
@@ -44,8 +44,6 @@ const ADOPTION_MAX: Duration = Duration::from_secs(5);
 const FLUSH_INTERVAL: Duration = Duration::from_secs(5);
 /// Admin commands that may wait.
 const COMMANDS_MAX: usize = 16;
-/// `server.version`: Envoy shows the first bytes of its revision.
-const VERSION_NUMBER: u32 = 0;
 
 /// Serves the configuration of the command line.
 pub(crate) fn run(options: &Options) -> ExitCode {
@@ -180,8 +178,9 @@ impl Server {
         let lifecycle = Lifecycle::default();
         let (sender, commands) = mpsc::channel(COMMANDS_MAX);
         let sources = watch::Sender::new(Arc::new(source_of(&loaded)));
+        let number = cli::version_number();
         let server_stats =
-            ServerStats::new(&catalog, Arc::clone(&page), started, concurrency, VERSION_NUMBER);
+            ServerStats::new(&catalog, Arc::clone(&page), started, concurrency, number);
         server_stats.initialized();
         let admin = Arc::new(AdminState::new(
             Arc::clone(&catalog),

@@ -68,7 +68,7 @@ impl StageOptions {
             latency: false,
             quick: false,
             cpus: String::new(),
-            commit: host::commit(),
+            commit: commit(),
         };
         Self { peers: peers.to_vec(), settings }
     }
@@ -85,10 +85,16 @@ impl From<&Options> for StageOptions {
             latency: !options.no_latency,
             quick: options.quick,
             cpus: String::new(),
-            commit: host::commit(),
+            commit: commit(),
         };
         Self { peers: options.peers.clone(), settings }
     }
+}
+
+/// Of the Ringway beside this program, which is the one that is measured.
+fn commit() -> String {
+    programs::sibling("ringway", "ringway")
+        .map_or_else(|_| "unknown".to_owned(), |program| host::commit(&program))
 }
 
 /// What all workloads of a comparison share.

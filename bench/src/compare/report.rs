@@ -34,7 +34,7 @@ pub(crate) struct Settings {
     pub(crate) latency: bool,
     pub(crate) quick: bool,
     pub(crate) cpus: String,
-    /// The commit that was built, with a mark where the tree was changed.
+    /// The commit that the measured Ringway was built from, with a mark where it was changed.
     pub(crate) commit: String,
 }
 

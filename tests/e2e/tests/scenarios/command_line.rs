@@ -1,8 +1,9 @@
 //! Envoy's command line: what it prints and with which code it ends.
 
 use std::fs;
+use std::process::Command;
 
-use ringway_test_support::{Bootstrap, Launch, Make, Process, RawClient, run_to_end};
+use ringway_test_support::{Bootstrap, Launch, Make, Process, RawClient, run_to_end, skip};
 
 use crate::only_ringway;
 
@@ -137,6 +138,27 @@ fn version_and_help() {
         "--version",
     ] {
         assert!(out.contains(flag), "{flag} is not in\n{out}");
+    }
+}
+
+#[test]
+fn the_version_names_the_commit_that_was_built() {
+    if !only_ringway("a commit of this repository") {
+        return;
+    }
+    let (_, out, _) = run(&["--version"]);
+    let (_, version) = out.trim().split_once("version: ").expect("as Envoy says it");
+    let parts: Vec<&str> = version.split('/').collect();
+    let [revision, _, sources, "DEBUG" | "RELEASE", _] = parts[..] else { panic!("{version}") };
+    let git = Command::new("git")
+        .args(["-C", env!("CARGO_MANIFEST_DIR"), "cat-file", "-t", revision])
+        .output();
+    match git {
+        Ok(known) if sources != "Distribution" => {
+            assert_eq!(String::from_utf8_lossy(&known.stdout), "commit\n", "{version}");
+            assert!(matches!(sources, "Clean" | "Modified"), "{version}");
+        }
+        _ => skip("the program was not built in a repository"),
     }
 }
 
