@@ -2,6 +2,8 @@
 //!
 //! An answer that is not right is an error and never counts as a success, however fast it came.
 
+pub(crate) mod grpc;
+
 use std::fmt;
 
 use sha2::{Digest, Sha256};
@@ -15,6 +17,8 @@ pub(crate) struct Check {
     /// Bytes of the body.
     pub(crate) length: Option<u64>,
     pub(crate) content: Content,
+    /// The answer is one to a gRPC call.
+    pub(crate) grpc: Option<grpc::Expected>,
 }
 
 /// What the body must be.
@@ -29,6 +33,8 @@ pub(crate) enum Content {
     Sha256([u8; 32]),
     /// What has this XXH3 (64 bits).
     Xxh3(u64),
+    /// What was sent.
+    Echo,
 }
 
 /// Statuses from `.0` to `.1`, both included.
@@ -78,6 +84,7 @@ pub(crate) enum Wrong {
     Status(u16),
     Length { expected: u64, found: u64 },
     Content,
+    Grpc(grpc::Wrong),
 }
 
 impl fmt::Display for Wrong {
@@ -88,6 +95,10 @@ impl fmt::Display for Wrong {
                 write!(f, "a body of {found} bytes instead of {expected}")
             }
             Self::Content => f.write_str("a body with other content than expected"),
+            Self::Grpc(grpc::Wrong::Status(Some(status))) => write!(f, "grpc-status {status}"),
+            Self::Grpc(grpc::Wrong::Status(None)) => f.write_str("no grpc-status"),
+            Self::Grpc(grpc::Wrong::Messages(count)) => write!(f, "{count} messages"),
+            Self::Grpc(grpc::Wrong::Cut) => f.write_str("a message that was cut"),
         }
     }
 }
@@ -95,12 +106,15 @@ impl fmt::Display for Wrong {
 impl Check {
     fn allows(&self, status: u16) -> bool {
         match self.statuses.as_slice() {
+            // What is no HTTP has no status.
+            [] if status == 0 => true,
             [] => (200..400).contains(&status),
             ranges => ranges.iter().any(|range| (range.0..=range.1).contains(&status)),
         }
     }
 
-    fn length(&self) -> Option<u64> {
+    /// Bytes that the body must have, where that is known.
+    pub(crate) fn length(&self) -> Option<u64> {
         match &self.content {
             Content::Bytes(bytes) => Some(bytes.len() as u64),
             _ => self.length,
@@ -115,6 +129,9 @@ pub(crate) struct Verdict {
     received: u64,
     hash: Hash,
     differs: bool,
+    /// XXH3 of what was sent, where the same must come back.
+    sent: u64,
+    messages: grpc::Messages,
 }
 
 #[derive(Default)]
@@ -135,8 +152,23 @@ impl Verdict {
         self.hash = match check.content {
             Content::Any | Content::Bytes(_) => Hash::None,
             Content::Sha256(_) => Hash::Sha256(Box::default()),
-            Content::Xxh3(_) => Hash::Xxh3(Box::default()),
+            Content::Xxh3(_) | Content::Echo => Hash::Xxh3(Box::default()),
         };
+        if check.grpc.is_some() {
+            self.messages = grpc::Messages::default();
+        }
+    }
+
+    /// What was sent, for checks that want it back.
+    pub(crate) fn sent(&mut self, check: &Check, data: &[u8]) {
+        if matches!(check.content, Content::Echo) {
+            self.sent = xxhash_rust::xxh3::xxh3_64(data);
+        }
+    }
+
+    /// The status of a call.
+    pub(crate) fn grpc_status(&mut self, status: Option<u32>) {
+        self.messages.status(status);
     }
 
     /// A piece of the body.
@@ -152,6 +184,9 @@ impl Verdict {
             (_, Hash::Xxh3(hash)) => hash.update(data),
             _ => {}
         }
+        if check.grpc.is_some() {
+            self.messages.data(data);
+        }
         self.received += data.len() as u64;
     }
 
@@ -164,6 +199,9 @@ impl Verdict {
     pub(crate) fn end(&mut self, check: &Check) -> Result<(), Wrong> {
         if !check.allows(self.status) {
             return Err(Wrong::Status(self.status));
+        }
+        if let Some(expected) = &check.grpc {
+            self.messages.end(expected).map_err(Wrong::Grpc)?;
         }
         match check.length() {
             Some(expected) if expected != self.received => {
@@ -180,6 +218,7 @@ impl Verdict {
                 hash.finalize().as_slice() == expected
             }
             (Content::Xxh3(expected), Hash::Xxh3(hash)) => hash.digest() == *expected,
+            (Content::Echo, Hash::Xxh3(hash)) => hash.digest() == self.sent,
             _ => !self.differs,
         }
     }

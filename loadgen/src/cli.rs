@@ -9,7 +9,7 @@ use crate::check::{Content, StatusRange, parse_hash, parse_status};
 use crate::plan::Pacing;
 use crate::schedule::Arrivals;
 use crate::slo::Objective;
-use crate::template::parse_field;
+use crate::template::{parse_chunk, parse_field};
 use crate::units::{parse_count, parse_duration, parse_rate, parse_size};
 
 const EXAMPLES: &str = "\
@@ -22,6 +22,11 @@ Examples:
   ringway-load -n 10k --new-connections http://host/       10,000 requests with a connection each
   ringway-load -f mix.http http://host/                    a mix of requests from a file
   ringway-load --json=a.json ...; ringway-load compare a.json b.json
+  ringway-load -2 -c 1 --streams 100 https://host/         HTTP/2: 100 requests at a time
+  ringway-load --new-connections --resume https://host/    a resumed handshake each
+  ringway-load -b 'message' grpc://host/pkg.Service/Call   gRPC; grpcs: with TLS
+  ringway-load -b 'echo this' ws://host/                   WebSocket; wss: with TLS
+  ringway-load -b @file tcp://host:7                       bytes there and back; tls: with TLS
   ringway-load serve -l 127.0.0.1:8080                     an origin to measure against
 
 Exit code: 0 clean run, 1 errors (or the objective was missed), 2 no run.";
@@ -34,9 +39,12 @@ Paths are lists of wishes; so is the field x-ringway-answer, which goes before t
   /until-close/1k   a body that the close ends     /close         connection: close
   /echo             the body of the request        /truncate      close in the middle
                                                    /silent        close without an answer
-  /delay/20ms/status/503/bytes/100 is all three; other words mean nothing.";
+  /delay/20ms/status/503/bytes/100 is all three; other words mean nothing.
+HTTP/2 comes by ALPN or by its preface. gRPC calls (content-type: application/grpc) get their
+messages back: /messages/10 ten times, /grpc-status/5 with this status. WebSockets and --tcp echo
+get back what they send.";
 
-/// HTTP load generator: open and closed loop, honest latencies, checked answers.
+/// Load generator: open and closed loop, honest latencies, checked answers.
 #[derive(Debug, Parser)]
 #[command(name = "ringway-load", version, about, after_help = EXAMPLES)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -101,10 +109,15 @@ pub(crate) struct RunArgs {
     #[arg(hide_possible_values = true, help_heading = "Load")]
     pub(crate) pacing: Pacing,
 
-    /// Requests on a connection before the first answer
-    #[arg(short, long, default_value = "1", value_parser = parse_count, value_name = "N")]
-    #[arg(help_heading = "Connections")]
+    /// Requests on a connection before the first answer; streams of HTTP/2
+    #[arg(short, long, visible_alias = "streams", default_value = "1", value_parser = parse_count)]
+    #[arg(value_name = "N", help_heading = "Connections")]
     pub(crate) pipeline: u64,
+    /// HTTP/2 for http (at once) and https (by ALPN)
+    #[arg(short = '2', long, help_heading = "Connections")]
+    pub(crate) http2: bool,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
     /// Close a connection after so many requests
     #[arg(long, value_parser = parse_count, value_name = "N", help_heading = "Connections")]
     pub(crate) requests_per_connection: Option<u64>,
@@ -150,6 +163,9 @@ pub(crate) struct RunArgs {
     /// Body, or @FILE; makes the method POST
     #[arg(short, long, value_name = "TEXT|@FILE", help_heading = "Requests")]
     pub(crate) body: Option<String>,
+    /// Send bodies in chunks of this size (HTTP/1.1), or without a length (HTTP/2)
+    #[arg(long, value_parser = parse_chunk, value_name = "SIZE", help_heading = "Requests")]
+    pub(crate) chunked: Option<usize>,
     /// Requests from a file (format: see the README)
     #[arg(short, long, value_name = "FILE", conflicts_with_all = ["body", "method"])]
     #[arg(help_heading = "Requests")]
@@ -173,6 +189,13 @@ pub(crate) struct RunArgs {
     #[arg(conflicts_with_all = ["expect_hash", "expect_length"])]
     pub(crate) expect_body: Option<PathBuf>,
 
+    /// gRPC status of each call
+    #[arg(long, value_name = "N", help_heading = "Checks", default_value = "0")]
+    pub(crate) expect_grpc_status: u32,
+    /// Messages of each answer of gRPC [default: any number, but not none]
+    #[arg(long, value_parser = parse_count, value_name = "N", help_heading = "Checks")]
+    pub(crate) expect_messages: Option<u64>,
+
     /// Report as JSON on standard output, or in a file
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "-")]
     #[arg(value_name = "FILE", help_heading = "Report")]
@@ -189,6 +212,58 @@ pub(crate) struct RunArgs {
 
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
+}
+
+/// TLS of a client.
+#[derive(Debug, Default, PartialEq, Eq, Args)]
+pub(crate) struct TlsArgs {
+    /// Trust every certificate
+    #[arg(short = 'k', long, help_heading = "TLS")]
+    pub(crate) insecure: bool,
+    /// Trust these authorities instead of the host's
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure", help_heading = "TLS")]
+    pub(crate) cacert: Option<PathBuf>,
+    /// Resume sessions: only the first handshakes are full
+    #[arg(long, help_heading = "TLS")]
+    pub(crate) resume: bool,
+    /// Nothing but this version
+    #[arg(long, value_enum, value_name = "1.2|1.3", hide_possible_values = true)]
+    #[arg(help_heading = "TLS")]
+    pub(crate) tls_version: Option<VersionWish>,
+}
+
+/// A version of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum VersionWish {
+    #[value(name = "1.2")]
+    V1_2,
+    #[value(name = "1.3")]
+    V1_3,
+}
+
+/// TLS of the origin.
+#[derive(Debug, Args)]
+pub(crate) struct TlsServeArgs {
+    /// With a certificate of its own, for localhost
+    #[arg(long, help_heading = "TLS")]
+    pub(crate) tls: bool,
+    /// With this certificate chain
+    #[arg(long, value_name = "FILE", requires = "key", help_heading = "TLS")]
+    pub(crate) cert: Option<PathBuf>,
+    /// And its key
+    #[arg(long, value_name = "FILE", requires = "cert", help_heading = "TLS")]
+    pub(crate) key: Option<PathBuf>,
+}
+
+/// What the origin does with bytes that are no HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum TcpWish {
+    /// Sends them back.
+    Echo,
+    /// Answers each --size bytes by one.
+    Sink,
+    /// Answers each byte by --size bytes.
+    Source,
 }
 
 /// Where threads run; the same for clients and the origin.
@@ -225,6 +300,11 @@ pub(crate) struct ServeArgs {
     /// Wait before each answer
     #[arg(long, default_value = "0s", value_parser = parse_duration, value_name = "TIME")]
     pub(crate) delay: Duration,
+    /// No HTTP: bytes come back (echo), one for each --size (sink), --size for each (source)
+    #[arg(long, value_enum, value_name = "echo|sink|source", hide_possible_values = true)]
+    pub(crate) tcp: Option<TcpWish>,
+    #[command(flatten)]
+    pub(crate) tls: TlsServeArgs,
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
 }

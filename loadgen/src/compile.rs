@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
-use crate::check::{Check, Content};
-use crate::cli::{PlaceArgs, RunArgs};
-use crate::plan::{Address, Lane, Load, Pacing, Plan, UnfriendlyClients, split_connections};
+use crate::check::{Check, Content, grpc};
+use crate::cli::{PlaceArgs, RunArgs, TlsArgs};
+use crate::plan::{Address, Lane, Load, Pacing, Plan, Tls, UnfriendlyClients, split_connections};
+use crate::protocol::Protocol;
 use crate::schedule::{Arrivals, Profile};
 use crate::template::{self, Draft, Request};
-use crate::url::{Authority, Url};
+use crate::tls;
+use crate::url::{Authority, Speaks, Url};
 
 /// Own addresses of one run.
 const MAX_SOURCES: usize = 65_536;
@@ -78,6 +80,28 @@ fn check_combinations(
         Address::Tcp(address) => sources.iter().any(|ip| ip.is_ipv4() == address.is_ipv4()),
         Address::Unix(_) => false,
     };
+    let unfriendly = [args.half_open, args.slow, args.aborted].map(|share| share.of(100));
+    if unfriendly != [0; 3] && lanes.iter().any(|lane| lane.protocol != Protocol::Http1) {
+        return Err("--half-open, --slow and --aborted clients speak HTTP/1.1 only".to_owned());
+    }
+    let is_http = |lane: &Lane| !matches!(lane.protocol, Protocol::WebSocket | Protocol::Tcp);
+    if !args.expect_status.is_empty() && !lanes.iter().all(is_http) {
+        return Err("--expect-status: only HTTP has statuses".to_owned());
+    }
+    let is_grpc = |lane: &Lane| lane.protocol == Protocol::Grpc;
+    let call = (args.expect_grpc_status, args.expect_messages) != (0, None);
+    if call && !lanes.iter().any(is_grpc) {
+        return Err("--expect-grpc-status and --expect-messages need a grpc URL".to_owned());
+    }
+    if args.http2 && lanes.iter().any(|lane| !is_http(lane)) {
+        return Err("-2: only http and https URLs leave the choice".to_owned());
+    }
+    if args.tls != TlsArgs::default() && lanes.iter().all(|lane| lane.tls.is_none()) {
+        return Err("--insecure, --cacert, --resume and --tls-version need TLS".to_owned());
+    }
+    if args.expect_length == Some(0) && lanes.iter().any(|lane| lane.protocol == Protocol::Tcp) {
+        return Err("--expect-length: no bytes are no answer".to_owned());
+    }
     if !sources.is_empty() && !lanes.iter().all(usable) {
         return Err("--source: no address is of the same family as the target".to_owned());
     }
@@ -127,7 +151,9 @@ fn requests(args: &RunArgs) -> Result<Vec<Request>, String> {
         "" if args.body.is_some() => "POST".to_owned(),
         method => method.to_owned(),
     };
-    let draft = Draft { method, fields: args.fields.clone(), body, check, ..Draft::default() };
+    let fields = args.fields.clone();
+    let (http2, chunk) = (args.http2, args.chunked);
+    let draft = Draft { method, fields, body, check, http2, chunk, ..Draft::default() };
     if let Some(path) = &args.file {
         let [base] = args.urls.as_slice() else {
             return Err("-f: give one URL; the paths of the file are relative to it".to_owned());
@@ -162,14 +188,20 @@ fn check(args: &RunArgs) -> Result<Check, String> {
         (None, Some(hash)) => hash.clone(),
         (None, None) => Content::Any,
     };
-    Ok(Check { statuses: args.expect_status.clone(), length: args.expect_length, content })
+    let call = grpc::Expected { status: args.expect_grpc_status, messages: args.expect_messages };
+    Ok(Check {
+        statuses: args.expect_status.clone(),
+        length: args.expect_length,
+        content,
+        grpc: (call != grpc::Expected::default()).then_some(call),
+    })
 }
 
 fn read(path: impl AsRef<std::path::Path>) -> Result<Vec<u8>, String> {
     std::fs::read(&path).map_err(|error| format!("{}: {error}", path.as_ref().display()))
 }
 
-/// Groups requests by where they go.
+/// Groups requests by where they go, and by what is spoken there.
 fn lanes(args: &RunArgs, requests: &[Request], connections: usize) -> Result<Vec<Lane>, String> {
     let mut addresses: HashMap<Authority, Address> = HashMap::new();
     let mut lanes: Vec<Lane> = Vec::new();
@@ -181,13 +213,49 @@ fn lanes(args: &RunArgs, requests: &[Request], connections: usize) -> Result<Vec
             (None, None) => Address::Tcp(resolve(&authority.host, authority.port)?),
         };
         addresses.insert(authority.clone(), address.clone());
-        match lanes.iter_mut().find(|lane| lane.address == address) {
-            Some(lane) => lane.requests.push(index),
-            None => {
-                lanes.push(Lane { address, requests: vec![index], part: 0.0, connections: 0 });
-            }
+        let protocol = protocol(&request.url, args.http2);
+        let name = request.url.scheme.tls.then_some(authority.host.as_str());
+        let fits = |lane: &&mut Lane| {
+            lane.address == address
+                && lane.protocol == protocol
+                && lane.tls.as_ref().map(|tls| tls.name.as_str()) == name
+                && lane.opening == request.opening
+        };
+        if let Some(lane) = lanes.iter_mut().find(fits) {
+            lane.requests.push(index);
+            continue;
         }
+        let tls = name.map(|name| -> Result<Tls, String> {
+            let context = tls::client(&args.tls, protocol.alpn())?;
+            Ok(Tls { context, name: name.to_owned() })
+        });
+        lanes.push(Lane {
+            address,
+            protocol,
+            tls: tls.transpose()?,
+            opening: request.opening.clone(),
+            requests: vec![index],
+            part: 0.0,
+            connections: 0,
+        });
     }
+    share(&mut lanes, requests, connections);
+    Ok(lanes)
+}
+
+/// What is spoken to a URL.
+fn protocol(url: &Url, http2: bool) -> Protocol {
+    match url.scheme.speaks {
+        Speaks::Http if http2 => Protocol::Http2,
+        Speaks::Http => Protocol::Http1,
+        Speaks::Grpc => Protocol::Grpc,
+        Speaks::WebSocket => Protocol::WebSocket,
+        Speaks::Tcp => Protocol::Tcp,
+    }
+}
+
+/// Gives each lane its part of requests and connections.
+fn share(lanes: &mut [Lane], requests: &[Request], connections: usize) {
     let weight = |lane: &Lane| -> f64 {
         lane.requests.iter().map(|index| f64::from(requests[*index].weight)).sum()
     };
@@ -198,7 +266,6 @@ fn lanes(args: &RunArgs, requests: &[Request], connections: usize) -> Result<Vec
         lane.part = part;
         lane.connections = connections;
     }
-    Ok(lanes)
 }
 
 /// `unix:PATH` or `HOST:PORT`.
@@ -305,7 +372,15 @@ mod tests {
     #[test]
     fn wishes_that_cannot_be_met_are_named() {
         let error = |args: &[&str]| compile(args).expect_err("refused");
-        assert!(error(&["https://127.0.0.1/"]).contains("`https` is not supported"));
+        assert!(error(&["ftp://127.0.0.1/"]).contains("`ftp` is not one of"));
+        assert!(error(&["-k", "http://127.0.0.1/"]).contains("need TLS"));
+        let missing = ["--cacert", "/nonexistent", "https://127.0.0.1/"];
+        assert!(error(&missing).starts_with("/nonexistent: "));
+        assert!(error(&["-2", "ws://127.0.0.1/"]).contains("leave the choice"));
+        assert!(error(&["-m", "PUT", "grpc://127.0.0.1/a/b"]).contains("have methods"));
+        assert!(error(&["--expect-messages", "2", "http://127.0.0.1/"]).contains("grpc URL"));
+        assert!(error(&["--expect-status", "200", "tcp://127.0.0.1:1"]).contains("only HTTP"));
+        assert!(error(&["--slow", "1", "-2", "http://127.0.0.1/"]).contains("HTTP/1.1 only"));
         assert!(error(&["-c", "2M", "http://127.0.0.1/"]).starts_with("-c: 2000000"));
         assert!(error(&["-f", "/nonexistent", "http://127.0.0.1/"]).starts_with("/nonexistent: "));
         assert!(error(&["-d", "0", "http://127.0.0.1/"]).contains("zero"));

@@ -1,4 +1,4 @@
-//! `ringway-load`: an HTTP load generator with honest latencies, and an origin of the same make.
+//! `ringway-load`: a load generator with honest latencies, and an origin of the same make.
 //!
 //! Owns: plans of load and when each request is due, the client side of protocols as far as a load
 //! needs it, records of what happened, reports. Does not own: sockets and event loops, which are
@@ -13,6 +13,7 @@ mod app;
 mod check;
 mod cli;
 mod compile;
+mod link;
 mod plan;
 mod progress;
 mod protocol;
@@ -25,6 +26,7 @@ mod serve;
 mod slo;
 pub mod summary;
 mod template;
+mod tls;
 mod units;
 mod url;
 mod worker;

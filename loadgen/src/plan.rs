@@ -6,6 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ringway_tls::ClientContext;
+
+use crate::protocol::Protocol;
 use crate::schedule::{Arrivals, Profile};
 use crate::template::Request;
 
@@ -17,10 +20,22 @@ pub(crate) enum Address {
     Unix(PathBuf),
 }
 
+/// TLS towards one server.
+#[derive(Debug, Clone)]
+pub(crate) struct Tls {
+    pub(crate) context: ClientContext,
+    /// Whom to ask for.
+    pub(crate) name: String,
+}
+
 /// All requests to one address, and the connections that carry them.
 #[derive(Debug, Clone)]
 pub(crate) struct Lane {
     pub(crate) address: Address,
+    pub(crate) protocol: Protocol,
+    pub(crate) tls: Option<Tls>,
+    /// What each connection begins with, up to the key of a WebSocket.
+    pub(crate) opening: Option<Vec<u8>>,
     /// Indexes into the requests of the plan.
     pub(crate) requests: Vec<usize>,
     /// Its part of all requests: 0 < `part` <= 1.

@@ -36,15 +36,23 @@ pub enum Failure {
     Closed,
     /// Bytes that are no answer.
     Malformed,
+    /// TLS was not agreed on, or broken.
+    Tls,
+    /// The server does not speak WebSocket here.
+    Upgrade,
+    /// The server gave up one stream of a connection.
+    StreamReset,
     /// A status that was not expected.
     WrongStatus,
+    /// A gRPC status that was not expected, or none.
+    WrongGrpcStatus,
     /// A body of another length or content than expected.
     WrongBody,
 }
 
 impl Failure {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::Refused,
         Self::ConnectTimeout,
         Self::ConnectFailed,
@@ -52,7 +60,11 @@ impl Failure {
         Self::Reset,
         Self::Closed,
         Self::Malformed,
+        Self::Tls,
+        Self::Upgrade,
+        Self::StreamReset,
         Self::WrongStatus,
+        Self::WrongGrpcStatus,
         Self::WrongBody,
     ];
 
@@ -67,7 +79,11 @@ impl Failure {
             Self::Reset => "reset by the server",
             Self::Closed => "closed before the answer was complete",
             Self::Malformed => "malformed answer",
+            Self::Tls => "TLS failed",
+            Self::Upgrade => "upgrade refused",
+            Self::StreamReset => "stream reset by the server",
             Self::WrongStatus => "wrong status",
+            Self::WrongGrpcStatus => "wrong gRPC status",
             Self::WrongBody => "wrong body",
         }
     }
@@ -115,6 +131,13 @@ impl Failures {
 pub(crate) struct Cpu {
     pub(crate) user_ns: u64,
     pub(crate) system_ns: u64,
+}
+
+/// TLS handshakes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Handshakes {
+    pub(crate) full: u64,
+    pub(crate) resumed: u64,
 }
 
 /// What unfriendly clients did.
@@ -171,6 +194,7 @@ pub(crate) struct Record {
     pub(crate) answers: u64,
     pub(crate) cpu: Cpu,
     pub(crate) unfriendly: Unfriendly,
+    pub(crate) handshakes: Handshakes,
 }
 
 impl Record {
@@ -191,12 +215,16 @@ impl Record {
             answers: 0,
             cpu: Cpu::default(),
             unfriendly: Unfriendly::default(),
+            handshakes: Handshakes::default(),
         }
     }
 
-    /// Counts an answer of this status.
+    /// Counts an answer of this status; 0 is that of protocols without any.
     #[inline]
     pub(crate) fn status(&mut self, status: u16) {
+        if status == 0 {
+            return;
+        }
         match self.statuses.iter_mut().find(|(other, _)| *other == status) {
             Some((_, count)) => *count += 1,
             None => self.statuses.push((status, 1)),
@@ -237,6 +265,8 @@ impl Record {
         self.cpu.user_ns += other.cpu.user_ns;
         self.cpu.system_ns += other.cpu.system_ns;
         self.unfriendly.merge(&other.unfriendly);
+        self.handshakes.full += other.handshakes.full;
+        self.handshakes.resumed += other.handshakes.resumed;
     }
 }
 

@@ -180,7 +180,7 @@ fn wait_until_ready(plan: &Plan, events: &Events) -> Result<Failures, NoRun> {
                 if let Some((failure, _, text)) = failures.iter().next() {
                     first.get_or_insert((failure, text.to_owned()));
                 }
-                all.merge(&Record { failures, ..Record::new(0) });
+                all.merge(&Record { failures: *failures, ..Record::new(0) });
             }
             _ => return Err(NoRun::Interrupted),
         }

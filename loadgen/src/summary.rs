@@ -54,6 +54,8 @@ pub struct Summary {
     pub connections: Connections,
     /// By steps of the rate, where it has some.
     pub steps: Vec<StepSummary>,
+    /// TLS handshakes, where there were some.
+    pub handshakes: Option<HandshakeCount>,
     /// Clients that misbehaved, where there were some.
     pub unfriendly: Option<UnfriendlySummary>,
     /// What the generator itself cost.
@@ -69,6 +71,9 @@ pub struct PlanSummary {
     pub rate: Option<f64>,
     /// Targets.
     pub urls: Vec<String>,
+    /// What is spoken to them.
+    #[serde(default)]
+    pub protocols: Vec<String>,
     /// Measured connections.
     pub connections: usize,
     /// Requests on a connection before the first answer.
@@ -142,6 +147,15 @@ pub struct Connections {
     pub max: u64,
     /// Standard deviation by mean: 0 when all are served equally.
     pub imbalance: f64,
+}
+
+/// TLS handshakes, warm-up and first connections included.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandshakeCount {
+    /// With a certificate.
+    pub full: u64,
+    /// By a session of before.
+    pub resumed: u64,
 }
 
 /// One step of the rate.
@@ -262,6 +276,7 @@ impl Summary {
             connect: Times::of(&total.connect),
             connections: Connections::of(&outcome.answers, total.connect.len()),
             steps: steps(plan, &outcome.steps),
+            handshakes: HandshakeCount::of(total),
             unfriendly: (plan.unfriendly.total() > 0).then(|| UnfriendlySummary::of(total)),
             generator: Generator::of(plan, total, elapsed_s),
         }
@@ -285,6 +300,7 @@ impl PlanSummary {
             load: if plan.is_open() { "open" } else { "closed" }.to_owned(),
             rate,
             urls: plan.requests.iter().map(|request| request.url.to_string()).collect(),
+            protocols: protocols(plan),
             connections: plan.connections(),
             pipeline: plan.pipeline,
             threads: plan.threads,
@@ -292,6 +308,16 @@ impl PlanSummary {
             warmup_s: plan.warmup.as_secs_f64(),
         }
     }
+}
+
+fn protocols(plan: &Plan) -> Vec<String> {
+    let name = |lane: &crate::plan::Lane| {
+        let tls = if lane.tls.is_some() { " over TLS" } else { "" };
+        format!("{}{tls}", lane.protocol.name())
+    };
+    let mut names: Vec<String> = plan.lanes.iter().map(name).collect();
+    names.dedup();
+    names
 }
 
 fn statuses(total: &Record) -> Vec<StatusCount> {
@@ -348,6 +374,13 @@ impl Connections {
             max: answers.iter().copied().max().unwrap_or(0),
             imbalance: if mean > 0.0 { variance.sqrt() / mean } else { 0.0 },
         }
+    }
+}
+
+impl HandshakeCount {
+    fn of(total: &Record) -> Option<Self> {
+        let (full, resumed) = (total.handshakes.full, total.handshakes.resumed);
+        (full + resumed > 0).then_some(Self { full, resumed })
     }
 }
 

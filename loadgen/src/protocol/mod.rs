@@ -5,18 +5,35 @@
 
 pub(crate) mod chunked;
 pub(crate) mod http1;
+pub(crate) mod http2;
+pub(crate) mod tcp;
+pub(crate) mod websocket;
+
+use ringway_http::h2::{ConnectionError, ErrorCode, MessageError};
+
+use crate::check::Verdict;
+use crate::template::{Filler, Request};
 
 /// Receives what an engine reads.
 pub(crate) trait Answers {
     /// Whether the oldest open request was a HEAD, whose answer has no body; `None` when no
     /// request is open, so that any byte is unsolicited.
     fn oldest_is_head(&self) -> Option<bool>;
-    /// The final head of the answer to the oldest open request.
+    /// What follows is of the answer to this request, counted from 0 on its connection; false when
+    /// nobody waits for it. Where it is not called, all is of the answer to the oldest one.
+    fn select(&mut self, _number: u32) -> bool {
+        true
+    }
+    /// The final head of the answer; 0 where the protocol has no statuses.
     fn head(&mut self, status: u16);
     /// A piece of its body.
     fn data(&mut self, data: &[u8]);
+    /// The status of a gRPC call.
+    fn grpc_status(&mut self, _status: Option<u32>) {}
     /// It is complete; `keep_alive` tells whether the connection may be used again.
     fn end(&mut self, keep_alive: bool);
+    /// It will not come, for this reason; other answers are not concerned.
+    fn reset(&mut self, _code: ErrorCode, _error: Option<MessageError>) {}
 }
 
 /// Why bytes are no answer; the text ends up in the report.
@@ -24,6 +41,8 @@ pub(crate) trait Answers {
 pub(crate) enum Malformed {
     /// The bytes break the protocol's rules.
     Rules(&'static str),
+    /// The same of HTTP/2.
+    Http2(ConnectionError),
     /// Bytes came that no request asked for.
     Unsolicited,
     /// The stream ended within an answer, or before it.
@@ -32,11 +51,47 @@ pub(crate) enum Malformed {
 
 impl Malformed {
     /// What was wrong, for a person.
-    pub(crate) fn text(self) -> &'static str {
+    pub(crate) fn text(self) -> String {
         match self {
-            Self::Rules(text) => text,
-            Self::Unsolicited => "bytes that no request asked for",
-            Self::Truncated => "the connection was closed before the answer was complete",
+            Self::Rules(text) => text.to_owned(),
+            Self::Http2(error) => error.to_string(),
+            Self::Unsolicited => "bytes that no request asked for".to_owned(),
+            Self::Truncated => {
+                "the connection was closed before the answer was complete".to_owned()
+            }
+        }
+    }
+}
+
+/// What is spoken to a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http1,
+    Http2,
+    /// HTTP/2 with a status in its trailers.
+    Grpc,
+    WebSocket,
+    Tcp,
+}
+
+impl Protocol {
+    /// For reports.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Http1 => "HTTP/1.1",
+            Self::Http2 => "HTTP/2",
+            Self::Grpc => "gRPC",
+            Self::WebSocket => "WebSocket",
+            Self::Tcp => "TCP",
+        }
+    }
+
+    /// What is offered by ALPN.
+    pub(crate) fn alpn(self) -> Option<&'static [u8]> {
+        match self {
+            Self::Http1 | Self::WebSocket => Some(b"http/1.1"),
+            Self::Http2 | Self::Grpc => Some(b"h2"),
+            Self::Tcp => None,
         }
     }
 }
@@ -44,12 +99,118 @@ impl Malformed {
 /// The protocol of one connection.
 #[derive(Debug)]
 pub(crate) enum Engine {
-    /// HTTP/1.1 without TLS.
     Http1(http1::Reader),
+    Http2(Box<http2::Streams>),
+    /// Behind its handshake.
+    WebSocket(websocket::Messages),
+    Tcp(tcp::Bytes),
 }
 
 impl Engine {
+    pub(crate) fn new(protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::Http1 => Self::Http1(http1::Reader::default()),
+            Protocol::Http2 => Self::Http2(Box::new(http2::Streams::new(false))),
+            Protocol::Grpc => Self::Http2(Box::new(http2::Streams::new(true))),
+            Protocol::WebSocket => Self::WebSocket(websocket::Messages::default()),
+            Protocol::Tcp => Self::Tcp(tcp::Bytes::default()),
+        }
+    }
+
+    /// How many requests may be sent now.
+    #[inline]
+    pub(crate) fn room(&self) -> usize {
+        match self {
+            Self::Http2(streams) => streams.room(),
+            _ => usize::MAX,
+        }
+    }
+
+    /// No further request can be sent here.
+    #[inline]
+    pub(crate) fn is_leaving(&self) -> bool {
+        match self {
+            Self::Http1(_) | Self::Tcp(_) => false,
+            Self::Http2(streams) => streams.is_leaving(),
+            Self::WebSocket(messages) => messages.is_closed(),
+        }
+    }
+
+    /// Puts a request into `out`, or where [`Engine::transmit`] finds it; `last` tells that no
+    /// other one follows. `verdict` learns what its answer must be. Says how many bytes it is;
+    /// `None` where the connection takes no more.
+    #[inline]
+    pub(crate) fn request(
+        &mut self,
+        request: &Request,
+        filler: &mut Filler,
+        (connection, last): (u64, bool),
+        verdict: &mut Verdict,
+        out: &mut Vec<u8>,
+    ) -> Option<usize> {
+        match self {
+            Self::Http1(_) => {
+                let before = out.len();
+                request.fill(filler, connection, last, out);
+                Some(out.len() - before)
+            }
+            Self::Http2(streams) => {
+                let (head, body) = request.stream(filler, connection)?;
+                streams.request(head, body).ok()?;
+                Some(body.len())
+            }
+            Self::WebSocket(messages) => {
+                let mask = filler.rng.u32(..).to_ne_bytes();
+                let payload = request.message(filler, connection);
+                verdict.sent(&request.check, payload);
+                messages.request(payload, mask, out);
+                Some(payload.len())
+            }
+            Self::Tcp(bytes) => {
+                let payload = request.message(filler, connection);
+                verdict.sent(&request.check, payload);
+                bytes.expect(request.check.length().unwrap_or(payload.len() as u64));
+                out.extend_from_slice(payload);
+                Some(payload.len())
+            }
+        }
+    }
+
+    /// Appends what else is to be sent.
+    #[inline]
+    pub(crate) fn transmit(&mut self, out: &mut Vec<u8>) {
+        match self {
+            Self::Http1(_) | Self::Tcp(_) => {}
+            Self::Http2(streams) => streams.transmit(out),
+            Self::WebSocket(messages) => messages.transmit(out),
+        }
+    }
+
+    /// Gives up one request without its connection; false where that is not possible.
+    pub(crate) fn cancel(&mut self, number: u32) -> bool {
+        match self {
+            Self::Http2(streams) => {
+                streams.cancel(number);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Appends the goodbye of a client that closes.
+    pub(crate) fn leave(&mut self, out: &mut Vec<u8>) {
+        match self {
+            Self::Http1(_) | Self::Tcp(_) => {}
+            Self::Http2(streams) => {
+                streams.leave();
+                streams.transmit(out);
+            }
+            Self::WebSocket(messages) => messages.leave(out),
+        }
+    }
+
     /// Reads all of `input`.
+    #[inline]
     pub(crate) fn receive(
         &mut self,
         input: &[u8],
@@ -57,6 +218,9 @@ impl Engine {
     ) -> Result<(), Malformed> {
         match self {
             Self::Http1(reader) => reader.receive(input, answers),
+            Self::Http2(streams) => streams.receive(input, answers),
+            Self::WebSocket(messages) => messages.receive(input, answers),
+            Self::Tcp(bytes) => bytes.receive(input, answers),
         }
     }
 
@@ -64,6 +228,8 @@ impl Engine {
     pub(crate) fn end_of_stream(&mut self, answers: &mut impl Answers) -> Result<(), Malformed> {
         match self {
             Self::Http1(reader) => reader.end_of_stream(answers),
+            _ if answers.oldest_is_head().is_none() => Ok(()),
+            _ => Err(Malformed::Truncated),
         }
     }
 }

@@ -27,7 +27,8 @@ pub(crate) fn headline(summary: &crate::summary::PlanSummary, time: Option<Durat
     if summary.pipeline > 1 {
         let _ = write!(line, " with {} requests in flight each", summary.pipeline);
     }
-    let _ = write!(line, ", {}, HTTP/1.1", plural(summary.threads, "thread"));
+    let _ = write!(line, ", {}", plural(summary.threads, "thread"));
+    let _ = write!(line, ", {}", summary.protocols.join(", "));
     for url in summary.urls.iter().take(4) {
         let _ = write!(line, "\n  {url}");
     }
@@ -213,6 +214,10 @@ fn connections(out: &mut String, summary: &Summary) {
             duration(summary.connect.max)
         );
         line(out, "", &text);
+    }
+    if let Some(done) = &summary.handshakes {
+        let (full, resumed) = (count(done.full), count(done.resumed));
+        line(out, "", &format!("TLS handshakes: {full} full, {resumed} resumed"));
     }
     if let Some(others) = &summary.unfriendly {
         let text = format!(

@@ -4,6 +4,7 @@
 //! holds the same words and goes before the path. Words that are no wish mean nothing, so that any
 //! path has an answer.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use crate::units::{parse_count, parse_duration, parse_size};
@@ -16,6 +17,8 @@ const MAX_BYTES: u64 = 1 << 40;
 const MAX_WAIT: Duration = Duration::from_secs(3600);
 /// Most added fields.
 const MAX_FIELDS: u64 = 1000;
+/// Most times that a call gets its messages back.
+const MAX_MESSAGES: u64 = 1_000_000;
 
 /// What an answer is when nothing is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +38,9 @@ pub(super) struct Answer {
     /// Fields to add, for large heads.
     pub(super) fields: u64,
     pub(super) ending: Ending,
+    /// How often a gRPC call gets its messages back, and with which status.
+    pub(super) messages: u64,
+    pub(super) grpc_status: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +81,8 @@ impl Answer {
             body: Body::Bytes(defaults.size),
             fields: 0,
             ending: Ending::Complete,
+            messages: 1,
+            grpc_status: 0,
         };
         let path = path.split(['?', '#']).next().unwrap_or_default();
         let mut words = path.split('/').filter(|word| !word.is_empty());
@@ -90,6 +98,8 @@ impl Answer {
                 "pause" => pause = wait(value()?)?,
                 "status" => answer.status = status(value()?)?,
                 "fields" => answer.fields = parse_count(value()?)?.min(MAX_FIELDS),
+                "messages" => answer.messages = parse_count(value()?)?.min(MAX_MESSAGES),
+                "grpc-status" => answer.grpc_status = grpc_status(value()?)?,
                 "close" => answer.ending = Ending::Close,
                 "truncate" => answer.ending = Ending::Truncated,
                 "silent" => answer.ending = Ending::Silent,
@@ -132,18 +142,31 @@ fn status(text: &str) -> Result<u16, String> {
     status.ok_or(format!("`{text}` is no final status"))
 }
 
+fn grpc_status(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| format!("`{text}` is no status of gRPC"))
+}
+
 /// Bodies repeat this line, so that a piece of one can be recognised.
-pub(super) const LINE: &[u8; 64] =
-    b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.\n";
+const LINE: &[u8; 64] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.\n";
+/// So many lines, so that a large body is a few large copies.
+const LINES: usize = 1024;
+static PATTERN: LazyLock<Vec<u8>> = LazyLock::new(|| LINE.repeat(LINES));
+
+/// Bytes `from..to` of a body, or as many of them as stand in one piece: at least a half of the
+/// pattern unless there are fewer.
+pub(super) fn piece(from: u64, to: u64) -> &'static [u8] {
+    let start = (from % LINE.len() as u64) as usize;
+    let length = usize::try_from(to.saturating_sub(from)).unwrap_or(usize::MAX);
+    &PATTERN[start..start + length.min(PATTERN.len() - start)]
+}
 
 /// Appends bytes `from..to` of a body.
 pub(super) fn fill(out: &mut Vec<u8>, from: u64, to: u64) {
     let mut at = from;
     while at < to {
-        let start = (at % LINE.len() as u64) as usize;
-        let taken = (LINE.len() - start).min(usize::try_from(to - at).unwrap_or(LINE.len()));
-        out.extend_from_slice(&LINE[start..start + taken]);
-        at += taken as u64;
+        let piece = piece(at, to);
+        out.extend_from_slice(piece);
+        at += piece.len() as u64;
     }
 }
 
@@ -168,8 +191,12 @@ mod tests {
             body: Body::Bytes(65_536),
             fields: 5,
             ending: Ending::Close,
+            messages: 1,
+            grpc_status: 0,
         };
         assert_eq!(all, expected);
+        let call = read("/a.B/C/messages/10/grpc-status/5");
+        assert_eq!((call.messages, call.grpc_status), (10, 5));
         let pause = Duration::from_millis(5);
         let chunked = Body::Chunked { count: 10, size: 1024, pause };
         assert_eq!(read("/chunked/10x1024/pause/5ms").body, chunked);
@@ -197,5 +224,8 @@ mod tests {
         }
         assert_eq!(whole.len(), 1000);
         assert!(whole == parts);
+        let mut long = Vec::new();
+        fill(&mut long, 3, 200_003);
+        assert!(long.len() == 200_000 && (0..200_000).all(|at| long[at] == LINE[(at + 3) % 64]));
     }
 }

@@ -1,4 +1,4 @@
-//! One client of the origin.
+//! One client of the origin, and the answers of HTTP/1.1.
 
 use std::future::poll_fn;
 use std::io;
@@ -9,99 +9,156 @@ use std::time::{Duration, Instant};
 use ringway_runtime::buffer::Buf;
 use ringway_runtime::deadline::Deadline;
 use ringway_runtime::stream::Stream;
+use ringway_tls::{Engine, ServerContext};
 
 use super::answer::{Body, Defaults, Ending, fill};
 use super::request::{Event, Prepared, Reader, head, refusal};
-use crate::send::poll_send;
+use super::{http2, tcp, websocket};
+use crate::cli::TcpWish;
+use crate::link::Link;
 
 /// Bytes that may wait to be sent before reading stops.
-const MAX_QUEUED: usize = 256 * 1024;
+pub(super) const MAX_QUEUED: usize = 256 * 1024;
 /// Large bodies go out in pieces of this size.
 const PIECE: u64 = 128 * 1024;
 
-/// What all connections of a worker share.
-#[derive(Debug)]
-pub(super) struct Shared {
-    defaults: Defaults,
-}
+/// What a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How the client preface of HTTP/2 begins (RFC 9113 section 3.4); no method of HTTP/1.1 does.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0";
 
-impl Shared {
-    pub(super) fn new(defaults: Defaults) -> Self {
-        Self { defaults }
-    }
+/// What all connections of the origin share.
+#[derive(Debug, Clone)]
+pub(super) struct Shared {
+    pub(super) defaults: Defaults,
+    pub(super) tls: Option<ServerContext>,
+    pub(super) tcp: Option<TcpWish>,
 }
 
 /// Serves a client until one of the two has enough.
 pub(super) async fn serve(stream: Stream, shared: Rc<Shared>) {
-    let mut client = Client { stream, open: true };
-    let mut reader = Reader::new(shared.defaults);
+    let link = match &shared.tls {
+        None => Link::plain(stream),
+        Some(context) => {
+            match Engine::server(context, Instant::now(), Some(HANDSHAKE)) {
+                Ok(engine) => Link::sealed(stream, engine),
+                // Nothing was said yet that could be answered.
+                Err(_) => return,
+            }
+        }
+    };
+    let mut client = Client { link, open: true };
     // A client that breaks off is no trouble of the origin's.
-    let _ = client.serve(&mut reader).await;
+    let _ = client.serve(&shared).await;
 }
 
-struct Client {
-    stream: Stream,
+/// One connection.
+pub(super) struct Client {
+    pub(super) link: Link,
     open: bool,
 }
 
+/// What HTTP/1.1 led to.
+enum Then {
+    /// The end.
+    Close,
+    /// HTTP/2, beginning with these bytes.
+    Http2(Buf),
+    /// A WebSocket, beginning with these bytes.
+    WebSocket(Vec<u8>),
+}
+
 impl Client {
-    async fn serve(&mut self, reader: &mut Reader) -> io::Result<()> {
+    async fn serve(&mut self, shared: &Shared) -> io::Result<()> {
+        self.link.handshake().await?;
+        let is_h2 = self.link.tls().and_then(Engine::alpn) == Some(b"h2");
+        if let Some(wish) = shared.tcp {
+            tcp::serve(self, wish, shared.defaults.size).await?;
+        } else if is_h2 {
+            http2::serve(self, Buf::default(), shared.defaults).await?;
+        } else {
+            let mut reader = Reader::new(shared.defaults);
+            match self.http1(&mut reader).await? {
+                Then::Close => {}
+                Then::Http2(first) => http2::serve(self, first, shared.defaults).await?,
+                Then::WebSocket(early) => websocket::serve(self, &early).await?,
+            }
+        }
+        self.link.say_end();
+        self.flush().await?;
+        self.link.shutdown_write();
+        self.drain().await
+    }
+
+    async fn http1(&mut self, reader: &mut Reader) -> io::Result<Then> {
+        let mut is_first = true;
         while self.open {
             let input = self.receive().await?;
             if input.is_empty() {
                 break;
             }
-            self.answer_all(reader, &input).await?;
+            if std::mem::take(&mut is_first) && input.starts_with(PREFACE) {
+                return Ok(Then::Http2(input));
+            }
+            if let Some(early) = self.answer_all(reader, &input).await? {
+                return Ok(Then::WebSocket(early));
+            }
         }
-        self.flush().await?;
-        self.stream.shutdown_write();
-        self.drain().await
+        Ok(Then::Close)
     }
 
     /// The next bytes, while what is queued goes out.
-    async fn receive(&mut self) -> io::Result<Buf> {
-        if self.stream.queued_bytes() > MAX_QUEUED {
+    pub(super) async fn receive(&mut self) -> io::Result<Buf> {
+        if self.link.queued_bytes() > MAX_QUEUED {
             self.flush().await?;
         }
         poll_fn(|cx| {
-            if let Poll::Ready(Err(error)) = poll_send(&mut self.stream, cx) {
+            if let Poll::Ready(Err(error)) = self.link.poll_send(cx) {
                 return Poll::Ready(Err(error));
             }
-            self.stream.poll_receive(cx)
+            self.link.poll_receive(cx)
         })
         .await
     }
 
-    async fn answer_all(&mut self, reader: &mut Reader, input: &[u8]) -> io::Result<()> {
+    /// Answers what is in the input; what follows a handshake of WebSocket is given back.
+    async fn answer_all(
+        &mut self,
+        reader: &mut Reader,
+        input: &[u8],
+    ) -> io::Result<Option<Vec<u8>>> {
         let mut rest = input;
         while self.open && !rest.is_empty() {
             let (consumed, event) = match reader.step(rest) {
                 Ok(step) => step,
                 Err(refused) => {
-                    self.stream.tail().extend_from_slice(&refusal(&refused));
+                    self.link.tail().extend_from_slice(&refusal(&refused));
                     self.open = false;
-                    return Ok(());
+                    return Ok(None);
                 }
             };
             rest = &rest[consumed..];
             match event {
                 Event::NeedMore => {}
                 Event::Continue => {
-                    self.stream.tail().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+                    self.link.tail().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
                 }
                 Event::Request(prepared, body) => match &prepared.ready {
                     Some(ready) => {
-                        self.stream.tail().extend_from_slice(ready);
+                        self.link.tail().extend_from_slice(ready);
                         self.open = prepared.stays_open();
+                        if prepared.is_upgrade {
+                            return Ok(Some(rest.to_vec()));
+                        }
                     }
                     None => self.answer(&prepared, body).await?,
                 },
             }
-            if self.stream.queued_bytes() > MAX_QUEUED {
+            if self.link.queued_bytes() > MAX_QUEUED {
                 self.flush().await?;
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// An answer that waits, streams or fails.
@@ -120,7 +177,7 @@ impl Client {
             Body::Echo => Some(body.len() as u64),
             Body::Chunked { .. } | Body::UntilClose(_) => None,
         };
-        head(self.stream.tail(), prepared, length);
+        head(self.link.tail(), prepared, length);
         if prepared.is_head || answer.is_bodyless() {
             return Ok(());
         }
@@ -133,17 +190,17 @@ impl Client {
                         self.flush().await?;
                         ringway_runtime::sleep(pause).await;
                     }
-                    self.stream.tail().extend_from_slice(format!("{size:x}\r\n").as_bytes());
+                    self.link.tail().extend_from_slice(format!("{size:x}\r\n").as_bytes());
                     self.bytes(size).await?;
-                    self.stream.tail().extend_from_slice(b"\r\n");
+                    self.link.tail().extend_from_slice(b"\r\n");
                 }
                 if answer.ending != Ending::Truncated {
-                    self.stream.tail().extend_from_slice(b"0\r\n\r\n");
+                    self.link.tail().extend_from_slice(b"0\r\n\r\n");
                 }
                 Ok(())
             }
             Body::Echo => {
-                self.stream.push(Buf::new(body));
+                self.link.push(Buf::new(body));
                 Ok(())
             }
         }
@@ -154,17 +211,17 @@ impl Client {
         let mut at = 0;
         while at < size {
             let to = (at + PIECE).min(size);
-            fill(self.stream.tail(), at, to);
+            fill(self.link.tail(), at, to);
             at = to;
-            if self.stream.queued_bytes() > MAX_QUEUED {
+            if self.link.queued_bytes() > MAX_QUEUED {
                 self.flush().await?;
             }
         }
         Ok(())
     }
 
-    async fn flush(&mut self) -> io::Result<()> {
-        poll_fn(|cx| self.stream.poll_flush(cx)).await
+    pub(super) async fn flush(&mut self) -> io::Result<()> {
+        poll_fn(|cx| self.link.poll_flush(cx)).await
     }
 
     /// Reads what the client still sends, as far as it was on its way: a close with unread bytes
@@ -176,7 +233,7 @@ impl Client {
         for _ in 0..MAX_DRAINED {
             let received = poll_fn(|cx| match patience.poll(cx) {
                 Poll::Ready(()) => Poll::Ready(Ok(Buf::default())),
-                Poll::Pending => self.stream.poll_receive(cx),
+                Poll::Pending => self.link.poll_receive(cx),
             });
             if received.await?.is_empty() {
                 break;

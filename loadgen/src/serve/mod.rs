@@ -2,11 +2,14 @@
 //!
 //! Shared-nothing like the proxy: each thread has its own listening socket on the same port.
 //! [`answer`] reads what a path or a field asks for, [`request`] reads requests, [`connection`]
-//! serves one client.
+//! serves one client and [`http2`], [`websocket`] and [`tcp`] those who want something else.
 
 mod answer;
 mod connection;
+mod http2;
 mod request;
+mod tcp;
+mod websocket;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -19,10 +22,12 @@ use ringway_runtime::listener::Listener;
 use ringway_runtime::worker::{self, Driver};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use crate::cli::ServeArgs;
+use crate::cli::{ServeArgs, TcpWish};
 use crate::compile::{parse_address, threads};
 use crate::plan::Address;
+use crate::tls;
 use answer::Defaults;
+use connection::Shared;
 
 /// Connections that wait to be accepted; the kernel cuts it to `net.core.somaxconn`.
 const BACKLOG: i32 = 16_384;
@@ -32,6 +37,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 /// Serves until the process is ended.
 pub(crate) fn run(args: &ServeArgs, driver: Driver) -> Result<(), String> {
     let defaults = Defaults { size: args.size, delay: args.delay };
+    if args.size == 0 && matches!(args.tcp, Some(TcpWish::Sink | TcpWish::Source)) {
+        return Err("--size: the answer to nothing has no end".to_owned());
+    }
+    let shared = Shared { defaults, tls: tls::server(&args.tls)?, tcp: args.tcp };
     let threads = threads(&args.place)?;
     let failed = |error: io::Error| format!("{}: {error}", args.listen);
     let (sockets, text) = match parse_address(&args.listen)? {
@@ -51,7 +60,8 @@ pub(crate) fn run(args: &ServeArgs, driver: Driver) -> Result<(), String> {
             let core = pinned.then(|| index % worker::cores());
             let name = format!("serve-{index}");
             let spec = worker::Spec { name, core, driver, spin };
-            worker::start_with(spec, move || accept_all(socket, defaults))
+            let shared = shared.clone();
+            worker::start_with(spec, move || accept_all(socket, shared))
         })
         .collect();
     let workers = workers.map_err(|error| format!("a worker could not be started: {error}"))?;
@@ -123,7 +133,7 @@ fn announce(args: &ServeArgs, address: &str) -> Result<(), String> {
         .map_err(|error| format!("{}: {error}", path.display()))
 }
 
-async fn accept_all(socket: Listening, defaults: Defaults) {
+async fn accept_all(socket: Listening, shared: Shared) {
     let listener = match socket {
         Listening::Tcp(fd) => Listener::tcp(fd),
         Listening::Unix(fd) => Listener::unix(fd),
@@ -132,7 +142,7 @@ async fn accept_all(socket: Listening, defaults: Defaults) {
         Ok(listener) => listener,
         Err(error) => return eprintln!("ringway-load: {error}"),
     };
-    let shared = Rc::new(connection::Shared::new(defaults));
+    let shared = Rc::new(shared);
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {

@@ -7,6 +7,7 @@ use memchr::memmem;
 use super::answer::{Answer, Body, Defaults, Ending, FIELD, fill};
 use crate::protocol::chunked::{Chunked, Found};
 use crate::protocol::http1::decimal;
+use crate::protocol::websocket;
 
 /// Bytes of a head and fields in it; more is refused.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
@@ -26,6 +27,8 @@ pub(super) struct Prepared {
     pub(super) keep_alive: bool,
     /// The request was a HEAD.
     pub(super) is_head: bool,
+    /// The answer is the end of HTTP: a WebSocket follows.
+    pub(super) is_upgrade: bool,
     framing: Framing,
     pub(super) wants_continue: bool,
 }
@@ -189,10 +192,15 @@ fn prepare(bytes: &[u8], defaults: Defaults) -> Result<Prepared, Refused> {
         ready: None,
         keep_alive: !wishes.close && (request.version == Some(1) || wishes.keep_alive),
         is_head: request.method == Some("HEAD"),
+        is_upgrade: false,
         framing: wishes.framing,
         wants_continue: wishes.wants_continue,
     };
     prepared.ready = ready(&prepared);
+    if let Some(key) = wishes.key.filter(|_| wishes.is_websocket) {
+        prepared.is_upgrade = true;
+        prepared.ready = Some(handshake(key));
+    }
     Ok(prepared)
 }
 
@@ -204,6 +212,8 @@ struct Wishes<'a> {
     keep_alive: bool,
     wants_continue: bool,
     answer: Option<&'a str>,
+    is_websocket: bool,
+    key: Option<&'a [u8]>,
 }
 
 impl<'a> Wishes<'a> {
@@ -220,6 +230,10 @@ impl<'a> Wishes<'a> {
                 wishes.keep_alive |= names(field.value, b"keep-alive");
             } else if is("expect") {
                 wishes.wants_continue = field.value.eq_ignore_ascii_case(b"100-continue");
+            } else if is("upgrade") {
+                wishes.is_websocket = names(field.value, b"websocket");
+            } else if is("sec-websocket-key") {
+                wishes.key = Some(field.value);
             } else if is(FIELD) {
                 wishes.answer = std::str::from_utf8(field.value).ok();
             }
@@ -251,6 +265,16 @@ impl<'a> Wishes<'a> {
 
 fn names(value: &[u8], option: &[u8]) -> bool {
     value.split(|byte| *byte == b',').any(|part| part.trim_ascii().eq_ignore_ascii_case(option))
+}
+
+/// RFC 6455 section 4.2.2.
+fn handshake(key: &[u8]) -> Vec<u8> {
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\
+         sec-websocket-accept: {}\r\n\r\n",
+        websocket::accept(key)
+    )
+    .into_bytes()
 }
 
 /// The bytes of an answer that is always the same, small, and needs no waiting.

@@ -86,12 +86,14 @@ fn what_is_wrong_in_a_file_is_named_with_its_line() {
     check("GET /\nno field", expect!["line 2: `no field` has no `:`"]);
     check(
         "# @colour red\nGET /",
-        expect!["line 1: `@colour` is unknown: there are name, weight, status, length, hash"],
+        expect![
+            "line 1: `@colour` is unknown: there are name, weight, status, length, hash, chunked"
+        ],
     );
     check("CONNECT /", expect!["line 1: CONNECT is not supported"]);
     check(
         "POST /\ntransfer-encoding: chunked\n\nx",
-        expect!["line 1: request bodies are sent with a length, not in chunks"],
+        expect!["line 1: transfer-encoding: chunked bodies are sent with --chunked"],
     );
     check(
         "GET /{{random 9 1}}",

@@ -72,7 +72,7 @@ pub(super) async fn run(core: Rc<Core>, commands: Receiver<Command>, events: Syn
 async fn drive(core: Rc<Core>, commands: &Receiver<Command>, events: &SyncSender<Event>) {
     open_all(&core).await;
     let failures = std::mem::take(&mut core.record.borrow_mut().failures);
-    let ready = Event::Ready { opened: core.opened.get(), failures };
+    let ready = Event::Ready { opened: core.opened.get(), failures: Box::new(failures) };
     // A coordinator that is gone wants no run.
     if events.send(ready).is_err() || !wait_for_start(&core, commands).await {
         return;

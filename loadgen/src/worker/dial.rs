@@ -1,17 +1,24 @@
-//! Opening connections: over TCP, from an own address where one is wished, or over a Unix socket.
+//! Opening connections: over TCP, from an own address where one is wished, or over a Unix socket;
+//! with TLS and the handshake of the protocol, where there are such.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::sys::socket::{setsockopt, sockopt};
 use ringway_runtime::connect;
 use ringway_runtime::stream::Stream;
 use ringway_runtime::worker::Driver;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Socket, Type};
 
 use super::Core;
-use crate::plan::Address;
+use super::exchange::Lost;
+use crate::link::Link;
+use crate::plan::{Address, Lane, Tls};
+use crate::protocol::Protocol;
+use crate::protocol::websocket::Opening;
 use crate::record::Failure;
 
 /// How a connection ends that this side gives up.
@@ -23,14 +30,98 @@ pub(super) enum Farewell {
     Reset,
 }
 
-/// Opens connection `number` (which chooses the own address) to the address of a lane.
+/// Why a connection is not there.
+#[derive(Debug)]
+pub(super) enum NotOpen {
+    Socket(io::Error),
+    /// TLS, or its peer, agreed on something else than wished.
+    Tls(String),
+    /// The server does not speak WebSocket here.
+    Upgrade(String),
+}
+
+impl From<io::Error> for NotOpen {
+    fn from(error: io::Error) -> Self {
+        Self::Socket(error)
+    }
+}
+
+impl NotOpen {
+    /// For the report.
+    pub(super) fn into_lost(self) -> Lost {
+        match self {
+            Self::Socket(error) => (failure(&error), error.to_string()),
+            Self::Tls(text) => (Failure::Tls, text),
+            Self::Upgrade(text) => (Failure::Upgrade, text),
+        }
+    }
+}
+
+/// Opens connection `number` (which chooses the own address) to a lane, ready for requests.
 pub(super) async fn open(
     core: &Core,
     lane: usize,
     number: usize,
     farewell: Farewell,
+) -> Result<Link, NotOpen> {
+    let lane = &core.plan.lanes[lane];
+    let stream = connected(core, &lane.address, number, farewell).await?;
+    let mut link = match &lane.tls {
+        None => Link::plain(stream),
+        Some(tls) => secure(core, lane, tls, stream).await?,
+    };
+    if let Some(head) = &lane.opening {
+        upgrade(core, &mut link, head).await?;
+    }
+    Ok(link)
+}
+
+/// The TLS handshake, and what it must have agreed on.
+async fn secure(core: &Core, lane: &Lane, tls: &Tls, stream: Stream) -> Result<Link, NotOpen> {
+    // The deadline of the whole opening is the slot's.
+    let engine = ringway_tls::Engine::client(&tls.context, Some(&tls.name), Instant::now(), None);
+    let engine = engine.map_err(|error| NotOpen::Tls(error.to_string()))?;
+    let engine = engine.map_err(|error| NotOpen::Tls(error.to_string()))?;
+    let mut link = Link::sealed(stream, engine);
+    link.handshake().await?;
+    let Some(engine) = link.tls() else { return Ok(link) };
+    // HTTP/1.1 needs no agreement, HTTP/2 does (RFC 9113 section 3.3).
+    let needs = matches!(lane.protocol, Protocol::Http2 | Protocol::Grpc);
+    if needs && engine.alpn() != Some(b"h2") {
+        return Err(NotOpen::Tls("the server did not agree on h2".to_owned()));
+    }
+    let mut record = core.record.borrow_mut();
+    match engine.is_resumed() {
+        Some(true) => record.handshakes.resumed += 1,
+        _ => record.handshakes.full += 1,
+    }
+    drop(record);
+    Ok(link)
+}
+
+/// The handshake of a WebSocket.
+async fn upgrade(core: &Core, link: &mut Link, head: &[u8]) -> Result<(), NotOpen> {
+    let random = core.filler.borrow_mut().rng.u128(..);
+    let mut opening = Opening::begin(head, random, link.tail());
+    poll_fn(|cx| link.poll_flush(cx)).await?;
+    loop {
+        let bytes = poll_fn(|cx| link.poll_receive(cx)).await?;
+        if bytes.is_empty() {
+            return Err(NotOpen::Upgrade("the server closed instead of an answer".to_owned()));
+        }
+        if opening.receive(&bytes).map_err(NotOpen::Upgrade)? {
+            return Ok(());
+        }
+    }
+}
+
+async fn connected(
+    core: &Core,
+    address: &Address,
+    number: usize,
+    farewell: Farewell,
 ) -> io::Result<Stream> {
-    match &core.plan.lanes[lane].address {
+    match address {
         Address::Unix(path) => connect::unix(path).await,
         Address::Tcp(address) => {
             let source = source(&core.plan.sources, *address, number);
@@ -57,7 +148,8 @@ fn own_socket(
     source: Option<IpAddr>,
     farewell: Farewell,
 ) -> io::Result<Stream> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket =
+        Socket::new(Domain::for_address(address), Type::STREAM, Some(socket2::Protocol::TCP))?;
     if let Some(source) = source {
         // The kernel picks the port when it knows the other end, so that connections to different
         // addresses may share one.
@@ -84,6 +176,8 @@ pub(super) fn failure(error: &io::Error) -> Failure {
         io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => Failure::Refused,
         io::ErrorKind::TimedOut => Failure::ConnectTimeout,
         io::ErrorKind::ConnectionReset => Failure::Reset,
+        io::ErrorKind::InvalidData => Failure::Tls,
+        io::ErrorKind::UnexpectedEof => Failure::Closed,
         _ => Failure::ConnectFailed,
     }
 }
@@ -94,6 +188,8 @@ pub(super) fn loss(error: &io::Error) -> Failure {
         // A connection that reports its opening late: see `own_socket`.
         io::ErrorKind::ConnectionRefused => Failure::Refused,
         io::ErrorKind::TimedOut => Failure::ConnectTimeout,
+        io::ErrorKind::InvalidData => Failure::Tls,
+        io::ErrorKind::UnexpectedEof => Failure::Closed,
         _ => Failure::Reset,
     }
 }

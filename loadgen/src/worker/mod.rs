@@ -2,12 +2,14 @@
 //!
 //! Shared-nothing: a worker shares the plan, which never changes, and two channels with the
 //! coordinator; the clock of each worker looks at them a few times a second, the request path never
-//! does. [`clock`] drives time, [`connection`] one connection each, [`dial`] opens them,
-//! [`unfriendly`] are the clients that misbehave.
+//! does. [`clock`] drives time, [`connection`] one slot each, [`dial`] opens connections,
+//! [`exchange`] uses them, [`unfriendly`] are the clients that misbehave.
 
 mod clock;
 mod connection;
 mod dial;
+mod exchange;
+mod open;
 mod slot;
 mod unfriendly;
 
@@ -46,7 +48,7 @@ pub(crate) enum Command {
 #[derive(Debug)]
 pub(crate) enum Event {
     /// All first connections were tried.
-    Ready { opened: usize, failures: Failures },
+    Ready { opened: usize, failures: Box<Failures> },
     /// What happened in a piece of time; this worker is done with all pieces before `done`.
     Piece { worker: usize, at: At, done: u64, record: Box<Record> },
     /// The run of this worker is over.

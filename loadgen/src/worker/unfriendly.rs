@@ -6,10 +6,9 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::time::Duration;
 
-use ringway_runtime::stream::Stream;
-
 use super::dial::{self, Farewell};
 use super::{Core, Phase};
+use crate::link::Link;
 use crate::protocol::{Answers, Engine, http1};
 use crate::record::Unfriendly;
 
@@ -68,7 +67,7 @@ impl Client {
     }
 
     /// Whether a whole answer came.
-    async fn trickle(&self, stream: &mut Stream) -> bool {
+    async fn trickle(&self, stream: &mut Link) -> bool {
         let pause = self.core.plan.unfriendly.slow_interval;
         for byte in self.request() {
             stream.tail().push(byte);
@@ -111,7 +110,7 @@ impl Client {
         self.core.phase.get() == Phase::Running
     }
 
-    async fn open(&self, farewell: Farewell) -> Option<Stream> {
+    async fn open(&self, farewell: Farewell) -> Option<Link> {
         let lane = self.number % self.core.plan.lanes.len();
         let opened = dial::open(&self.core, lane, self.number, farewell).await;
         if opened.is_err() {
@@ -136,12 +135,12 @@ impl Client {
 }
 
 /// Whether all was sent.
-async fn flush(stream: &mut Stream) -> bool {
+async fn flush(stream: &mut Link) -> bool {
     poll_fn(|cx| stream.poll_flush(cx)).await.is_ok()
 }
 
 /// The next bytes; `None` when the connection is over.
-async fn receive(stream: &mut Stream) -> Option<ringway_runtime::buffer::Buf> {
+async fn receive(stream: &mut Link) -> Option<ringway_runtime::buffer::Buf> {
     poll_fn(|cx| stream.poll_receive(cx)).await.ok().filter(|bytes| !bytes.is_empty())
 }
 

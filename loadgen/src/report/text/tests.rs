@@ -23,6 +23,7 @@ fn summary() -> Summary {
             load: "closed".to_owned(),
             rate: None,
             urls: vec!["http://127.0.0.1:8080/".to_owned()],
+            protocols: vec!["HTTP/1.1".to_owned()],
             connections: 8,
             pipeline: 1,
             threads: 1,
@@ -46,6 +47,7 @@ fn summary() -> Summary {
         connect: Times::of(&record::times()),
         connections: Connections { opened: 8, min: 1100, mean: 1250.0, max: 1400, imbalance: 0.08 },
         steps: Vec::new(),
+        handshakes: None,
         unfriendly: None,
         generator: Generator {
             cpu_us_per_request: 4.9,
