@@ -12,6 +12,7 @@ pub mod address;
 pub mod cluster;
 pub mod filter;
 pub mod format;
+pub mod grpc;
 pub mod http;
 pub mod listener;
 pub mod route;

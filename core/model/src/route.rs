@@ -7,6 +7,7 @@
 //! here allocates once the scratch space has grown.
 
 mod action;
+mod deadline;
 mod field;
 mod forward;
 mod hosts;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 use ringway_http::{Known, RequestHead, ResponseHead};
 
 pub use self::action::{Action, DirectResponse};
+pub use self::deadline::GrpcDeadline;
 pub use self::field::RequestField;
 pub use self::forward::{
     ClusterChoice, ClusterTarget, DEFAULT_TIMEOUT, Forward, HostRewrite, Priority, RouteUpgrade,

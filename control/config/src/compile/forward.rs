@@ -1,10 +1,12 @@
 //! Routes to an upstream (Envoy `RouteAction`).
 
+use std::time::Duration;
+
 use ringway_http::FieldName;
 use ringway_model::cluster::ClusterRef;
 use ringway_model::route::{
-    ClusterChoice, Forward, HostRewrite, PathRewrite, Priority, RequestField, RouteUpgrade,
-    WeightedCluster, WeightedClusters,
+    ClusterChoice, Forward, GrpcDeadline, HostRewrite, PathRewrite, Priority, RequestField,
+    RouteUpgrade, WeightedCluster, WeightedClusters,
 };
 
 use super::at::At;
@@ -18,13 +20,21 @@ pub(super) fn forward(cx: &Cx<'_>, at: &At<'_>, action: &route::RouteAction) -> 
     let cluster = cluster(cx, at, action);
     let path_rewrite = path_rewrite(at, action);
     let host_rewrite = host_rewrite(at, action.host_rewrite_specifier.as_ref());
-    let max_stream_duration = max_stream_duration(at, action.max_stream_duration.as_ref());
+    let limits = stream_limits(at, action.max_stream_duration.as_ref());
+    let grpc_response = grpc_response(at, action);
     let idle_timeout = off_or(&at.field("idle_timeout"), action.idle_timeout);
     let upgrades = upgrades(&at.field("upgrade_configs"), &action.upgrade_configs);
     let mut forward = Forward::new(cluster?);
     forward.timeout = timeout(&at.field("timeout"), action.timeout, forward.timeout);
+    if action.max_stream_duration.is_some() {
+        note_other_limits(at, action);
+        forward.timeout = None;
+    }
     forward.idle_timeout = idle_timeout;
-    forward.max_stream_duration = max_stream_duration;
+    forward.max_stream_duration = limits.duration;
+    forward.limits_streams = action.max_stream_duration.is_some();
+    forward.grpc_stream = limits.grpc;
+    forward.grpc_response = grpc_response.filter(|_| !forward.limits_streams);
     forward.cluster_not_found_code = not_found_code(action.cluster_not_found_response_code);
     forward.path_rewrite = path_rewrite?;
     forward.host_rewrite = host_rewrite?;
@@ -38,16 +48,54 @@ pub(super) fn forward(cx: &Cx<'_>, at: &At<'_>, action: &route::RouteAction) -> 
 }
 
 /// Absent leaves another setting in force; 0 turns it off.
-fn off_or(at: &At<'_>, value: Option<google::Duration>) -> Option<Option<std::time::Duration>> {
+fn off_or(at: &At<'_>, value: Option<google::Duration>) -> Option<Option<Duration>> {
     duration(at, value).map(|value| Some(value).filter(|value| !value.is_zero()))
 }
 
-fn max_stream_duration(
+/// `max_stream_duration`
+#[derive(Debug, Default)]
+struct StreamLimits {
+    duration: Option<Option<Duration>>,
+    grpc: Option<GrpcDeadline>,
+}
+
+fn stream_limits(
     at: &At<'_>,
     max: Option<&route::route_action::MaxStreamDuration>,
-) -> Option<Option<std::time::Duration>> {
+) -> StreamLimits {
+    let Some(max) = max else { return StreamLimits::default() };
     let at = at.field("max_stream_duration");
-    off_or(&at.field("max_stream_duration"), max?.max_stream_duration)
+    let offset = duration(&at.field("grpc_timeout_header_offset"), max.grpc_timeout_header_offset);
+    if offset.is_some() && max.grpc_timeout_header_max.is_none() {
+        at.field("grpc_timeout_header_offset")
+            .no_effect("grpc-timeout counts only with grpc_timeout_header_max");
+    }
+    StreamLimits {
+        duration: off_or(&at.field("max_stream_duration"), max.max_stream_duration),
+        grpc: off_or(&at.field("grpc_timeout_header_max"), max.grpc_timeout_header_max)
+            .map(|max| GrpcDeadline { max, offset: offset.unwrap_or_default() }),
+    }
+}
+
+/// The older way: `max_grpc_timeout`, `grpc_timeout_offset`.
+fn grpc_response(at: &At<'_>, action: &route::RouteAction) -> Option<GrpcDeadline> {
+    let offset = duration(&at.field("grpc_timeout_offset"), action.grpc_timeout_offset);
+    if offset.is_some() && action.max_grpc_timeout.is_none() {
+        at.field("grpc_timeout_offset").no_effect("grpc-timeout counts only with max_grpc_timeout");
+    }
+    off_or(&at.field("max_grpc_timeout"), action.max_grpc_timeout)
+        .map(|max| GrpcDeadline { max, offset: offset.unwrap_or_default() })
+}
+
+/// As in Envoy a `max_stream_duration`, even an empty one, turns the limits on responses off.
+fn note_other_limits(at: &At<'_>, action: &route::RouteAction) {
+    let set = [
+        ("timeout", action.timeout.is_some_and(|timeout| timeout != google::Duration::default())),
+        ("max_grpc_timeout", action.max_grpc_timeout.is_some()),
+    ];
+    for (field, _) in set.into_iter().filter(|(_, is_set)| *is_set) {
+        at.field(field).no_effect("max_stream_duration takes its place");
+    }
 }
 
 /// Each type at most once.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ringway_http::{FieldName, Fields, Known, RequestHead};
 
+use super::deadline::GrpcDeadline;
 use super::field::RequestField;
 use super::hosts::STACK_BYTES;
 use super::matching::RouteMatch;
@@ -24,8 +25,15 @@ pub struct Forward {
     /// is off.
     pub idle_timeout: Option<Option<Duration>>,
     /// `max_stream_duration.max_stream_duration`: outer `None` leaves the connection manager's,
-    /// inner `None` is off.
+    /// inner `None` is off. [`Forward::stream_duration`] asks it.
     pub max_stream_duration: Option<Option<Duration>>,
+    /// Whether there is a `max_stream_duration` at all: its limit is told to gRPC upstreams.
+    pub limits_streams: bool,
+    /// `max_stream_duration.grpc_timeout_header_max`: `grpc-timeout` takes the place of
+    /// `max_stream_duration`.
+    pub grpc_stream: Option<GrpcDeadline>,
+    /// `max_grpc_timeout`: `grpc-timeout` takes the place of `timeout`.
+    pub grpc_response: Option<GrpcDeadline>,
     /// `prefix_rewrite` or `regex_rewrite`.
     pub path_rewrite: PathRewrite,
     /// `host_rewrite_literal` and its companions.
@@ -186,6 +194,9 @@ impl Forward {
             timeout: Some(DEFAULT_TIMEOUT),
             idle_timeout: None,
             max_stream_duration: None,
+            limits_streams: false,
+            grpc_stream: None,
+            grpc_response: None,
             path_rewrite: PathRewrite::None,
             host_rewrite: HostRewrite::None,
             append_x_forwarded_host: false,

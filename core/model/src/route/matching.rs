@@ -4,6 +4,7 @@ use ringway_http::{Known, Method, RequestHead};
 
 use super::pattern::Pattern;
 use super::value::{CookieMatch, Fraction, HeaderMatch, QueryMatch};
+use crate::grpc;
 
 /// The conditions of a route; all of them must hold.
 #[derive(Debug)]
@@ -58,7 +59,7 @@ impl RouteMatch {
         // The path decides mostly, and is the cheapest to ask.
         self.path.matches(head, path, self.case_sensitive)
             && self.runtime_fraction.is_none_or(|fraction| fraction.holds(random))
-            && (!self.grpc || is_grpc(head))
+            && (!self.grpc || grpc::is_grpc(&head.fields))
             && self.headers.iter().all(|matcher| matcher.matches(head))
             && self.query.iter().all(|matcher| matcher.matches(head))
             && self.cookies.iter().all(|matcher| matcher.matches(head))
@@ -119,11 +120,4 @@ fn is_connect(head: &RequestHead) -> bool {
     let upgrade = || head.fields.known(Known::Upgrade);
     head.method_kind() == Method::Connect
         || upgrade().is_some_and(|kind| kind.eq_ignore_ascii_case(b"connect-udp"))
-}
-
-/// `application/grpc` and `application/grpc+proto`, but not `application/grpc-web`.
-fn is_grpc(head: &RequestHead) -> bool {
-    let kind = head.fields.known(Known::ContentType);
-    let rest = kind.and_then(|kind| kind.strip_prefix(b"application/grpc"));
-    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+')))
 }

@@ -1,5 +1,6 @@
 //! What stands in the tables was seen on Envoy 1.40.
 
+mod deadline;
 mod hosts;
 mod matching;
 mod mutation;

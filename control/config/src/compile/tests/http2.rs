@@ -6,7 +6,7 @@ use ringway_http::h1::Underscores;
 use ringway_http::{RequestHead, h2};
 use ringway_model::cluster::{ClusterPolicy, UpstreamProtocol};
 use ringway_model::http::{Codec, H2Keepalive};
-use ringway_model::route::{Action, Forward, Found};
+use ringway_model::route::{Action, Forward, Found, GrpcDeadline};
 
 use super::*;
 
@@ -196,4 +196,29 @@ fn tunnels_have_routes_of_their_own() {
     );
     assert!(forward(&manager, "CONNECT", "").unwrap().ends_connect());
     assert!(!forward(&manager, "GET", "/").unwrap().ends_connect());
+}
+
+#[test]
+fn a_limit_on_streams_takes_the_place_of_the_timeout() {
+    let of = |fields: &str| {
+        let routes = format!("{{match: {{prefix: /}}, route: {{cluster: c, {fields}}}}}");
+        let manager = compiled("", &routes);
+        let forward = forward(&manager, "GET", "/").unwrap();
+        (forward.timeout, forward.limits_streams, forward.grpc_stream, forward.grpc_response)
+    };
+    let (second, tenth) = (Duration::from_secs(1), Duration::from_millis(100));
+    assert_eq!(of("timeout: 1s"), (Some(second), false, None, None));
+    assert_eq!(of("timeout: 1s, max_stream_duration: {}"), (None, true, None, None));
+    let deadline = |max, offset| Some(GrpcDeadline { max, offset });
+    assert_eq!(
+        of("max_stream_duration: {grpc_timeout_header_max: 1s, grpc_timeout_header_offset: 0.1s}"),
+        (None, true, deadline(Some(second), tenth), None)
+    );
+    let default = Some(Duration::from_secs(15));
+    assert_eq!(
+        of("max_grpc_timeout: 0s, grpc_timeout_offset: 0.1s"),
+        (default, false, None, deadline(None, tenth))
+    );
+    let both = of("max_grpc_timeout: 1s, max_stream_duration: {grpc_timeout_header_max: 0s}");
+    assert_eq!(both, (None, true, deadline(None, Duration::ZERO), None));
 }

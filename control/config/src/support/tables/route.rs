@@ -103,6 +103,8 @@ pub(super) const MESSAGES: &[Message] = &[
             field("idle_timeout"),
             only("priority", &["DEFAULT", "HIGH"]),
             field("max_stream_duration"),
+            field("max_grpc_timeout"),
+            field("grpc_timeout_offset"),
             field("upgrade_configs"),
         ],
     ),
@@ -117,7 +119,14 @@ pub(super) const MESSAGES: &[Message] = &[
         "envoy.config.route.v3.CookieMatcher",
         &[field("name"), field("string_match"), field("invert_match")],
     ),
-    message("envoy.config.route.v3.RouteAction.MaxStreamDuration", &[field("max_stream_duration")]),
+    message(
+        "envoy.config.route.v3.RouteAction.MaxStreamDuration",
+        &[
+            field("max_stream_duration"),
+            field("grpc_timeout_header_max"),
+            field("grpc_timeout_header_offset"),
+        ],
+    ),
     message(
         "envoy.config.route.v3.WeightedCluster",
         &[field("clusters"), field("total_weight"), field("header_name")],
