@@ -151,12 +151,16 @@ struct Scribe {
 
 impl Scribe {
     fn new(catalog: &Catalog, rings: Vec<LogReceiver>) -> Self {
+        let page = catalog.new_page();
+        let stats = FilesystemStats::register(catalog, "filesystem", "filesystem", &[]);
+        // Batches are written as they come.
+        page.set(stats.write_total_buffered, 0);
         Self {
             reported: vec![0; rings.len()],
             rings,
             sinks: Vec::new(),
-            page: catalog.new_page(),
-            stats: FilesystemStats::register(catalog, "filesystem", "filesystem", &[]),
+            page,
+            stats,
             dropped: DroppedStats::register(catalog, "access_log", "access_log", &[]),
         }
     }

@@ -73,7 +73,7 @@ impl Control {
             near.push(Worker { bell, reports, adopted: 0 });
             far.push(WorkerEnd { worker, snapshots, ear, adopted });
         }
-        let stats = ManagerStats::register(catalog);
+        let stats = ManagerStats::register(catalog, workers);
         let current = watch::Sender::new(Arc::default());
         Ok((Self { publisher, workers: near, current, page, stats }, far))
     }

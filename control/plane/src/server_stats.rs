@@ -15,17 +15,22 @@ use crate::telemetry::{Reading, Scalar};
 stat_group! {
     /// `server.*`, written by the control thread.
     pub struct ServerStatIds {
-        counters {
-            static_unknown_fields, dynamic_unknown_fields, wip_protos, envoy_bug_failures,
-            debug_assertion_failures, dropped_stat_flushes,
-        }
+        counters {}
         gauges {
-            live, state, uptime, concurrency, version, hot_restart_epoch, hot_restart_generation,
-            memory_allocated, memory_heap_size, memory_physical_size, total_connections,
-            parent_connections, days_until_first_cert_expiring,
-            seconds_until_first_ocsp_response_expiring,
+            live, state, uptime, concurrency, version, hot_restart_epoch, memory_allocated,
+            memory_heap_size, memory_physical_size, total_connections, parent_connections,
+            days_until_first_cert_expiring, seconds_until_first_ocsp_response_expiring,
         }
         histograms { initialization_time_ms }
+    }
+}
+
+stat_group! {
+    /// `server.compilation_settings.*`
+    pub struct CompilationStats {
+        counters {}
+        gauges { fips_mode }
+        histograms {}
     }
 }
 
@@ -54,9 +59,15 @@ impl ServerStats {
         version: u32,
     ) -> Self {
         let ids = ServerStatIds::register(catalog, "server", "server", &[]);
+        let build = "server.compilation_settings";
+        let build = CompilationStats::register(catalog, build, build, &[]);
+        // The cryptography is not the validated module.
+        page.set(build.fips_mode, 0);
         page.set(ids.concurrency, concurrency as u64);
         page.set(ids.version, u64::from(version));
-        page.set(ids.hot_restart_generation, 1);
+        // There is no hot restart: this process is the first and has no parent.
+        page.set(ids.hot_restart_epoch, 0);
+        page.set(ids.parent_connections, 0);
         page.set(ids.days_until_first_cert_expiring, NO_CERTIFICATE_DAYS);
         Self { ids, page, started, breakers: Breakers::default() }
     }

@@ -7,9 +7,9 @@ stat_group! {
     /// `listener.<address>.*`
     pub struct ListenerStats {
         counters {
-            downstream_cx_total, downstream_cx_destroy, downstream_cx_overflow,
-            downstream_cx_overload_reject, downstream_cx_transport_socket_connect_timeout,
-            downstream_global_cx_overflow, downstream_pre_cx_timeout,
+            downstream_cx_total, downstream_cx_destroy,
+            downstream_cx_transport_socket_connect_timeout,
+            downstream_pre_cx_timeout,
             downstream_listener_filter_error, downstream_listener_filter_remote_close,
             no_filter_chain_match,
         }
@@ -68,7 +68,7 @@ stat_group! {
             downstream_cx_total, downstream_cx_http1_total, downstream_cx_http2_total,
             downstream_cx_upgrades_total, downstream_cx_destroy,
             downstream_cx_destroy_local, downstream_cx_destroy_remote,
-            downstream_cx_destroy_active_rq, downstream_cx_destroy_local_active_rq,
+            downstream_cx_destroy_active_rq,
             downstream_cx_destroy_remote_active_rq, downstream_cx_drain_close,
             downstream_cx_idle_timeout, downstream_cx_max_duration_reached,
             downstream_cx_max_requests_reached, downstream_cx_protocol_error,
@@ -80,18 +80,17 @@ stat_group! {
             downstream_rq_http2_total, downstream_rq_rx_reset, downstream_rq_tx_reset,
             downstream_rq_timeout,
             downstream_rq_header_timeout, downstream_rq_idle_timeout,
-            downstream_rq_max_duration_reached, downstream_rq_overload_close,
-            downstream_rq_too_large, downstream_rq_response_before_rq_complete,
+            downstream_rq_max_duration_reached,
+            downstream_rq_response_before_rq_complete,
             downstream_rq_non_relative_path, downstream_rq_failed_path_normalization,
             downstream_rq_redirected_with_normalized_path,
-            downstream_rq_rejected_via_ip_detection, downstream_rq_ws_on_non_ws_route,
-            no_route, no_cluster, rq_total, rq_redirect, rq_direct_response,
-            rq_reset_after_downstream_response_started, rs_too_large,
+            downstream_rq_ws_on_non_ws_route,
+            no_route, no_cluster, rq_total, rq_direct_response,
+            rq_reset_after_downstream_response_started,
         }
         gauges {
             downstream_cx_active, downstream_cx_http1_active, downstream_cx_http2_active,
             downstream_cx_upgrades_active, downstream_rq_active,
-            downstream_cx_rx_bytes_buffered, downstream_cx_tx_bytes_buffered,
         }
         histograms { downstream_cx_length_ms, downstream_rq_time }
     }
@@ -110,7 +109,8 @@ stat_group! {
 }
 
 stat_group! {
-    /// `cluster.<name>.*`
+    /// `cluster.<name>.*`, but for what is named when it is first counted: answers by status and
+    /// class, and their times.
     pub struct ClusterStats {
         counters {
             upstream_cx_total, upstream_cx_http1_total, upstream_cx_http2_total,
@@ -122,27 +122,24 @@ stat_group! {
             upstream_cx_destroy_remote, upstream_cx_destroy_with_active_rq,
             upstream_cx_destroy_local_with_active_rq, upstream_cx_destroy_remote_with_active_rq,
             upstream_cx_rx_bytes_total, upstream_cx_tx_bytes_total,
-            upstream_rq_total, upstream_rq_completed, upstream_rq_1xx, upstream_rq_2xx,
-            upstream_rq_3xx, upstream_rq_4xx, upstream_rq_5xx, upstream_rq_cancelled,
-            upstream_rq_maintenance_mode, upstream_rq_timeout, upstream_rq_per_try_timeout,
+            upstream_rq_total, upstream_rq_completed, upstream_rq_cancelled, upstream_rq_timeout,
             upstream_rq_max_duration_reached, upstream_rq_pending_total,
             upstream_rq_pending_overflow, upstream_rq_pending_failure_eject,
-            upstream_rq_active_overflow, upstream_rq_retry, upstream_rq_retry_success,
-            upstream_rq_retry_limit_exceeded, upstream_rq_retry_overflow, upstream_rq_rx_reset,
+            upstream_rq_active_overflow, upstream_rq_rx_reset,
             upstream_rq_tx_reset, upstream_flow_control_paused_reading_total,
             upstream_flow_control_resumed_reading_total, upstream_flow_control_backed_up_total,
             upstream_flow_control_drained_total, membership_change, update_attempt,
-            update_success, update_failure, update_empty, update_no_rebuild, bind_errors,
-            lb_healthy_panic, retry_or_shadow_abandoned,
+            update_success, update_failure, update_no_rebuild,
+            lb_healthy_panic,
         }
         gauges {
             upstream_cx_active, upstream_rq_active, upstream_rq_pending_active,
-            upstream_cx_rx_bytes_buffered, upstream_cx_tx_bytes_buffered, membership_total,
+            membership_total,
             membership_healthy, membership_degraded, membership_excluded, max_host_weight,
             version, warming_state,
         }
         histograms {
-            upstream_cx_connect_ms, upstream_cx_length_ms, upstream_rq_time,
+            upstream_cx_connect_ms, upstream_cx_length_ms, upstream_rq_per_cx,
         }
     }
 }
@@ -191,19 +188,6 @@ impl ListenerHttpStats {
             self.downstream_rq_3xx,
             self.downstream_rq_4xx,
             self.downstream_rq_5xx,
-        ]
-    }
-}
-
-impl ClusterStats {
-    /// Counters of `upstream_rq_1xx` to `upstream_rq_5xx`.
-    pub fn by_class(&self) -> [ringway_bridge::stats::CounterId; 5] {
-        [
-            self.upstream_rq_1xx,
-            self.upstream_rq_2xx,
-            self.upstream_rq_3xx,
-            self.upstream_rq_4xx,
-            self.upstream_rq_5xx,
         ]
     }
 }

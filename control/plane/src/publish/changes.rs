@@ -14,12 +14,11 @@ stat_group! {
     /// `listener_manager.*`
     pub struct ListenerManagerStats {
         counters {
-            listener_added, listener_modified, listener_removed, listener_stopped,
-            listener_create_success, listener_create_failure, listener_in_place_updated,
+            listener_added, listener_modified, listener_removed, listener_create_success,
+            listener_in_place_updated,
         }
         gauges {
-            total_listeners_active, total_listeners_warming, total_listeners_draining,
-            total_filter_chains_draining, workers_started,
+            total_listeners_active, total_listeners_warming, workers_started,
         }
         histograms {}
     }
@@ -28,31 +27,39 @@ stat_group! {
 stat_group! {
     /// `cluster_manager.*`
     pub struct ClusterManagerStats {
-        counters {
-            cluster_added, cluster_modified, cluster_removed, cluster_updated,
-            cluster_updated_via_merge, update_merge_cancelled, update_out_of_merge_window,
-        }
+        counters { cluster_added, cluster_modified, cluster_removed, cluster_updated }
         gauges { active_clusters, warming_clusters }
         histograms {}
     }
 }
 
-/// Both groups.
+stat_group! {
+    /// `thread_local_cluster_manager.<thread>.*`: every thread has all clusters.
+    pub struct ThreadClusterStats {
+        counters {}
+        gauges { clusters_inflated }
+        histograms {}
+    }
+}
+
+/// All of them.
 #[derive(Debug)]
 pub(super) struct ManagerStats {
     listeners: ListenerManagerStats,
     clusters: ClusterManagerStats,
+    threads: Vec<ThreadClusterStats>,
     /// 1 once every worker has adopted a configuration.
     pub(super) workers_started: GaugeId,
 }
 
 impl ManagerStats {
-    pub(super) fn register(catalog: &Catalog) -> Self {
+    pub(super) fn register(catalog: &Catalog, workers: usize) -> Self {
         let listeners = "listener_manager";
         let listeners = ListenerManagerStats::register(catalog, listeners, listeners, &[]);
         let clusters = "cluster_manager";
         let clusters = ClusterManagerStats::register(catalog, clusters, clusters, &[]);
-        Self { workers_started: listeners.workers_started, listeners, clusters }
+        let threads = threads(catalog, workers);
+        Self { workers_started: listeners.workers_started, listeners, clusters, threads }
     }
 
     /// Counts the step from `before` to `after`.
@@ -83,6 +90,8 @@ impl ManagerStats {
         }
         page.add(ids.listener_removed, (before.listeners.len() - kept) as u64);
         page.set(ids.total_listeners_active, after.listeners.len() as u64);
+        // A generation is published once all of it is there.
+        page.set(ids.total_listeners_warming, 0);
     }
 
     fn count_clusters(&self, page: &Page, before: &Snapshot, after: &Snapshot) {
@@ -110,8 +119,24 @@ impl ManagerStats {
                 _ => {}
             }
         }
-        page.set(ids.active_clusters, after.clusters.iter().flatten().count() as u64);
+        let active = after.clusters.iter().flatten().count() as u64;
+        page.set(ids.active_clusters, active);
+        self.threads.iter().for_each(|thread| page.set(thread.clusters_inflated, active));
+        page.set(ids.warming_clusters, 0);
     }
+}
+
+/// The groups of the control thread and of each worker.
+fn threads(catalog: &Catalog, workers: usize) -> Vec<ThreadClusterStats> {
+    const BASE: &str = "thread_local_cluster_manager";
+    let main = format!("{BASE}.main_thread");
+    let main = ThreadClusterStats::register(catalog, &main, &main, &[]);
+    let workers = (0..workers).map(|worker| {
+        let (prefix, base) = (format!("{BASE}.worker_{worker}"), format!("{BASE}.worker"));
+        let tags = [("envoy.worker_id", worker.to_string())];
+        ThreadClusterStats::register(catalog, &prefix, &base, &tags)
+    });
+    std::iter::once(main).chain(workers).collect()
 }
 
 fn clone(cluster: &Cluster) -> Cluster {
@@ -134,6 +159,9 @@ fn count_members(page: &Page, old: Option<&Cluster>, new: &Cluster) {
     page.set(ids.membership_total, endpoints.len() as u64);
     page.set(ids.membership_healthy, of(Health::Healthy));
     page.set(ids.membership_degraded, of(Health::Degraded));
+    // Nobody waits for a first health check, and a published cluster is warm.
+    page.set(ids.membership_excluded, 0);
+    page.set(ids.warming_state, 0);
     // Envoy tells the weight only of endpoints that it found out about by itself.
     if new.policy.resolves_names {
         let heaviest = endpoints.iter().map(|endpoint| endpoint.host.weight).max();

@@ -270,8 +270,7 @@ impl<C: ClientSide> Exchange<'_, C> {
             && let Some(received) = self.info.request_received
         {
             let time = self.elapsed().saturating_sub(received);
-            let stats = &upstream.cluster.policy.stats;
-            self.down.worker.page.record(stats.upstream_rq_time, time.as_millis() as u64);
+            upstream.record_time(&self.down.worker, time.as_millis() as u64, self.internal);
         }
         server.end(pool, result.is_ok() && clean, self.down.now);
         result

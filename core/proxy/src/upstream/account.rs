@@ -115,6 +115,7 @@ impl Drop for Account {
         page.lower(stats.upstream_cx_active, 1);
         page.lower(self.tally.endpoint.cx_active, 1);
         page.inc(stats.upstream_cx_destroy);
+        page.record(stats.upstream_rq_per_cx, u64::from(self.served.get()));
         page.record(stats.upstream_cx_length_ms, self.opened.elapsed().as_millis() as u64);
         let (by, with_request) = if self.closed_by_peer.get() {
             (stats.upstream_cx_destroy_remote, stats.upstream_cx_destroy_remote_with_active_rq)

@@ -1,14 +1,13 @@
 //! A cluster on one worker: the balancer's turn, and the statistics of its answers.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ringway_bridge::stats::{CounterId, StatName};
+use ringway_bridge::stats::{CounterId, HistogramId, StatName};
 use ringway_lb::Balancer;
 use ringway_model::cluster::Cluster;
-use ringway_model::stats::status_class;
 use rustc_hash::FxHashMap;
 
 use super::host::Host;
@@ -26,7 +25,11 @@ pub(crate) struct Upstream {
     balancer: RefCell<Balancer>,
     /// Counters of the answers met so far.
     answers: RefCell<Vec<Answer>>,
+    /// `upstream_rq_time` and that of external or of internal clients, once there was one.
+    times: [Cell<Option<[HistogramId; 2]>>; 2],
 }
+
+type Counters = [Option<CounterId>; 5];
 
 /// What one status counts for requests of internal or of external clients. Registered when it is
 /// first met: most of these numbers never are.
@@ -34,9 +37,10 @@ pub(crate) struct Upstream {
 struct Answer {
     status: u16,
     internal: bool,
-    /// `upstream_rq_200`, `external.upstream_rq_200`, `external.upstream_rq_2xx`,
-    /// `external.upstream_rq_completed`.
-    counters: [CounterId; 4],
+    /// `upstream_rq_200`, `upstream_rq_2xx`, `external.upstream_rq_200`,
+    /// `external.upstream_rq_2xx`, `external.upstream_rq_completed`. A status from 600 on has no
+    /// class.
+    counters: Counters,
 }
 
 impl Upstream {
@@ -77,6 +81,7 @@ impl Upstream {
             hosts,
             balancer: RefCell::new(balancer),
             answers: kept.map(|old| old.answers.clone()).unwrap_or_default(),
+            times: kept.map(|old| old.times.clone()).unwrap_or_default(),
         })
     }
 
@@ -94,16 +99,13 @@ impl Upstream {
     /// Counts the status of an answer (or of the local reply in its place).
     pub(crate) fn count_status(&self, worker: &Worker, status: u16, internal: bool) {
         let page = &worker.page;
-        if let Some(class) = status_class(status) {
-            page.inc(self.cluster.policy.stats.by_class()[class]);
-        }
         page.inc(self.cluster.policy.stats.upstream_rq_completed);
-        for id in self.answer_counters(worker, status, internal) {
+        for id in self.answer_counters(worker, status, internal).into_iter().flatten() {
             page.inc(id);
         }
     }
 
-    fn answer_counters(&self, worker: &Worker, status: u16, internal: bool) -> [CounterId; 4] {
+    fn answer_counters(&self, worker: &Worker, status: u16, internal: bool) -> Counters {
         let mut answers = self.answers.borrow_mut();
         let met = |answer: &&Answer| answer.status == status && answer.internal == internal;
         if let Some(answer) = answers.iter().find(met) {
@@ -115,16 +117,36 @@ impl Upstream {
     }
 
     /// Names an answer for the first time; there are at most 900 of each kind.
-    fn register(&self, worker: &Worker, status: u16, internal: bool) -> [CounterId; 4] {
+    fn register(&self, worker: &Worker, status: u16, internal: bool) -> Counters {
         let StatName { full, base, tags } = &self.cluster.policy.stat_scope;
-        let (scope, class) = (if internal { "internal" } else { "external" }, status / 100);
+        let (scope, class) = (origin(internal), status / 100);
+        let of_class = status < 600;
         [
-            format!("upstream_rq_{status}"),
-            format!("{scope}.upstream_rq_{status}"),
-            format!("{scope}.upstream_rq_{class}xx"),
-            format!("{scope}.upstream_rq_completed"),
+            (true, format!("upstream_rq_{status}")),
+            (of_class, format!("upstream_rq_{class}xx")),
+            (true, format!("{scope}.upstream_rq_{status}")),
+            (of_class, format!("{scope}.upstream_rq_{class}xx")),
+            (true, format!("{scope}.upstream_rq_completed")),
         ]
-        .map(|leaf| worker.catalog.counter(StatName::new(full, base, &leaf, tags)))
+        .map(|(counted, leaf)| {
+            counted.then(|| worker.catalog.counter(StatName::new(full, base, &leaf, tags)))
+        })
+    }
+
+    /// Records how long an answer took, in milliseconds.
+    pub(crate) fn record_time(&self, worker: &Worker, millis: u64, internal: bool) {
+        let times = &self.times[usize::from(internal)];
+        let ids = times.get().unwrap_or_else(|| {
+            let StatName { full, base, tags } = &self.cluster.policy.stat_scope;
+            let of_origin = format!("{}.upstream_rq_time", origin(internal));
+            let ids = ["upstream_rq_time", &of_origin]
+                .map(|leaf| worker.catalog.histogram(StatName::new(full, base, leaf, tags)));
+            times.set(Some(ids));
+            ids
+        });
+        for id in ids {
+            worker.page.record(id, millis);
+        }
     }
 
     pub(crate) fn reap(&self, now: Instant) {
@@ -139,4 +161,9 @@ impl Upstream {
             host.retire();
         }
     }
+}
+
+/// Envoy counts answers apart by where the client is.
+fn origin(internal: bool) -> &'static str {
+    if internal { "internal" } else { "external" }
 }

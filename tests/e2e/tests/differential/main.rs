@@ -16,3 +16,4 @@ mod differences;
 mod exchange;
 mod mask;
 mod play;
+mod statistics;
