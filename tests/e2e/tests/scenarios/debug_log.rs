@@ -55,7 +55,7 @@ fn a_request_can_be_followed_through_the_log() {
             ("http", "request headers complete: GET test /again"),
             ("pool", "using existing connection: 127.0.0.1:"),
             ("http", "stream ends: 200 via_upstream"),
-            ("connection", "remote close after 2 streams"),
+            ("connection", "remote close"),
             ("conn_handler", "connection is gone"),
         ],
     );
