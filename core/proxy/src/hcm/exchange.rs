@@ -40,6 +40,8 @@ pub(super) struct Exchange<'c, C> {
     pub(super) internal: bool,
     /// The whole request was read.
     pub(super) request_complete: bool,
+    /// Another protocol is asked for, and allowed.
+    pub(super) asks_for_tunnel: bool,
     /// The response head is on its way: it cannot be replaced any more.
     pub(super) response_started: bool,
     /// The connection ends with this response.
@@ -73,6 +75,7 @@ impl<'c, C: ClientSide> Exchange<'c, C> {
             random,
             internal: false,
             request_complete: false,
+            asks_for_tunnel: false,
             response_started: false,
             close: false,
             hinted: false,
@@ -156,7 +159,7 @@ impl<'c, C: ClientSide> Exchange<'c, C> {
         request::prepare(self)?;
         // As in Envoy, filters see requests without a route too: the router refuses them.
         let routed = self.find_route();
-        request::refuse_upgrade(self)?;
+        request::settle_upgrade(self)?;
         self.filter_request().await?;
         self.down.worker.page.inc(self.manager.stats.rq_total);
         Ok(routed?)
@@ -329,6 +332,9 @@ impl<'c, C: ClientSide> Exchange<'c, C> {
         page.lower(stats.downstream_rq_active, 1);
         page.record(stats.downstream_rq_time, elapsed.as_millis() as u64);
         page.record(self.manager.latency_us, elapsed.as_micros() as u64);
+        if self.asks_for_tunnel {
+            page.lower(stats.downstream_cx_upgrades_active, 1);
+        }
         if self.cut {
             page.inc(stats.downstream_rq_tx_reset);
         }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::task::{Poll, ready};
 use std::time::Instant;
 
-use ringway_http::{Known, ResetReason};
+use ringway_http::{Body, Known, Method, ResetReason};
 use ringway_model::cluster::ClusterId;
 use ringway_model::format::FormatContext;
 use ringway_model::route::{ClusterTarget, Forward};
@@ -16,7 +16,7 @@ use super::sides::{ClientSide, Failure, Lost, ServerSide};
 use super::timers::Expired;
 use crate::tell::{Lines, Text, about_stream};
 use crate::upstream::{
-    Acquired, Carrier, ConnectFailure, Host, Pool, RequestUnit, Ticket, Upstream,
+    Acquired, Carrier, ConnectFailure, Host, Pool, RequestUnit, Reserved, Ticket, Upstream,
 };
 use crate::worker::Worker;
 
@@ -169,7 +169,13 @@ impl<C: ClientSide> Exchange<'_, C> {
         let suppress = self.manager.suppress_envoy_headers;
         let hostname = &host.endpoint.hostname;
         forward.rewrite_to_endpoint(&mut self.down.request, hostname, suppress);
-        let pool = host.pool(self.down.request.version());
+        let ends_here = self.asks_for_tunnel
+            && forward.ends_connect()
+            && self.down.request.method_kind() == Method::Connect;
+        let pool = match ends_here {
+            true => host.raw_pool(),
+            false => host.pool(self.down.request.version()),
+        };
         let carrier = match pool.acquire(forward.priority) {
             Acquired::Ready(carrier) => carrier,
             Acquired::Overflow => return Err(overflow()),
@@ -202,14 +208,23 @@ impl<C: ClientSide> Exchange<'_, C> {
         self.timers.upstream_begins(duration, self.down.now);
         self.info.upstream_sent = Some(self.elapsed());
         self.tell_upstream_head();
+        if let Carrier::Http2(reserved) = &carrier
+            && self.asks_for_tunnel
+        {
+            self.settle_peer(reserved, upstream).await?;
+        }
         let (head, side) = (&self.down.request, &self.down.side);
         match carrier {
             Carrier::Http1(mut connection) => {
-                connection.send_head(head, side.body(), side.upgrade());
+                // What goes through a tunnel is no body.
+                let body = if self.asks_for_tunnel { Body::None } else { side.body() };
+                connection.send_head(head, body, side.upgrade());
                 self.converse(connection, pool, upstream).await
             }
+            Carrier::Raw(raw) => self.converse(raw, pool, upstream).await,
             Carrier::Http2(reserved) => {
-                let opened = reserved.open(head, side.body());
+                let is_end = side.body().is_empty() && !self.asks_for_tunnel;
+                let opened = reserved.open(head, is_end);
                 let server = opened.map_err(|failure| self.reset(failure))?;
                 self.converse(server, pool, upstream).await
             }
@@ -246,6 +261,15 @@ impl<C: ClientSide> Exchange<'_, C> {
         self.info.upstream_transport_failure = Some(failure.transport.clone());
         let reply = LocalReply::new(503, details).body(reset_body(failure.reason));
         Ended::Reply(Box::new(reply.flag(ResponseFlags::UPSTREAM_CONNECTION_FAILURE)))
+    }
+
+    /// Waits for the settings of the peer, as long as the client waits too.
+    async fn settle_peer(&mut self, peer: &Reserved, upstream: &Upstream) -> Result<(), Ended> {
+        let settled = std::future::poll_fn(|cx| match peer.poll_settled(cx) {
+            Poll::Ready(()) => Poll::Ready(Ok(())),
+            Poll::Pending => self.poll_impatience(cx, Some(upstream)).map(Err),
+        });
+        settled.await
     }
 
     fn tell_upstream_head(&self) {

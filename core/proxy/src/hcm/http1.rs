@@ -2,7 +2,7 @@
 //! enough.
 
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use ringway_bridge::stats::Page;
@@ -43,6 +43,18 @@ struct Http1 {
     served: u32,
     /// The response goes out in chunks.
     chunked: bool,
+    tunnel: Tunnel,
+    /// Our side of a tunnel ends behind what is queued.
+    half_close: bool,
+}
+
+/// How far a connection has become a tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tunnel {
+    No,
+    Open,
+    /// The client has ended its side.
+    Ended,
 }
 
 /// A connection between and during its requests.
@@ -84,7 +96,14 @@ impl Connection {
         let buffer_limit = binding.buffer_limit();
         let decoder = RequestDecoder::new(binding.manager.h1);
         let wire = Wire::new(transport, decoder, input);
-        let side = Http1 { wire, binding, served: 0, chunked: false };
+        let side = Http1 {
+            wire,
+            binding,
+            served: 0,
+            chunked: false,
+            tunnel: Tunnel::No,
+            half_close: false,
+        };
         let idle_since = info.start;
         Self { down: Downstream::new(side, worker, info, buffer_limit), burst: 0, idle_since }
     }
@@ -299,10 +318,16 @@ impl ClientSide for Http1 {
         cx: &mut Context<'_>,
         head: &mut RequestHead,
     ) -> Poll<Result<Event, Lost>> {
-        self.wire.poll_event(cx, head).map_err(|broken| match broken {
-            Broken::Closed => Lost::Closed,
-            Broken::Protocol(error) => Lost::Malformed(error),
-        })
+        match ready!(self.wire.poll_event(cx, head)) {
+            Ok(event) => Poll::Ready(Ok(event)),
+            // Half of a tunnel may end before the other.
+            Err(Broken::Closed) if self.tunnel == Tunnel::Open => {
+                self.tunnel = Tunnel::Ended;
+                Poll::Ready(Ok(Event::Complete))
+            }
+            Err(Broken::Closed) => Poll::Ready(Err(Lost::Closed)),
+            Err(Broken::Protocol(error)) => Poll::Ready(Err(Lost::Malformed(error))),
+        }
     }
 
     fn received_event(&mut self, head: &mut RequestHead) -> Option<Event> {
@@ -311,7 +336,10 @@ impl ClientSide for Http1 {
     }
 
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Lost> {
-        self.wire.poll_gone(cx).map(|()| Lost::Closed)
+        match self.tunnel {
+            Tunnel::Ended => Poll::Pending,
+            _ => self.wire.poll_gone(cx).map(|()| Lost::Closed),
+        }
     }
 
     fn body(&self) -> Body {
@@ -338,6 +366,11 @@ impl ClientSide for Http1 {
         self.binding.wants_close(now) || self.binding.is_worn(self.served + 1)
     }
 
+    fn open_tunnel(&mut self) {
+        self.wire.decoder.tunnel();
+        self.tunnel = Tunnel::Open;
+    }
+
     fn send_continue(&mut self) {
         self.wire.stream.tail().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
     }
@@ -355,7 +388,11 @@ impl ClientSide for Http1 {
         let options = ResponseOptions {
             version: answer.asked.version,
             asked: answer.asked.method,
-            connection: connection_field(answer.close, answer.asked.version),
+            connection: match head.status {
+                101 => ConnectionField::Upgrade,
+                _ if self.tunnel == Tunnel::Open => ConnectionField::Absent,
+                _ => connection_field(answer.close, answer.asked.version),
+            },
             key_format: answer.key_format,
         };
         self.chunked = answer.framing == Framing::Chunked;
@@ -374,6 +411,7 @@ impl ClientSide for Http1 {
         if std::mem::take(&mut self.chunked) {
             encode_trailers(trailers, self.wire.stream.tail());
         }
+        self.half_close = self.tunnel != Tunnel::No;
     }
 
     fn queued_bytes(&self) -> usize {
@@ -381,7 +419,13 @@ impl ClientSide for Http1 {
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
-        self.wire.stream.poll_flush_unattended(cx).map_err(|_| Lost::Closed)
+        if !self.half_close {
+            return self.wire.stream.poll_flush_unattended(cx).map_err(|_| Lost::Closed);
+        }
+        ready!(self.wire.stream.poll_flush(cx)).map_err(|_| Lost::Closed)?;
+        self.half_close = false;
+        self.wire.stream.shutdown_write();
+        Poll::Ready(Ok(()))
     }
 
     fn note_peer_close(&mut self) {

@@ -403,6 +403,9 @@ impl ClientSide for Http2 {
         false
     }
 
+    /// A stream is one from the beginning.
+    fn open_tunnel(&mut self) {}
+
     fn send_continue(&mut self) {
         let mut head = ResponseHead::new();
         head.status = 100;

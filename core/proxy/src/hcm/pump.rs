@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use ringway_http::h1::Framing;
-use ringway_http::{Known, Version};
+use ringway_http::{Known, Method, Version};
 
 use super::exchange::{Ended, Exchange};
 use super::sides::{ClientSide, Failure, ServerSide};
@@ -30,6 +30,7 @@ pub(super) struct Pump<'p, 'c, C, S> {
     /// Sending to the upstream failed; its answer may still be there to read.
     send_failed: bool,
     response_complete: bool,
+    tunnel: Tunnel,
     /// The request is one of gRPC.
     grpc: bool,
     /// Whether the endpoint did well was counted.
@@ -46,6 +47,15 @@ pub(super) struct Pump<'p, 'c, C, S> {
     paused_down: bool,
 }
 
+/// Whether the exchange becomes a tunnel (RFC 9110 sections 7.8 and 9.3.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tunnel {
+    No,
+    /// The upstream has not answered yet: what the client sends too early waits.
+    Asked,
+    Open,
+}
+
 impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
     pub(super) fn new(
         exchange: &'p mut Exchange<'c, C>,
@@ -56,6 +66,7 @@ impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
         let limit_down = exchange.down.buffer_limit.clamp(1, QUEUE_MAX);
         Self {
             request_sent: exchange.request_complete,
+            tunnel: if exchange.asks_for_tunnel { Tunnel::Asked } else { Tunnel::No },
             exchange,
             server,
             upstream,
@@ -73,7 +84,11 @@ impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
 
     /// Whether the connection to the upstream is between messages again.
     pub(super) fn is_clean(&mut self) -> bool {
-        self.request_sent && self.response_complete && !self.send_failed && self.server.is_flushed()
+        self.tunnel == Tunnel::No
+            && self.request_sent
+            && self.response_complete
+            && !self.send_failed
+            && self.server.is_flushed()
     }
 
     /// Moves what can be moved; `Ready` when the response is complete or cannot be completed.
@@ -88,7 +103,7 @@ impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
                 Poll::Ready(Err(lost)) => return Poll::Ready(Err(self.exchange.client_lost(lost))),
                 Poll::Pending => false,
             };
-            if self.response_complete {
+            if self.is_over() {
                 return Poll::Ready(Ok(()));
             }
             // Room was made on a side that had stopped its peer: go on at once.
@@ -104,6 +119,12 @@ impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
         }
     }
 
+    /// Whether nothing is left to move: of a tunnel both halves end, each in its time.
+    fn is_over(&self) -> bool {
+        let half_open = self.tunnel == Tunnel::Open && !self.request_sent && !self.send_failed;
+        self.response_complete && !half_open
+    }
+
     /// Something moved: the stream is not idle.
     fn note_progress(&mut self) {
         if !std::mem::replace(&mut self.progressed, true) {
@@ -114,7 +135,7 @@ impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
 
     /// Downstream to upstream. Returns whether it stopped because enough is queued.
     fn pull_request(&mut self, cx: &mut Context<'_>) -> Result<bool, Ended> {
-        while !self.request_sent {
+        while !self.request_sent && self.tunnel != Tunnel::Asked {
             let full = self.server.queued_bytes() >= self.limit_up;
             self.note_pause_up(full);
             if full {
@@ -285,9 +306,29 @@ impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
         }
         response::mutate(exchange);
         exchange.filter_response().map_err(Ended::Reply)?;
+        self.settle_tunnel(status);
         let (framing, is_end) = self.framing();
         response::send_head(self.exchange, framing, is_end);
         Ok(())
+    }
+
+    /// The answer decides whether there is a tunnel.
+    fn settle_tunnel(&mut self, status: u16) {
+        if self.tunnel != Tunnel::Asked {
+            return;
+        }
+        let exchange = &mut *self.exchange;
+        let connects = exchange.down.request.method_kind() == Method::Connect;
+        if status == 101 || connects && (200..300).contains(&status) {
+            self.tunnel = Tunnel::Open;
+            exchange.timers.open_tunnel();
+            exchange.down.side.open_tunnel();
+            self.server.open_tunnel();
+        } else {
+            // RFC 9110 section 7.8: what the client sent meanwhile may be of either protocol.
+            exchange.close = true;
+            self.request_sent = true;
+        }
     }
 
     /// Counts once whether the endpoint did well, when that is known.

@@ -9,6 +9,7 @@ use ringway_http::h1::Upgrade;
 use ringway_http::normalize::{self, EscapedSlashes};
 use ringway_http::{Known, Method, Version, hop_by_hop};
 use ringway_model::http::ForwardClientCert;
+use ringway_model::route::Action;
 use ringway_model::stream::LocalReply;
 
 use super::client;
@@ -26,7 +27,8 @@ pub(super) fn prepare<C: ClientSide>(exchange: &mut Exchange<'_, C>) -> Result<(
     check_target(exchange)?;
     normalize_path(exchange)?;
     normalize_host(exchange);
-    hop_by_hop::strip_request(&mut exchange.down.request.fields, false);
+    let upgrade = exchange.down.side.upgrade() != Upgrade::None;
+    hop_by_hop::strip_request(&mut exchange.down.request.fields, upgrade);
     client::identify(exchange);
     append_via(exchange);
     client::tell_external_address(exchange);
@@ -37,7 +39,7 @@ pub(super) fn prepare<C: ClientSide>(exchange: &mut Exchange<'_, C>) -> Result<(
 
 /// A request without a body is complete with its head.
 fn take_empty_body<C: ClientSide>(exchange: &mut Exchange<'_, C>) {
-    if !exchange.down.side.body().is_empty() {
+    if !exchange.down.side.body().is_empty() || asked_protocol(exchange).is_some() {
         return;
     }
     let down = &mut *exchange.down;
@@ -165,10 +167,33 @@ fn normalize_host<C: ClientSide>(exchange: &mut Exchange<'_, C>) {
     down.request.truncate_authority(kept);
 }
 
-/// No upgrade is configured: one that is asked for is refused, as Envoy does, before the client
-/// can send bytes of another protocol (`Upgrade: h2c` alone is ignored instead).
-pub(super) fn refuse_upgrade<C: ClientSide>(exchange: &mut Exchange<'_, C>) -> Result<(), Refusal> {
-    if exchange.down.side.upgrade() == Upgrade::None {
+/// The protocol that the request asks for in place of HTTP: the `upgrade` field of HTTP/1, which an
+/// extended CONNECT of HTTP/2 has become, or `CONNECT`. `Upgrade: h2c` alone is ignored.
+fn asked_protocol<'e, C: ClientSide>(exchange: &'e Exchange<'_, C>) -> Option<&'e [u8]> {
+    let head = &exchange.down.request;
+    match exchange.down.side.upgrade() {
+        Upgrade::None if head.method_kind() == Method::Connect => Some(b"CONNECT"),
+        Upgrade::None => None,
+        _ => Some(head.fields.known(Known::Upgrade).unwrap_or_default()),
+    }
+}
+
+/// An upgrade that neither the connection manager nor the route allows is refused before the
+/// client can send bytes of another protocol. CONNECT without a route is refused by the router.
+pub(super) fn settle_upgrade<C: ClientSide>(exchange: &mut Exchange<'_, C>) -> Result<(), Refusal> {
+    let Some(kind) = asked_protocol(exchange) else { return Ok(()) };
+    let forward = match exchange.matched.map(|matched| &matched.route.action) {
+        Some(Action::Forward(forward)) => Some(&**forward),
+        _ => None,
+    };
+    if exchange.manager.allows_upgrade(kind, forward) {
+        exchange.asks_for_tunnel = true;
+        let (page, stats) = (&exchange.down.worker.page, &exchange.manager.stats);
+        page.inc(stats.downstream_cx_upgrades_total);
+        page.raise(stats.downstream_cx_upgrades_active, 1);
+        return Ok(());
+    }
+    if exchange.down.side.upgrade() == Upgrade::None && exchange.matched.is_none() {
         return Ok(());
     }
     exchange.down.worker.page.inc(exchange.manager.stats.downstream_rq_ws_on_non_ws_route);

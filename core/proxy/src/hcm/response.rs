@@ -161,8 +161,9 @@ pub(super) fn send_head<C: ClientSide>(
     let now = exchange.info.start_time + elapsed;
     exchange.close |= answers_early(exchange) || exchange.down.side.wants_close(exchange.down.now);
     let down = &mut *exchange.down;
+    let switches = down.response.status == 101;
     let fields = &mut down.response.fields;
-    hop_by_hop::strip_response(fields, false);
+    hop_by_hop::strip_response(fields, switches);
     if !fields.has(Known::Date) {
         fields.push_known(Known::Date, &down.worker.date(now));
     }

@@ -54,6 +54,10 @@ pub(crate) trait ClientSide {
     /// Whether the connection should end with the response that begins now. Counts why.
     fn wants_close(&mut self, now: Instant) -> bool;
 
+    /// From here on both sides send what they like until each has ended: an upgrade or CONNECT was
+    /// accepted.
+    fn open_tunnel(&mut self);
+
     /// Tells a client that waits to go on.
     fn send_continue(&mut self);
 
@@ -119,6 +123,9 @@ pub(crate) trait ServerSide {
         cx: &mut Context<'_>,
         head: &mut ResponseHead,
     ) -> Poll<Result<Event, Failure>>;
+
+    /// As [`ClientSide::open_tunnel`].
+    fn open_tunnel(&mut self);
 
     /// How the response's body is framed.
     fn body(&self) -> Body;

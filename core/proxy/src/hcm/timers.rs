@@ -74,6 +74,13 @@ impl Timers {
         self.response_at = self.response.map(|response| now + response);
     }
 
+    /// The upstream has accepted a tunnel, which has no end that could be waited for.
+    pub(super) fn open_tunnel(&mut self) {
+        self.request_at = None;
+        self.response = None;
+        self.response_at = None;
+    }
+
     /// The earliest of all.
     pub(super) fn next(&self) -> Option<Instant> {
         [self.idle_at, self.request_at, self.duration_at, self.upstream_at, self.response_at]

@@ -26,6 +26,8 @@ pub(crate) struct Driver {
     deadline: Deadline,
     burst: u32,
     failed: Option<ConnectionError>,
+    /// The peer has sent its SETTINGS.
+    settled: bool,
 }
 
 /// What the owner of a connection has to know.
@@ -56,6 +58,7 @@ impl Driver {
             deadline: Deadline::new(),
             burst: 0,
             failed: None,
+            settled: false,
         }
     }
 
@@ -161,7 +164,15 @@ impl Driver {
                 self.failed = Some(error);
             }
         }
+        self.note_settings();
         Poll::Ready(Ok(()))
+    }
+
+    fn note_settings(&mut self) {
+        if !self.settled && self.session.engine.borrow().has_peer_settings() {
+            self.settled = true;
+            self.session.settle();
+        }
     }
 
     /// PINGs and their answers.

@@ -23,6 +23,8 @@ pub(crate) struct Session {
     driver: RefCell<Option<Waker>>,
     /// The origin of the engine's clock.
     epoch: Instant,
+    /// Who waits for the first SETTINGS of the peer.
+    settling: RefCell<Vec<Waker>>,
     /// Why no stream can do anything any more.
     pub(super) over: Cell<Option<Over>>,
 }
@@ -70,6 +72,7 @@ impl Session {
             inboxes: RefCell::default(),
             driver: RefCell::default(),
             epoch: Instant::now(),
+            settling: RefCell::default(),
             over: Cell::new(None),
         })
     }
@@ -119,6 +122,23 @@ impl Session {
     /// Whether it can be closed: it is leaving, and no stream is open.
     pub(crate) fn is_done(&self) -> bool {
         self.engine.borrow().is_done()
+    }
+
+    /// Waits until the peer has said what it can do, or nothing more.
+    pub(crate) fn poll_settled(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.over.get().is_some() || self.engine.borrow().has_peer_settings() {
+            return Poll::Ready(());
+        }
+        let mut settling = self.settling.borrow_mut();
+        settling.retain(|waker| !waker.will_wake(cx.waker()));
+        settling.push(cx.waker().clone());
+        Poll::Pending
+    }
+
+    pub(super) fn settle(&self) {
+        for waker in self.settling.take() {
+            waker.wake();
+        }
     }
 
     /// Says that no streams should be opened soon (RFC 9113 section 6.8).
@@ -196,6 +216,7 @@ impl Session {
             return;
         }
         self.over.set(Some(over));
+        self.settle();
         for inbox in self.inboxes.take().into_values() {
             let mut mail = inbox.mail.borrow_mut();
             if !mail.complete && mail.ended.is_none() {

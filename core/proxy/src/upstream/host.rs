@@ -78,13 +78,21 @@ impl Host {
 
     /// The connections that speak what a request of this version is sent in.
     pub(crate) fn pool(&self, version: Version) -> Rc<Pool> {
-        let kind = match self.tally.policy.protocol {
+        self.pool_of(match self.tally.policy.protocol {
             UpstreamProtocol::Http1 => Kind::Http1,
             UpstreamProtocol::Http2 => Kind::Http2,
             UpstreamProtocol::Downstream if version == Version::Http2 => Kind::Http2,
             UpstreamProtocol::Downstream => Kind::Http1,
             UpstreamProtocol::Auto => Kind::Alpn,
-        };
+        })
+    }
+
+    /// The connections for what comes out of tunnels.
+    pub(crate) fn raw_pool(&self) -> Rc<Pool> {
+        self.pool_of(Kind::Raw)
+    }
+
+    fn pool_of(&self, kind: Kind) -> Rc<Pool> {
         let mut pools = self.pools.borrow_mut();
         if let Some(pool) = pools.iter().find(|pool| pool.kind() == kind) {
             return Rc::clone(pool);

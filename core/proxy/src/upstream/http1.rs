@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
 use ringway_http::h1::{
-    Framing, HeaderKeyFormat, RequestOptions, ResponseDecoder, ResponseError, ResponseLimits,
-    Upgrade, encode_request, encode_trailers,
+    ConnectionField, Framing, HeaderKeyFormat, RequestOptions, ResponseDecoder, ResponseError,
+    ResponseLimits, Upgrade, encode_request, encode_trailers,
 };
 use ringway_http::{Body, Fields, RequestHead, ResetReason, ResponseHead};
 use ringway_model::stream::ResponseFlags;
@@ -30,6 +30,10 @@ pub(crate) struct Connection {
     pub(super) idle_since: Instant,
     /// The request goes out in chunks.
     chunked: bool,
+    /// Bytes pass as they are, both ways.
+    tunnel: bool,
+    /// Our side of a tunnel ends behind what is queued.
+    half_close: bool,
 }
 
 impl Connection {
@@ -48,6 +52,8 @@ impl Connection {
             idle_since: account.opened,
             account,
             chunked: false,
+            tunnel: false,
+            half_close: false,
         }
     }
 
@@ -63,6 +69,10 @@ impl Connection {
                 HeaderKeyFormat::ProperCaseWords
             } else {
                 HeaderKeyFormat::LowerCase
+            },
+            connection: match upgrade {
+                Upgrade::None => ConnectionField::Absent,
+                _ => ConnectionField::Upgrade,
             },
             ..RequestOptions::default()
         };
@@ -143,6 +153,10 @@ impl ServerSide for Box<Connection> {
         self.wire.poll_event(cx, head).map_err(|broken| self.failure(&broken))
     }
 
+    fn open_tunnel(&mut self) {
+        self.tunnel = true;
+    }
+
     fn body(&self) -> Body {
         self.wire.decoder.body()
     }
@@ -160,6 +174,7 @@ impl ServerSide for Box<Connection> {
         if std::mem::take(&mut self.chunked) {
             encode_trailers(trailers, self.wire.stream.tail());
         }
+        self.half_close = self.tunnel;
     }
 
     fn queued_bytes(&self) -> usize {
@@ -167,7 +182,13 @@ impl ServerSide for Box<Connection> {
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ()>> {
-        self.wire.stream.poll_flush_unattended(cx).map_err(drop)
+        if !self.half_close {
+            return self.wire.stream.poll_flush_unattended(cx).map_err(drop);
+        }
+        ready!(self.wire.stream.poll_flush(cx)).map_err(drop)?;
+        self.half_close = false;
+        self.wire.stream.shutdown_write();
+        Poll::Ready(Ok(()))
     }
 
     fn is_flushed(&mut self) -> bool {

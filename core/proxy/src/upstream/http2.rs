@@ -159,11 +159,16 @@ impl Reserved {
         Rc::clone(&self.mux)
     }
 
-    /// Opens the stream with a request whose body has this form.
-    pub(crate) fn open(self, head: &RequestHead, body: Body) -> Result<Server, Failure> {
+    /// Waits until it is known whether the peer takes upgrades (RFC 8441 section 3).
+    pub(crate) fn poll_settled(&self, cx: &Context<'_>) -> Poll<()> {
+        self.mux.session.poll_settled(cx)
+    }
+
+    /// Opens the stream with a request; `is_end` where nothing follows its head.
+    pub(crate) fn open(self, head: &RequestHead, is_end: bool) -> Result<Server, Failure> {
         let mux = Rc::clone(&self.mux);
         mux.account.begin();
-        match Stream::open(&mux.session, head, body.is_empty()) {
+        match Stream::open(&mux.session, head, is_end) {
             Ok(stream) => Ok(Server { stream, mux, body: Body::None }),
             // The peer changed its mind since the stream was promised.
             Err(_) => Err(Failure {
@@ -233,6 +238,9 @@ impl ServerSide for Server {
             Item::Complete => Event::Complete,
         }))
     }
+
+    /// A stream is one from the beginning.
+    fn open_tunnel(&mut self) {}
 
     fn body(&self) -> Body {
         self.body

@@ -1,7 +1,7 @@
 //! Clusters as one worker uses them: which endpoint is next, and connections to it.
 //!
 //! `cluster` picks and counts, `host` is one endpoint, `pool` keeps this core's connections to it,
-//! which `connect` opens; `http1` and `http2` are such connections, counted by their `account`;
+//! which `connect` opens; `http1`, `http2` and `raw` are such connections, counted by their `account`;
 //! `ticket` is a request that waits for one, `leases` are the worker's accounts with the circuit
 //! breakers of the process.
 
@@ -13,10 +13,12 @@ mod http1;
 mod http2;
 mod leases;
 mod pool;
+mod raw;
 mod ticket;
 
 pub(crate) use cluster::Upstream;
 pub(crate) use host::Host;
+pub(crate) use http2::Reserved;
 pub(crate) use leases::RequestUnit;
 pub(crate) use pool::{Acquired, Pool};
 pub(crate) use ticket::{Carrier, ConnectFailure, Ticket};

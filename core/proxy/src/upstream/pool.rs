@@ -21,6 +21,7 @@ use super::connect;
 use super::http1::Connection;
 use super::http2::{Mux, Reserved};
 use super::leases::{Leases, Unit};
+use super::raw::Raw;
 use super::ticket::{Carrier, ConnectFailure, Place, Ticket};
 use crate::transport::Transport;
 use crate::worker::Worker;
@@ -32,6 +33,8 @@ pub(super) enum Kind {
     Http2,
     /// What ALPN chooses on each.
     Alpn,
+    /// None: each connection is used once.
+    Raw,
 }
 
 /// The connections of one endpoint and protocol.
@@ -144,7 +147,7 @@ impl Pool {
     fn expected_streams(&self) -> usize {
         match self.kind {
             Kind::Http2 => self.policy().h2.settings.max_concurrent_streams.max(1) as usize,
-            Kind::Http1 | Kind::Alpn => 1,
+            Kind::Http1 | Kind::Alpn | Kind::Raw => 1,
         }
     }
 
@@ -186,18 +189,36 @@ impl Pool {
         self.open.set(self.open.get() + 1);
         self.tell("connected", transport.local_address());
         let account = Account::new(Rc::clone(&self.tally), unit, Instant::now());
-        let is_http2 = match self.kind {
-            Kind::Http1 => false,
-            Kind::Http2 => true,
-            Kind::Alpn => transport.alpn() == Some(b"h2"),
-        };
-        if is_http2 {
-            let mux = Mux::start(self, transport, account);
-            self.muxes.borrow_mut().push(Rc::clone(&mux));
-            self.serve_streams(&mux);
-        } else {
-            self.serve_next(Box::new(Connection::new(transport, account)));
+        match self.kind {
+            Kind::Http2 => self.start_mux(transport, account),
+            Kind::Alpn if transport.alpn() == Some(b"h2") => self.start_mux(transport, account),
+            Kind::Raw => self.serve_tunnel(Box::new(Raw::new(transport, account))),
+            Kind::Http1 | Kind::Alpn => {
+                self.serve_next(Box::new(Connection::new(transport, account)));
+            }
         }
+    }
+
+    fn start_mux(self: &Rc<Self>, transport: Transport, account: Account) {
+        let mux = Mux::start(self, transport, account);
+        self.muxes.borrow_mut().push(Rc::clone(&mux));
+        self.serve_streams(&mux);
+    }
+
+    /// Gives a connection to whoever waits longest. One that nobody waits for any more is closed.
+    fn serve_tunnel(&self, mut raw: Box<Raw>) {
+        while let Some(place) = self.next_waiting() {
+            match place.fill(Ok(Carrier::Raw(raw))) {
+                Err(Ok(Carrier::Raw(back))) => raw = back,
+                _ => return,
+            }
+        }
+        self.tunnel_closed();
+    }
+
+    /// The connection of a tunnel is closed.
+    pub(super) fn tunnel_closed(&self) {
+        self.open.set(self.open.get() - 1);
     }
 
     /// Like Envoy, fails every request that waits: the endpoint does not answer, and whoever
@@ -210,10 +231,11 @@ impl Pool {
         page.inc(self.tally.endpoint.cx_connect_fail);
         page.inc(self.tally.endpoint.cx_total);
         page.inc(stats.upstream_cx_total);
-        page.inc(match self.kind {
-            Kind::Http2 => stats.upstream_cx_http2_total,
-            Kind::Http1 | Kind::Alpn => stats.upstream_cx_http1_total,
-        });
+        match self.kind {
+            Kind::Http2 => page.inc(stats.upstream_cx_http2_total),
+            Kind::Http1 | Kind::Alpn => page.inc(stats.upstream_cx_http1_total),
+            Kind::Raw => {}
+        }
         page.inc(stats.upstream_cx_destroy);
         page.inc(match failure.reason {
             ResetReason::ConnectionTimeout => stats.upstream_cx_destroy_local,
@@ -256,6 +278,7 @@ impl Pool {
                 let mux = reserved.give_up();
                 self.serve_streams(&mux);
             }
+            Carrier::Raw(raw) => self.serve_tunnel(raw),
         }
     }
 

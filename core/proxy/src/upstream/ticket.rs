@@ -11,6 +11,7 @@ use super::http1::Connection;
 use super::http2::Reserved;
 use super::leases::Unit;
 use super::pool::Pool;
+use super::raw::Raw;
 
 /// What takes a request to its endpoint.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub(crate) enum Carrier {
     Http1(Box<Connection>),
     /// A stream on a connection with others.
     Http2(Reserved),
+    /// A connection for what comes out of a tunnel.
+    Raw(Box<Raw>),
 }
 
 /// What a waiting request gets.
