@@ -77,6 +77,7 @@ impl BaseId {
             let path = path.display();
             tracing::error!(
                 target: "main",
+                critical = true,
                 "cannot open base id output file {path} for writing: {error}"
             );
         }

@@ -5,8 +5,9 @@ use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
+use ringway_config::ConfigError;
 use ringway_control::admin::Level;
 use time::OffsetDateTime;
 use tracing::field::{Field, Visit};
@@ -20,6 +21,12 @@ pub(crate) const DEFAULT_PATTERN: &str = "[%Y-%m-%d %T.%e][%t][%l][%n] [%g:%#] %
 
 /// Levels per logger, shared by the layer and `/logging`.
 static LEVELS: Levels = Levels::new();
+
+/// Whether the log goes to a file, so that whoever started the process does not see it.
+static TO_FILE: AtomicBool = AtomicBool::new(false);
+
+/// The field that makes an error a critical one, a level that `tracing` does not have.
+const CRITICAL: &str = "critical";
 
 /// How to log.
 #[derive(Debug)]
@@ -42,6 +49,7 @@ pub(crate) fn start(options: &LogOptions<'_>) -> io::Result<()> {
         Some(path) => Box::new(OpenOptions::new().create(true).append(true).open(path)?),
         None => Box::new(io::stderr()),
     };
+    TO_FILE.store(options.path.is_some(), Ordering::Relaxed);
     LEVELS.set_all(options.level);
     let layer = PatternLayer {
         pattern: Pattern::new(options.pattern),
@@ -52,6 +60,22 @@ pub(crate) fn start(options: &LogOptions<'_>) -> io::Result<()> {
     let _ = tracing_subscriber::registry().with(layer).try_init();
     set_levels(&options.components);
     Ok(())
+}
+
+/// Says why the process cannot go on: to whoever started it, and in the log where that is a file.
+pub(crate) fn refuse(message: &str) {
+    eprintln!("{message}");
+    if TO_FILE.load(Ordering::Relaxed) {
+        tracing::error!(target: "main", critical = true, "{message}");
+    }
+}
+
+/// The same for one of several reasons, each an error of the configuration.
+pub(crate) fn refuse_configuration(error: &ConfigError) {
+    eprintln!("{error}");
+    if TO_FILE.load(Ordering::Relaxed) {
+        tracing::error!(target: "config", "{error}");
+    }
 }
 
 /// The level of that name.
@@ -117,7 +141,7 @@ impl Levels {
             Some(level) if level == Level::Debug as u8 => LevelFilter::DEBUG,
             Some(level) if level == Level::Info as u8 => LevelFilter::INFO,
             Some(level) if level == Level::Warning as u8 => LevelFilter::WARN,
-            Some(level) if level == Level::Error as u8 => LevelFilter::ERROR,
+            Some(level) if level <= Level::Critical as u8 => LevelFilter::ERROR,
             _ => LevelFilter::OFF,
         }
     }
@@ -128,6 +152,7 @@ impl Levels {
             tracing::Level::DEBUG => Level::Debug,
             tracing::Level::INFO => Level::Info,
             tracing::Level::WARN => Level::Warning,
+            tracing::Level::ERROR if is_critical(metadata) => Level::Critical,
             tracing::Level::ERROR => Level::Error,
         };
         own as u8 >= self.cell(logger(metadata.target())).load(Ordering::Relaxed)
@@ -190,6 +215,7 @@ impl Visit for Message {
         // Writing to a string cannot fail.
         let _ = match field.name() {
             "message" => write!(self.text, "{value:?}"),
+            CRITICAL => Ok(()),
             name => write!(self.fields, " {name}={value:?}"),
         };
     }
@@ -258,12 +284,17 @@ impl Pattern {
     }
 }
 
+fn is_critical(metadata: &Metadata<'_>) -> bool {
+    metadata.fields().field(CRITICAL).is_some()
+}
+
 fn level_name(metadata: &Metadata<'_>) -> &'static str {
     match *metadata.level() {
         tracing::Level::TRACE => "trace",
         tracing::Level::DEBUG => "debug",
         tracing::Level::INFO => "info",
         tracing::Level::WARN => "warning",
+        tracing::Level::ERROR if is_critical(metadata) => "critical",
         tracing::Level::ERROR => "error",
     }
 }

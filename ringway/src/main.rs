@@ -67,7 +67,8 @@ fn envoy(options: &Options) -> ExitCode {
         return ExitCode::FAILURE;
     }
     if options.has_no_configuration() {
-        eprintln!("error initializing configuration '': {NO_CONFIGURATION}");
+        let why = format!("error initializing configuration '': {NO_CONFIGURATION}");
+        logging::refuse(&why);
         return ExitCode::FAILURE;
     }
     match options.mode {

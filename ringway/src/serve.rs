@@ -89,7 +89,7 @@ fn in_runtime(main: impl Future<Output = ExitCode>) -> ExitCode {
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(main),
         Err(error) => {
-            eprintln!("cannot start the control thread: {error}");
+            logging::refuse(&format!("cannot start the control thread: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -106,7 +106,7 @@ impl Failure {
     fn report(self, name: &str) -> ExitCode {
         match self {
             Self::Configuration(errors) => validate::report(&errors, name),
-            Self::Other(message) => eprintln!("{message}"),
+            Self::Other(message) => logging::refuse(&message),
         }
         ExitCode::FAILURE
     }
@@ -152,7 +152,6 @@ impl Server {
     async fn start(options: Options) -> Result<Self, Failure> {
         let started = Instant::now();
         let concurrency = options.concurrency.map_or_else(worker::cores, |n| n.max(1) as usize);
-        let driver = choose_driver(options.driver)?;
         let catalog = Arc::new(Catalog::default());
         let page = catalog.new_page();
         let (mut logs, log_senders) = LogWriter::start(&catalog, concurrency)
@@ -165,6 +164,7 @@ impl Server {
         let draft = compile(&mut configuration, &loaded, &names, &mut logs)
             .map_err(Failure::Configuration)?;
         warn(&draft.warnings);
+        let driver = choose_driver(options.driver)?;
         let (control, ends) = Control::new(&catalog, Arc::clone(&page), concurrency)
             .map_err(failed("cannot make the lines to the workers"))?;
         let workers = Workers::start(
@@ -255,7 +255,7 @@ impl Server {
         let mut signals = match Signals::new() {
             Ok(signals) => signals,
             Err(error) => {
-                eprintln!("cannot listen for signals: {error}");
+                logging::refuse(&format!("cannot listen for signals: {error}"));
                 return ExitCode::FAILURE;
             }
         };

@@ -10,6 +10,7 @@ use ringway_config::compile::{NoSinks, NoSockets, ResolvedEndpoints};
 
 use crate::cli::Options;
 use crate::configuration::Configuration;
+use crate::logging;
 
 /// `--mode validate`, in Envoy's words.
 pub(crate) fn options(options: &Options) -> ExitCode {
@@ -56,12 +57,10 @@ fn check(
 /// Prints every error on a line of its own, and at the end Envoy's words, for scripts that look
 /// for them.
 pub(crate) fn report(errors: &[ConfigError], name: &str) {
-    for error in errors {
-        eprintln!("{error}");
-    }
+    errors.iter().for_each(logging::refuse_configuration);
     let count = errors.len();
     let s = if count == 1 { "" } else { "s" };
-    eprintln!("error initializing configuration '{name}': {count} error{s}");
+    logging::refuse(&format!("error initializing configuration '{name}': {count} error{s}"));
 }
 
 #[cfg(test)]

@@ -213,6 +213,47 @@ fn the_log_goes_to_a_file() {
     assert!(!proxy.log().contains(log.lines().next().unwrap()), "{log}");
 }
 
+/// Runs until it refuses, with the log in a file; gives standard error and the log.
+fn refusal(folder: &Folder, arguments: &[&str]) -> (String, String) {
+    let log = folder.0.join("own.log");
+    let path = log.display().to_string();
+    let _none_before = fs::remove_file(&log);
+    let fixed = ["--log-path", &path, "--disable-hot-restart"];
+    let fixed = if arguments.contains(&"--base-id") { &fixed[..2] } else { &fixed };
+    let (code, _, err) = run(&[fixed, arguments].concat());
+    assert_eq!(code, 1, "{err}");
+    (err, fs::read_to_string(&log).unwrap_or_default())
+}
+
+#[test]
+fn a_refusal_is_in_the_log_file_too() {
+    let folder = Folder::new("refused");
+    let bad = folder.file("bad.yaml", "admin:\n  adress: {}\n");
+    let busy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = format!("port_value: {}", busy.local_addr().unwrap().port());
+    let yaml = Bootstrap::new()
+        .routes("main", "- { match: { prefix: / }, direct_response: { status: 200 } }");
+    let taken = folder.file("busy.yaml", &yaml.to_yaml().replace("port_value: 0", &port));
+    for (file, words) in [(&bad, "adress"), (&taken, "Address already in use")] {
+        let (err, log) = refusal(&folder, &["-c", file]);
+        assert!(err.contains(words), "{err}");
+        assert!(log.contains(words) && log.contains("[critical][main]"), "{log}");
+    }
+    if !only_ringway("a refused base id in the log") {
+        return;
+    }
+    let id = (std::process::id() | 1 << 30).to_string();
+    let _first = serving(&["--base-id", &id]);
+    let (err, log) = refusal(&folder, &["--config-yaml", GOOD, "--base-id", &id]);
+    let words = "unable to bind domain socket";
+    assert!(err.contains(words), "{err}");
+    assert!(log.contains("[critical][main]") && log.contains(words), "{log}");
+    assert_eq!(log.lines().count(), 1, "{log}");
+    // Nothing was on its way when there is nothing but errors.
+    let (_, log) = refusal(&folder, &["-c", &bad]);
+    assert!(!log.contains("workers run on"), "{log}");
+}
+
 #[test]
 fn validate_as_a_command_of_its_own() {
     if !only_ringway("`validate FILE...`") {
