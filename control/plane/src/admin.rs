@@ -7,6 +7,7 @@
 mod clusters;
 pub(crate) mod commands;
 mod config_dump;
+mod diagnostics;
 mod lifecycle;
 mod listeners;
 mod logging;

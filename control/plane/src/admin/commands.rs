@@ -8,7 +8,9 @@ use hyper::{Method, StatusCode};
 use super::query::Request;
 use super::reply::Reply;
 use super::state::AdminState;
-use super::{clusters, config_dump, lifecycle, listeners, logging, memory, server_info, stats};
+use super::{
+    clusters, config_dump, diagnostics, lifecycle, listeners, logging, memory, server_info, stats,
+};
 
 /// What an operator can ask for.
 struct Entry {
@@ -28,6 +30,13 @@ const USED_ONLY: (&str, &str) =
 /// In the order of their paths, as `/help` lists them.
 const COMMANDS: &[Entry] = &[
     Entry { path: "/", mutates: false, help: "Admin home page", params: &[], handle: home },
+    Entry {
+        path: "/allocprofiler",
+        mutates: true,
+        help: "enable/disable the allocation profiler (if supported)",
+        params: &[("enable", "enable/disable the allocation profiler; One of (y, n)")],
+        handle: diagnostics::allocation_profiler,
+    },
     Entry {
         path: "/certs",
         mutates: false,
@@ -62,6 +71,20 @@ const COMMANDS: &[Entry] = &[
         handle: config_dump::config_dump,
     },
     Entry {
+        path: "/contention",
+        mutates: false,
+        help: "dump current Envoy mutex contention stats (if enabled)",
+        params: &[],
+        handle: diagnostics::contention,
+    },
+    Entry {
+        path: "/cpuprofiler",
+        mutates: true,
+        help: "enable/disable the CPU profiler",
+        params: &[("enable", "enables the CPU profiler; One of (y, n)")],
+        handle: diagnostics::cpu_profiler,
+    },
+    Entry {
         path: "/drain_listeners",
         mutates: true,
         help: "drain listeners",
@@ -85,6 +108,20 @@ const COMMANDS: &[Entry] = &[
         help: "cause the server to pass health checks",
         params: &[],
         handle: lifecycle::pass_health_checks,
+    },
+    Entry {
+        path: "/heap_dump",
+        mutates: false,
+        help: "dump current Envoy heap (if supported)",
+        params: &[],
+        handle: diagnostics::heap_dump,
+    },
+    Entry {
+        path: "/heapprofiler",
+        mutates: true,
+        help: "enable/disable the heap profiler",
+        params: &[("enable", "enable/disable the heap profiler; One of (y, n)")],
+        handle: diagnostics::heap_profiler,
     },
     Entry {
         path: "/help",
@@ -136,6 +173,20 @@ const COMMANDS: &[Entry] = &[
         handle: memory::memory,
     },
     Entry {
+        path: "/memory/tcmalloc",
+        mutates: false,
+        help: "print TCMalloc stats",
+        params: &[],
+        handle: diagnostics::tcmalloc,
+    },
+    Entry {
+        path: "/peak_heap_dump",
+        mutates: false,
+        help: "dump peak Envoy heap (if supported)",
+        params: &[],
+        handle: diagnostics::heap_dump,
+    },
+    Entry {
         path: "/quitquitquit",
         mutates: true,
         help: "exit the server",
@@ -169,6 +220,14 @@ const COMMANDS: &[Entry] = &[
         help: "print runtime values",
         params: &[],
         handle: lifecycle::runtime,
+    },
+    Entry {
+        path: "/runtime_modify",
+        mutates: true,
+        help: "Adds or modifies runtime values as passed in query parameters. To delete a \
+               previously added key, use an empty string as the value. E.g. ?key1=value1&key2=value2...",
+        params: &[],
+        handle: diagnostics::runtime_modify,
     },
     Entry {
         path: "/server_info",
@@ -212,6 +271,34 @@ const COMMANDS: &[Entry] = &[
             ("histogram_buckets", "Histogram bucket display mode; One of (cumulative, summary)"),
         ],
         handle: stats::prometheus,
+    },
+    Entry {
+        path: "/stats/recentlookups",
+        mutates: false,
+        help: "Show recent stat-name lookups",
+        params: &[],
+        handle: diagnostics::recent_lookups,
+    },
+    Entry {
+        path: "/stats/recentlookups/clear",
+        mutates: true,
+        help: "clear list of stat-name lookups and counter",
+        params: &[],
+        handle: diagnostics::no_recent_lookups,
+    },
+    Entry {
+        path: "/stats/recentlookups/disable",
+        mutates: true,
+        help: "disable recording of reset stat-name lookup names",
+        params: &[],
+        handle: diagnostics::no_recent_lookups,
+    },
+    Entry {
+        path: "/stats/recentlookups/enable",
+        mutates: true,
+        help: "enable recording of reset stat-name lookup names",
+        params: &[],
+        handle: diagnostics::enable_recent_lookups,
     },
 ];
 

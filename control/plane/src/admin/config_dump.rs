@@ -80,6 +80,13 @@ impl ConfigSource {
         Ok(Self { bootstrap: serde_json::from_str(bootstrap)?, updated: Some(updated) })
     }
 
+    /// Whether `layered_runtime` has a layer that `/runtime_modify` writes to.
+    pub(super) fn has_admin_layer(&self) -> bool {
+        let layers = self.bootstrap.pointer("/layered_runtime/layers");
+        layers
+            .is_some_and(|layers| items(layers).iter().any(|one| one.get("admin_layer").is_some()))
+    }
+
     fn last_updated(&self) -> Value {
         json!(rfc3339(self.updated.unwrap_or(SystemTime::UNIX_EPOCH)))
     }
@@ -290,6 +297,17 @@ mod tests {
         let source = ConfigSource::new(&bootstrap, SystemTime::UNIX_EPOCH).expect("valid JSON");
         let wanted = Wanted(regex.map(|regex| Regex::new(regex).expect("valid")));
         DUMPS.into_iter().map(|kind| (kind, source.dump(kind.0, &wanted))).collect()
+    }
+
+    #[test]
+    fn an_admin_layer_is_seen() {
+        let source = |layers: &str| {
+            let text = format!(r#"{{"layered_runtime":{{"layers":[{layers}]}}}}"#);
+            ConfigSource::new(&text, SystemTime::UNIX_EPOCH).expect("JSON")
+        };
+        assert!(source(r#"{"name":"a"},{"name":"b","admin_layer":{}}"#).has_admin_layer());
+        assert!(!source(r#"{"name":"a","static_layer":{}}"#).has_admin_layer());
+        assert!(!ConfigSource::default().has_admin_layer());
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use ringway_test_support::{Bootstrap, Message, Origin, Proxy, RawClient};
 use serde_json::Value;
 
+use crate::only_ringway;
+
 fn serving() -> (Origin, Proxy) {
     let origin = Origin::named("a");
     let proxy = Proxy::start(Bootstrap::proxying_to(origin.address()).to_yaml());
@@ -206,6 +208,49 @@ fn help_and_unknown_paths() {
     let unknown = proxy.admin("/bogus");
     assert_eq!(unknown.status(), 404);
     assert!(unknown.text().starts_with("invalid path. "), "{}", unknown.text());
+}
+
+/// What both programs answer alike, whatever their builds can do.
+#[test]
+fn looks_into_the_program() {
+    let (_origin, proxy) = serving();
+    let contention = proxy.admin("/contention");
+    assert_eq!(contention.status(), 200);
+    assert!(contention.text().starts_with("Mutex contention tracing is not enabled. "));
+    let lookups = proxy.admin("/stats/recentlookups");
+    assert_eq!(lookups.status(), 200);
+    assert!(lookups.text().starts_with("Lookup tracking is not enabled. "));
+    assert_eq!(proxy.admin_post("/stats/recentlookups/clear").text(), "OK\n");
+    assert_eq!(proxy.admin_post("/stats/recentlookups/disable").text(), "OK\n");
+    for (path, status, text) in [
+        ("/cpuprofiler", 400, "?enable=<y|n>\n"),
+        ("/cpuprofiler?enable=n", 200, "OK\n"),
+        ("/heapprofiler?enable=y", 501, "The current build does not support heap profiler"),
+        ("/allocprofiler", 400, "?enable=<y|n>\n"),
+        ("/runtime_modify?a=b", 503, "No admin layer specified"),
+    ] {
+        let answer = proxy.admin_post(path);
+        assert_eq!((answer.status(), answer.text().as_str()), (status, text), "{path}");
+        let path = path.split('?').next().unwrap();
+        assert_eq!(proxy.admin(path).status(), 405, "GET {path}");
+    }
+    let usage = proxy.admin_post("/runtime_modify");
+    assert_eq!(usage.status(), 400);
+    let lines: Vec<String> = usage.text().lines().map(str::to_owned).collect();
+    assert_eq!(lines[0], "usage: /runtime_modify?key1=value1&key2=value2&keyN=valueN");
+    assert_eq!(lines[1], "       or send the parameters as form values");
+    assert_eq!(lines[2], "use an empty value to remove a previously added override");
+}
+
+/// Nothing reads a runtime value yet, so none may seem to be set.
+#[test]
+fn a_runtime_value_that_would_be_lost_is_refused() {
+    if !only_ringway("runtime values are not built") {
+        return;
+    }
+    let layers = "layered_runtime: { layers: [{ name: admin, admin_layer: {} }] }\n";
+    let proxy = Proxy::start(Bootstrap::new().to_yaml() + layers);
+    assert_eq!(proxy.admin_post("/runtime_modify?a=b").status(), 501);
 }
 
 #[test]

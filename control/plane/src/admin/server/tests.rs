@@ -113,6 +113,14 @@ async fn replies_have_the_status_headers_and_words_of_envoy() {
         ("POST", "/logging?level=off", 200, "active loggers:\n  main: off\n\n"),
         ("GET", "/config_dump?resource=foo", 404, "foo not found in config dump\n"),
         ("GET", "/hot_restart_version", 200, "disabled"),
+        ("GET", "/cpuprofiler", 405, "Method GET not allowed, POST required."),
+        ("POST", "/cpuprofiler", 400, "?enable=<y|n>\n"),
+        ("POST", "/cpuprofiler?enable=n", 200, "OK\n"),
+        ("POST", "/heapprofiler", 501, "The current build does not support heap profiler"),
+        ("GET", "/heap_dump", 501, "Heap profile is not implemented in current build"),
+        ("POST", "/stats/recentlookups/clear", 200, "OK\n"),
+        ("POST", "/stats/recentlookups/enable", 501, "Lookup tracking is not built\n"),
+        ("POST", "/runtime_modify?a=b", 503, "No admin layer specified"),
     ];
     for (method, path, status, text) in cases {
         let (found, headers, body) = parts(&ask(&served, method, path).await);
