@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use x509_parser::asn1_rs::{Any, Tag};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -18,6 +19,8 @@ pub struct Names {
     pub email: Vec<String>,
     /// Addresses.
     pub ip: Vec<IpAddr>,
+    /// Other names that are texts, each with its object identifier in dotted decimals.
+    pub other: Vec<(String, String)>,
 }
 
 /// A certificate, parsed.
@@ -25,6 +28,8 @@ pub struct Names {
 pub struct Certificate {
     /// RFC 2253 form.
     pub subject: String,
+    /// The first common name of the subject, if there is one.
+    pub common_name: Option<String>,
     /// RFC 2253 form.
     pub issuer: String,
     /// Lower-case hexadecimal, without separators.
@@ -33,6 +38,8 @@ pub struct Certificate {
     pub not_before_unix_s: i64,
     /// Seconds since 1970.
     pub not_after_unix_s: i64,
+    /// The same for people: `Jan  1 00:00:00 2000 +00:00`.
+    pub not_after_text: String,
     /// Alternative names.
     pub names: Names,
     /// SHA-256 over the DER form, as `verify_certificate_hash` wants it.
@@ -47,15 +54,22 @@ impl Certificate {
         let (_, parsed) = X509Certificate::from_der(der).ok()?;
         Some(Self {
             subject: reversed(parsed.subject()),
+            common_name: common_name(&parsed),
             issuer: reversed(parsed.issuer()),
             serial: hex(parsed.raw_serial()),
             not_before_unix_s: parsed.validity().not_before.timestamp(),
             not_after_unix_s: parsed.validity().not_after.timestamp(),
+            not_after_text: parsed.validity().not_after.to_string(),
             names: names(&parsed)?,
             sha256: sha256(der),
             spki_sha256: sha256(parsed.public_key().raw),
         })
     }
+}
+
+fn common_name(parsed: &X509Certificate<'_>) -> Option<String> {
+    let first = parsed.subject().iter_common_name().next()?;
+    first.as_str().ok().map(ToOwned::to_owned)
 }
 
 /// RFC 2253 section 2.1: the last relative name comes first, commas between without spaces.
@@ -99,6 +113,10 @@ fn names(parsed: &X509Certificate<'_>) -> Option<Names> {
             GeneralName::URI(name) => push(&mut names.uri, name),
             GeneralName::RFC822Name(name) => push(&mut names.email, name),
             GeneralName::IPAddress(bytes) => names.ip.extend(address(bytes)),
+            GeneralName::OtherName(oid, value) => {
+                let text = other_name(value).filter(|text| !has_control(text));
+                names.other.extend(text.map(|text| (oid.to_id_string(), text)));
+            }
             _ => {}
         }
     }
@@ -106,8 +124,28 @@ fn names(parsed: &X509Certificate<'_>) -> Option<Names> {
 }
 
 fn push(list: &mut Vec<String>, name: &str) {
-    if !name.contains(|character: char| character.is_control()) {
+    if !has_control(name) {
         list.push(name.to_owned());
+    }
+}
+
+fn has_control(name: &str) -> bool {
+    name.contains(|character: char| character.is_control())
+}
+
+/// RFC 5280 section 4.2.1.6: `[0] EXPLICIT`, here with one of the kinds of text.
+fn other_name(value: &[u8]) -> Option<String> {
+    let (_, outer) = Any::from_der(value).ok()?;
+    let (_, inner) = Any::from_der(outer.data).ok()?;
+    match inner.tag() {
+        Tag::Utf8String | Tag::PrintableString | Tag::Ia5String | Tag::VisibleString => {
+            String::from_utf8(inner.data.to_vec()).ok()
+        }
+        Tag::BmpString => {
+            let units = inner.data.chunks_exact(2).map(|two| u16::from_be_bytes([two[0], two[1]]));
+            String::from_utf16(&units.collect::<Vec<_>>()).ok()
+        }
+        _ => None,
     }
 }
 

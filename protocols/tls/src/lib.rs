@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod certificate;
+mod chain;
 mod client;
 mod engine;
 mod error;

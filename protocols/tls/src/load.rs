@@ -2,9 +2,6 @@
 //!
 //! Owns: the texts of refusals, each with file, field and reason. Does not own: reading of files.
 
-use std::sync::Arc;
-
-use rustls::RootCertStore;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
@@ -163,16 +160,6 @@ fn private_key(source: &Source) -> Result<PrivateKeyDer<'static>, ContextError> 
 
 fn contains(bytes: &[u8], word: &[u8]) -> bool {
     bytes.windows(word.len()).any(|window| window == word)
-}
-
-/// The trust anchors of `trusted_ca`.
-pub(crate) fn roots(source: &Source) -> Result<Arc<RootCertStore>, ContextError> {
-    let mut store = RootCertStore::empty();
-    for (index, certificate) in certificates(source, "trusted_ca")?.into_iter().enumerate() {
-        let added = store.add(certificate);
-        added.map_err(|error| source.refuse("trusted_ca", format!("{index}: {error}")))?;
-    }
-    Ok(Arc::new(store))
 }
 
 /// The revocation lists of `crl`, at least one.

@@ -7,7 +7,7 @@ use regex::Regex;
 use crate::certificate::Names;
 
 /// Which kind of subject alternative name is meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NameKind {
     /// `DNS`; an exact text also meets a wildcard in the certificate.
     Dns,
@@ -17,6 +17,8 @@ pub enum NameKind {
     Email,
     /// `IP_ADDRESS`, compared as text in its canonical form.
     Ip,
+    /// `OTHER_NAME` of this object identifier, in dotted decimals.
+    Other(String),
 }
 
 /// How a text is compared.
@@ -72,11 +74,15 @@ pub struct NameMatcher {
 
 impl NameMatcher {
     pub(crate) fn matches(&self, names: &Names) -> bool {
-        match self.kind {
+        match &self.kind {
             NameKind::Dns => names.dns.iter().any(|name| self.matches_dns(name)),
             NameKind::Uri => self.any(&names.uri),
             NameKind::Email => self.any(&names.email),
             NameKind::Ip => names.ip.iter().any(|ip| self.matches_ip(*ip)),
+            NameKind::Other(wanted) => names
+                .other
+                .iter()
+                .any(|(oid, value)| oid == wanted && self.text.matches(value, self.ignore_case)),
         }
     }
 

@@ -32,7 +32,7 @@ impl Selection {
         let mut by_name: HashMap<String, Vec<usize>> = HashMap::new();
         for (index, certified) in certificates.iter().enumerate() {
             let parsed = certified.cert.first().and_then(|leaf| Certificate::parse(leaf));
-            for name in parsed.into_iter().flat_map(|parsed| parsed.names.dns) {
+            for name in parsed.into_iter().flat_map(names) {
                 by_name.entry(name.to_ascii_lowercase()).or_default().push(index);
             }
         }
@@ -51,6 +51,7 @@ impl Selection {
         let found =
             named.find_map(|list| best(list.iter().map(|at| &self.certificates[*at]), hello));
         match found {
+            None if self.require_sni => None,
             None if self.full_scan => self.scan(hello),
             None => self.certificates.first(),
             found => found,
@@ -59,6 +60,14 @@ impl Selection {
 
     fn scan(&self, hello: &ClientHello<'_>) -> Option<&Arc<CertifiedKey>> {
         best(self.certificates.iter(), hello).or(self.certificates.first())
+    }
+}
+
+/// The names for which a certificate speaks: its common name only where it has no alternative.
+fn names(parsed: Certificate) -> Vec<String> {
+    match parsed.names.dns {
+        names if names.is_empty() => parsed.common_name.into_iter().collect(),
+        names => names,
     }
 }
 

@@ -11,7 +11,7 @@ use crate::certificate::sha256;
 use crate::load::{self, ContextError, Identity};
 use crate::parameters::Parameters;
 use crate::select::Selection;
-use crate::ticket::{TicketKeys, Ticketer};
+use crate::ticket::{Kept, TicketKeys, Ticketer};
 use crate::verify::{PeerVerifier, Validation};
 
 /// The post-quantum hybrid first: a client that does not know it takes the next.
@@ -44,7 +44,7 @@ pub struct Sessions {
     /// `session_ticket_keys`. Without them each context draws its own and rotates them every six
     /// hours.
     pub keys: Option<TicketKeys>,
-    /// `session_timeout`, in seconds: how long a client may keep a ticket.
+    /// `session_timeout`, in seconds: how long a client is told that it may keep a ticket.
     pub timeout_s: u32,
 }
 
@@ -67,7 +67,7 @@ pub struct ServerOptions {
     pub client_certificates: ClientCertificates,
     /// Resumption.
     pub sessions: Sessions,
-    /// `require_sni`.
+    /// `require_sni`: no certificate for a client that names no host, or one for which none speaks.
     pub require_sni: bool,
     /// `full_scan_certs_on_sni_mismatch`.
     pub full_scan_certs_on_sni_mismatch: bool,
@@ -176,8 +176,11 @@ fn set_sessions(
     }
     config.ticketer = match &sessions.keys {
         Some(keys) => Arc::new(Ticketer::new(keys, identity, sessions.timeout_s)?),
-        None => RandomTicketer::new()
-            .map_err(|error| ContextError::of_field("session_ticket_keys", error))?,
+        None => {
+            let own = RandomTicketer::new();
+            let own = own.map_err(|error| ContextError::of_field("session_ticket_keys", error))?;
+            Arc::new(Kept { tickets: own, lifetime_s: sessions.timeout_s })
+        }
     };
     Ok(())
 }

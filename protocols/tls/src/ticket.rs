@@ -4,6 +4,7 @@
 //! whose first key seals and all of whose keys open.
 
 use std::fmt;
+use std::sync::Arc;
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, RandomizedNonceKey};
 use aws_lc_rs::hmac;
@@ -109,5 +110,30 @@ impl ProducesTickets for Ticketer {
         let len = key.open_in_place(nonce, Aad::from(name), &mut sealed).ok()?.len();
         sealed.truncate(len);
         Some(sealed)
+    }
+}
+
+/// Tickets of another make, for which clients are told another lifetime.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) tickets: Arc<dyn ProducesTickets>,
+    pub(crate) lifetime_s: u32,
+}
+
+impl ProducesTickets for Kept {
+    fn enabled(&self) -> bool {
+        self.tickets.enabled()
+    }
+
+    fn lifetime(&self) -> u32 {
+        self.lifetime_s
+    }
+
+    fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
+        self.tickets.encrypt(plain)
+    }
+
+    fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
+        self.tickets.decrypt(ticket)
     }
 }

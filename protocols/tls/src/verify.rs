@@ -1,24 +1,23 @@
 //! Verification of the peer's certificate, on either side: `CertificateValidationContext`.
 //!
-//! Owns: chain, revocation, names and pins. Does not own: proof of possession of the key, which
-//! rustls checks with the provider's algorithms and which no option turns off.
+//! Owns: names, pins, and what may be forgiven. Does not own: the chain to an authority, and proof
+//! of possession of the key, which rustls checks with the provider's algorithms and which no option
+//! turns off.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore,
-    SignatureScheme,
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
 };
+use webpki::KeyUsage;
 
 use crate::certificate::Certificate;
+use crate::chain::Chain;
 use crate::load::{self, ContextError, Source};
 use crate::name::{NameMatcher, dns_name_matches};
 
@@ -46,6 +45,10 @@ pub struct Validation {
     /// `trust_chain_verification: ACCEPT_UNTRUSTED`: chain, names and pins may fail, so that a
     /// certificate of the peer proves no more than possession of its key.
     pub accept_untrusted: bool,
+    /// `max_verify_depth`: how many certificates there may be between the leaf and the authority.
+    pub max_depth: Option<usize>,
+    /// `suppress_client_ca_list`: clients are not told which authorities are trusted.
+    pub suppress_client_ca_list: bool,
     /// The name that was asked for must be in the certificate (`auto_sni_san_validation`); client
     /// side only, needs `trusted_ca`.
     pub server_name: bool,
@@ -54,10 +57,8 @@ pub struct Validation {
 impl Validation {
     /// Checks all that can be wrong with it, and tells what the certificates of `trusted_ca` say.
     pub fn inspect(&self) -> Result<Vec<Certificate>, ContextError> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        if let Some(roots) = checked(self)? {
-            server_chain(self, roots, &provider)?;
-        }
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        chain(self, &provider, KeyUsage::server_auth())?;
         self.trusted_ca.as_ref().map_or(Ok(Vec::new()), |source| load::parsed(source, "trusted_ca"))
     }
 }
@@ -73,15 +74,10 @@ pub enum VerifyFailure {
     Hash,
 }
 
-enum Chain {
-    Client(Arc<dyn ClientCertVerifier>),
-    Server(Arc<WebPkiServerVerifier>),
-    Unverified,
-}
-
 /// One verifier for both sides, immutable.
 pub(crate) struct PeerVerifier {
-    chain: Chain,
+    /// `None` without `trusted_ca`.
+    chain: Option<Chain>,
     validation: Validation,
     mandatory: bool,
     hints: Vec<DistinguishedName>,
@@ -105,13 +101,8 @@ impl PeerVerifier {
             let reason = "a client certificate has no server name to be compared with";
             return Err(ContextError::of_field("auto_sni_san_validation", reason));
         }
-        let roots = checked(validation)?;
-        let hints = roots.as_ref().map_or_else(Vec::new, |roots| roots.subjects());
-        let chain = match roots {
-            None => Chain::Unverified,
-            Some(roots) => Chain::Client(client_chain(validation, roots, provider)?),
-        };
-        Ok(Self::new(chain, validation, mandatory, hints, provider))
+        let chain = chain(validation, provider, KeyUsage::client_auth())?;
+        Ok(Self::new(chain, validation, mandatory, provider))
     }
 
     /// For certificates of servers.
@@ -119,20 +110,20 @@ impl PeerVerifier {
         validation: &Validation,
         provider: &Arc<CryptoProvider>,
     ) -> Result<Self, ContextError> {
-        let chain = match checked(validation)? {
-            None => Chain::Unverified,
-            Some(roots) => Chain::Server(server_chain(validation, roots, provider)?),
-        };
-        Ok(Self::new(chain, validation, true, Vec::new(), provider))
+        let chain = chain(validation, provider, KeyUsage::server_auth())?;
+        Ok(Self::new(chain, validation, true, provider))
     }
 
     fn new(
-        chain: Chain,
+        chain: Option<Chain>,
         validation: &Validation,
         mandatory: bool,
-        hints: Vec<DistinguishedName>,
         provider: &Arc<CryptoProvider>,
     ) -> Self {
+        let hints = match &chain {
+            Some(chain) if !validation.suppress_client_ca_list => chain.subjects(),
+            _ => Vec::new(),
+        };
         let (validation, provider) = (validation.clone(), Arc::clone(provider));
         Self { chain, validation, mandatory, hints, provider }
     }
@@ -177,22 +168,8 @@ impl PeerVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<(), Error> {
-        match &self.chain {
-            Chain::Unverified => Ok(()),
-            Chain::Client(chain) => chain.verify_client_cert(leaf, intermediates, now).map(drop),
-            Chain::Server(chain) => {
-                // Any name will do: this verifier looks at names last, and Envoy does not look at
-                // them unless matchers ask for it.
-                let name = ServerName::from(IpAddr::from([0, 0, 0, 0]));
-                match chain.verify_server_cert(leaf, intermediates, &name, &[], now) {
-                    Err(Error::InvalidCertificate(
-                        CertificateError::NotValidForName
-                        | CertificateError::NotValidForNameContext { .. },
-                    )) => Ok(()),
-                    other => other.map(drop),
-                }
-            }
-        }
+        let Some(chain) = &self.chain else { return Ok(()) };
+        chain.verify(leaf, intermediates, now)
     }
 
     fn verify_leaf(&self, der: &[u8], name: Option<&ServerName<'_>>) -> Result<(), Error> {
@@ -232,13 +209,17 @@ fn failure(failure: VerifyFailure) -> Error {
     Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(failure))))
 }
 
-/// Refuses what would promise a verification that does not take place.
-fn checked(validation: &Validation) -> Result<Option<Arc<RootCertStore>>, ContextError> {
+/// The chain that is wanted. Refuses what would promise a verification that does not take place.
+fn chain(
+    validation: &Validation,
+    provider: &CryptoProvider,
+    usage: KeyUsage,
+) -> Result<Option<Chain>, ContextError> {
     if validation.only_leaf_crl && validation.crl.is_none() {
         return Err(ContextError::of_field("only_verify_leaf_cert_crl", "needs crl"));
     }
     if let Some(source) = &validation.trusted_ca {
-        return load::roots(source).map(Some);
+        return Chain::new(source, validation, provider, usage).map(Some);
     }
     let insecure = "needs trusted_ca: without it any certificate can claim any name";
     if !validation.names.is_empty() || validation.server_name {
@@ -247,44 +228,6 @@ fn checked(validation: &Validation) -> Result<Option<Arc<RootCertStore>>, Contex
     match &validation.crl {
         Some(source) => Err(source.refuse("crl", "needs trusted_ca")),
         None => Ok(None),
-    }
-}
-
-fn client_chain(
-    validation: &Validation,
-    roots: Arc<RootCertStore>,
-    provider: &Arc<CryptoProvider>,
-) -> Result<Arc<dyn ClientCertVerifier>, ContextError> {
-    let mut builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider));
-    if let Some(source) = &validation.crl {
-        builder = builder.with_crls(load::revocation_lists(source)?);
-        if validation.only_leaf_crl {
-            builder = builder.only_check_end_entity_revocation();
-        }
-    }
-    builder.build().map_err(|error| refused(validation, &error))
-}
-
-fn server_chain(
-    validation: &Validation,
-    roots: Arc<RootCertStore>,
-    provider: &Arc<CryptoProvider>,
-) -> Result<Arc<WebPkiServerVerifier>, ContextError> {
-    let mut builder = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider));
-    if let Some(source) = &validation.crl {
-        builder = builder.with_crls(load::revocation_lists(source)?);
-        if validation.only_leaf_crl {
-            builder = builder.only_check_end_entity_revocation();
-        }
-    }
-    builder.build().map_err(|error| refused(validation, &error))
-}
-
-/// Roots were accepted one by one before, so that only a list can be at fault.
-fn refused(validation: &Validation, error: &impl ToString) -> ContextError {
-    match &validation.crl {
-        Some(source) => source.refuse("crl", error.to_string()),
-        None => ContextError::of_field("trusted_ca", error.to_string()),
     }
 }
 

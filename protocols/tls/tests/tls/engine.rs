@@ -154,6 +154,7 @@ fn a_name_can_be_required() {
     let strict = ServerOptions { require_sni: true, ..server(&authority, &["a.test"]) };
     assert!(connect(&strict, &options(), None).handshake().is_err());
     assert!(connect(&strict, &options(), Some("a.test")).handshake().is_ok());
+    assert!(connect(&strict, &options(), Some("b.test")).handshake().is_err());
 }
 
 fn matcher(kind: NameKind, text: Text) -> NameMatcher {
