@@ -26,6 +26,12 @@ pub(crate) fn bootstrap() -> MessageDescriptor {
     message("envoy.config.bootstrap.v3.Bootstrap").expect("the API has a bootstrap")
 }
 
+/// The descriptor of the message that a file of resources holds.
+pub(crate) fn discovery_response() -> MessageDescriptor {
+    // As above.
+    message("envoy.service.discovery.v3.DiscoveryResponse").expect("the API has discovery")
+}
+
 /// The message inside an `Any`; `None` when its type is not part of the API or its bytes are no
 /// such message.
 pub(crate) fn open_any(any: &DynamicMessage) -> Option<DynamicMessage> {
@@ -43,6 +49,7 @@ mod tests {
     fn knows_the_bootstrap_and_its_rules() {
         let bootstrap = message("envoy.config.bootstrap.v3.Bootstrap").unwrap();
         assert!(bootstrap.get_field_by_name("static_resources").is_some());
+        assert!(discovery_response().get_field_by_name("resources").is_some());
         assert!(POOL.get_extension_by_name("validate.rules").is_some());
     }
 }

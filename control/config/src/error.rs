@@ -46,6 +46,8 @@ pub enum ErrorKind {
     NotSupported,
     /// A warning: a value that changes nothing where it stands, in Envoy neither.
     NoEffect,
+    /// A warning: a value that works, and about which whoever wrote it should know.
+    Warning,
 }
 
 impl fmt::Display for ConfigError {

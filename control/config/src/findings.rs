@@ -33,6 +33,15 @@ impl Findings {
         more.found.into_iter().for_each(|finding| self.push(finding));
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.found.len()
+    }
+
+    /// Takes out what was found after the first `len`.
+    pub(crate) fn split_off(&mut self, len: usize) -> Findings {
+        Findings { found: self.found.split_off(len.min(self.found.len())) }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.found.is_empty()
     }

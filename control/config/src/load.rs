@@ -6,6 +6,7 @@
 use std::fmt;
 
 use envoy_types::pb::envoy::config::bootstrap::v3::Bootstrap;
+use envoy_types::pb::envoy::service::discovery::v3::DiscoveryResponse;
 use prost_reflect::DynamicMessage;
 use prost_reflect::prost::Message;
 
@@ -59,6 +60,35 @@ pub fn read(sources: &[Source], support: &Support) -> Result<Loaded, Vec<ConfigE
         Ok(bootstrap) => Ok(Loaded { bootstrap, message, located }),
         // Types and descriptors are of one package, so again only the depth can be wrong: typed
         // messages count one level more in a Struct.
+        Err(_) => {
+            let message = decode::TOO_DEEP.to_owned();
+            Err(vec![located.error(ErrorKind::Syntax, &Path::default(), message)])
+        }
+    }
+}
+
+/// Reads a file of resources, as `path_config_source` names one: a `DiscoveryResponse`, checked
+/// as a bootstrap is.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn resources(
+    source: &Source,
+    support: &Support,
+) -> Result<(DiscoveryResponse, Located), Vec<ConfigError>> {
+    let tree = source.parse(0).map_err(|error| vec![error])?;
+    let mut findings = Findings::default();
+    let message = decode::decode(&tree, &descriptors::discovery_response(), &mut findings);
+    let located = Located::new(tree, vec![source.name.clone()]);
+    let violations = validate::validate(&message, located.root(), &findings);
+    let unsupported = support::check(support, &message, located.root(), &findings);
+    findings.extend(violations);
+    findings.extend(unsupported);
+    if !findings.is_empty() {
+        return Err(located.errors(findings));
+    }
+    match message.transcode_to() {
+        Ok(response) => Ok((response, located)),
         Err(_) => {
             let message = decode::TOO_DEEP.to_owned();
             Err(vec![located.error(ErrorKind::Syntax, &Path::default(), message)])

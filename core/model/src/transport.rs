@@ -1,6 +1,6 @@
 //! TLS of listeners and clusters (Envoy `DownstreamTlsContext`, `UpstreamTlsContext`).
 
-use ringway_bridge::stats::StatName;
+use ringway_bridge::stats::{GaugeId, StatName};
 use ringway_tls::{Certificate, ClientContext, ServerContext};
 
 use crate::stats::SslStats;
@@ -46,4 +46,6 @@ pub struct LoadedCertificate {
     pub path: String,
     /// What it says.
     pub certificate: Certificate,
+    /// `certificate.<name>.expiration_unix_time_seconds`, for whoever publishes it.
+    pub expiration: GaugeId,
 }

@@ -15,25 +15,35 @@ pub(super) struct Report<'a> {
     located: &'a Located,
     findings: RefCell<Findings>,
     warnings: RefCell<Findings>,
+    /// What is wrong in files that the configuration names.
+    elsewhere: RefCell<Vec<ConfigError>>,
+}
+
+/// How much was wrong at some point, to tell what came after it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mark {
+    findings: usize,
+    elsewhere: usize,
 }
 
 impl<'a> Report<'a> {
     pub(super) fn new(located: &'a Located) -> Self {
-        Self { located, findings: RefCell::default(), warnings: RefCell::default() }
+        let (findings, warnings) = (RefCell::default(), RefCell::default());
+        Self { located, findings, warnings, elsewhere: RefCell::default() }
     }
 
     /// All errors in the order of the text; if there are none, all warnings.
     pub(super) fn finish(self) -> Result<Vec<ConfigError>, Vec<ConfigError>> {
-        let findings = self.findings.into_inner();
-        if findings.is_empty() {
-            Ok(self.located.errors(self.warnings.into_inner()))
-        } else {
-            Err(self.located.errors(findings))
+        if self.is_clean() {
+            return Ok(self.located.errors(self.warnings.into_inner()));
         }
+        let mut errors = self.located.errors(self.findings.into_inner());
+        errors.append(&mut self.elsewhere.into_inner());
+        Err(errors)
     }
 
     pub(super) fn is_clean(&self) -> bool {
-        self.findings.borrow().is_empty()
+        self.findings.borrow().is_empty() && self.elsewhere.borrow().is_empty()
     }
 
     pub(super) fn root(&'a self) -> At<'a> {
@@ -85,6 +95,38 @@ impl At<'_> {
         At { report: self.report, above: Some(self), step }
     }
 
+    /// The outermost message.
+    pub(super) fn root(&self) -> At<'_> {
+        self.report.root()
+    }
+
+    /// Adds what is wrong in a file that is named here.
+    pub(super) fn elsewhere(&self, errors: Vec<ConfigError>) {
+        self.report.elsewhere.borrow_mut().extend(errors);
+    }
+
+    /// How much is wrong so far, at any place.
+    pub(super) fn mark(&self) -> Mark {
+        let (findings, elsewhere) = (&self.report.findings, &self.report.elsewhere);
+        Mark { findings: findings.borrow().len(), elsewhere: elsewhere.borrow().len() }
+    }
+
+    /// Whether nothing was reported after the mark.
+    pub(super) fn is_clean_since(&self, mark: Mark) -> bool {
+        let now = self.mark();
+        now.findings == mark.findings && now.elsewhere == mark.elsewhere
+    }
+
+    /// Takes back what was reported after the mark, and returns it.
+    pub(super) fn take_back(&self, mark: Mark) -> Vec<ConfigError> {
+        let findings = self.report.findings.borrow_mut().split_off(mark.findings);
+        let mut errors = self.report.located.errors(findings);
+        let mut elsewhere = self.report.elsewhere.borrow_mut();
+        let len = elsewhere.len();
+        errors.extend(elsewhere.drain(mark.elsewhere.min(len)..));
+        errors
+    }
+
     /// The value here cannot be.
     pub(super) fn invalid(&self, message: impl Display) {
         self.report(ErrorKind::Invalid, &message);
@@ -103,6 +145,12 @@ impl At<'_> {
     /// The value here changes nothing, and whoever wrote it should know: `why`.
     pub(super) fn no_effect(&self, why: impl Display) {
         let finding = self.finding(ErrorKind::NoEffect, &why);
+        self.report.warnings.borrow_mut().push(finding);
+    }
+
+    /// The value here works, and whoever wrote it should know something about it.
+    pub(super) fn warn(&self, message: impl Display) {
+        let finding = self.finding(ErrorKind::Warning, &message);
         self.report.warnings.borrow_mut().push(finding);
     }
 

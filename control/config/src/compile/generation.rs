@@ -1,7 +1,7 @@
 //! One generation as the compiler remembers it, and what of the last one the next can keep.
 
-use std::collections::{BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
+use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use ringway_model::cluster::{Cluster, ClusterPolicy};
@@ -17,7 +17,7 @@ use super::proto::{cluster as cluster_proto, listener as listener_proto};
 use super::reads::Reads;
 use super::sockets::{OpenSockets, SocketSpec};
 use super::value::{buffer_limit, without_number};
-use super::{Cx, chain, cluster, listener, stat_names};
+use super::{Cx, Watched, chain, cluster, listener, stat_names};
 
 /// What was compiled last, with the messages that it came from.
 #[derive(Debug, Default)]
@@ -74,11 +74,16 @@ impl Generation {
         self.clusters.iter().filter_map(|kept| kept.dns.clone()).collect()
     }
 
-    /// The files whose changes make a new generation, each once.
-    pub(super) fn watched(&self) -> BTreeSet<PathBuf> {
+    /// What makes a new generation when it changes.
+    pub(super) fn watched(&self) -> Watched {
         let listeners = self.listeners.iter().map(|kept| &kept.reads);
         let all = self.clusters.iter().map(|kept| &kept.reads).chain(listeners);
-        all.flat_map(Reads::watched).map(Path::to_owned).collect()
+        let mut watched = Watched::default();
+        for reads in all {
+            watched.files.extend(reads.files().map(Path::to_owned));
+            watched.folders.extend(reads.folders().map(Path::to_owned));
+        }
+        watched
     }
 
     pub(super) fn listeners(&self) -> Vec<Arc<Listener>> {
@@ -173,7 +178,7 @@ fn policy(
     before: Option<&KeptCluster>,
 ) -> Option<(Arc<ClusterPolicy>, [Thresholds; 2])> {
     let same = |kept: &&KeptCluster| {
-        cluster::same_policy(&kept.message, message) && kept.reads.are_unchanged()
+        cluster::same_policy(&kept.message, message) && kept.reads.are_unchanged(&cx.secrets)
     };
     if let Some(kept) = before.filter(same) {
         cx.reads.borrow_mut().extend(&kept.reads);
@@ -253,7 +258,7 @@ fn one_listener(
 ) -> Option<Prepared> {
     let name = listener::name(message, index);
     let kept = last.listener(&name);
-    let kept = kept.map(|kept| (kept, kept.reads.are_unchanged()));
+    let kept = kept.map(|kept| (kept, kept.reads.are_unchanged(&cx.secrets)));
     let unchanged = kept.filter(|(kept, same_reads)| *same_reads && kept.message == *message);
     if let Some((kept, _)) = unchanged {
         // Clusters may have changed all the same.

@@ -60,13 +60,14 @@ pub use sinks::{NoSinks, OpenSinks};
 pub use sockets::{
     BindSockets, NoSockets, OpenSockets, OptionValue, SocketOption, SocketSpec, SocketState,
 };
+pub use tls::Updates;
 
 use crate::error::ConfigError;
 use crate::load::Loaded;
 use at::Report;
 use generation::Generation;
 use proto::bootstrap::bootstrap::StaticResources;
-use reads::{From, Reads};
+use reads::{From, Reads, Secrets};
 use tls::Contexts;
 
 /// What the compiler knows of the process.
@@ -81,6 +82,32 @@ pub struct Environment {
     /// This machine's own address, which stands for clients on the same machine in
     /// `x-forwarded-for`.
     pub local_ip: IpAddr,
+}
+
+/// Why a configuration is compiled, which decides what becomes of a certificate that is bad.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// To be served: all must be good, but for a certificate that is expired, which Envoy presents
+    /// as well; it is a warning.
+    Start,
+    /// To be looked at: a certificate that is expired is an error.
+    Validation,
+    /// Files of secrets changed: a context that cannot be made of them stays as it was.
+    Secrets,
+}
+
+/// Files and folders of certificates, keys and lists.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Watched {
+    /// Files that were read.
+    pub files: BTreeSet<PathBuf>,
+    /// `watched_directory`.
+    pub folders: BTreeSet<PathBuf>,
+}
+
+fn now_unix_s() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(i64::MAX))
 }
 
 /// Compiles one generation after the other.
@@ -100,8 +127,10 @@ pub struct Draft {
     pub snapshot: Snapshot,
     /// What must be resolved, by cluster.
     pub dns: Vec<DnsTarget>,
-    /// Files of certificates, keys and lists: when one changes, it is time to compile again.
-    pub watched: BTreeSet<PathBuf>,
+    /// What certificates, keys and lists came from: when it changes, it is time to compile again.
+    pub watched: Watched,
+    /// What became of secrets.
+    pub updates: Updates,
     /// `admin`.
     pub admin: Option<Admin>,
     /// Values that change nothing where they stand, in the order of the text.
@@ -135,6 +164,12 @@ struct Cx<'a> {
     clusters: HashSet<&'a str>,
     sinks: RefCell<&'a mut dyn OpenSinks>,
     tls: &'a RefCell<Contexts>,
+    secrets: Secrets<'a>,
+    cause: Cause,
+    /// Seconds since 1970.
+    now_unix_s: i64,
+    /// What became of secrets, for their statistics and for whoever has to be told.
+    updates: RefCell<Updates>,
     /// What the resource that is being compiled was read from, beside its message.
     reads: RefCell<Reads>,
 }
@@ -149,7 +184,7 @@ impl Cx<'_> {
     }
 
     fn read(&self, from: From) -> io::Result<Vec<u8>> {
-        self.reads.borrow_mut().read(from)
+        self.reads.borrow_mut().read(from, &self.secrets)
     }
 
     /// Compiles something, and tells what it was read from. That counts for what it is a part of
@@ -194,6 +229,21 @@ impl Compiler {
         sockets: &mut dyn OpenSockets,
         sinks: &mut dyn OpenSinks,
     ) -> Result<Draft, Vec<ConfigError>> {
+        self.compile_for(Cause::Start, loaded, endpoints, sockets, sinks)
+    }
+
+    /// As [`Compiler::compile`], for another cause.
+    ///
+    /// # Errors
+    /// As [`Compiler::compile`].
+    pub fn compile_for(
+        &mut self,
+        cause: Cause,
+        loaded: &Loaded,
+        endpoints: &ResolvedEndpoints,
+        sockets: &mut dyn OpenSockets,
+        sinks: &mut dyn OpenSinks,
+    ) -> Result<Draft, Vec<ConfigError>> {
         let report = Report::new(&loaded.located);
         let none = StaticResources::default();
         let statics = loaded.bootstrap.static_resources.as_ref().unwrap_or(&none);
@@ -204,6 +254,10 @@ impl Compiler {
             clusters: statics.clusters.iter().map(|cluster| cluster.name.as_str()).collect(),
             sinks: RefCell::new(sinks),
             tls: &self.tls,
+            secrets: Secrets(&statics.secrets),
+            cause,
+            now_unix_s: now_unix_s(),
+            updates: RefCell::default(),
             reads: RefCell::default(),
         };
         let root = report.root();
@@ -219,9 +273,11 @@ impl Compiler {
         if report.is_clean() {
             listeners = generation::open(&at, prepared, &self.last, sockets);
         }
+        tls::check_secrets(&at.field("secrets"), &statics.secrets);
+        let updates = cx.updates.take();
         let warnings = report.finish()?;
         let next = Generation::new(clusters, listeners);
-        Ok(self.adopt(next, admin, warnings))
+        Ok(Draft { updates, ..self.adopt(next, admin, warnings) })
     }
 
     /// The last generation with the addresses that a resolver found for the names of one cluster:
@@ -255,7 +311,8 @@ impl Compiler {
         drop(limits);
         self.tls.borrow_mut().forget_unused();
         let (dns, watched) = (self.last.dns_targets(), self.last.watched());
-        Draft { snapshot: self.snapshot(), dns, watched, admin, warnings }
+        let updates = Updates::default();
+        Draft { snapshot: self.snapshot(), dns, watched, updates, admin, warnings }
     }
 
     fn snapshot(&self) -> Snapshot {

@@ -1,7 +1,8 @@
 //! The prefixes under which statistics are registered, as Envoy 1.40 splits them into a name and
 //! tags for Prometheus.
 
-use ringway_bridge::stats::{Catalog, HistogramId, StatName, Tag};
+use ringway_bridge::stat_group;
+use ringway_bridge::stats::{Catalog, CounterId, GaugeId, HistogramId, StatName, Tag};
 use ringway_model::stats::{
     ClusterStats, Http2Stats, HttpStats, ListenerHttpStats, ListenerStats, ListenerWorkerStats,
     SslStats,
@@ -60,6 +61,66 @@ pub(super) fn listener_ssl(catalog: &Catalog, scope: &str) -> (SslStats, StatNam
 /// `cluster.<name>.ssl.`
 pub(super) fn cluster_ssl(catalog: &Catalog, name: &str) -> (SslStats, StatName) {
     ssl(catalog, split("cluster", CLUSTER, &sanitized(name)))
+}
+
+/// `listener.<address>.server_ssl_socket_factory.ssl_context_update_by_sds`
+pub(super) fn listener_secrets(catalog: &Catalog, scope: &str) -> CounterId {
+    SocketFactoryStats::of(catalog, listener_split(scope), "server_ssl_socket_factory")
+}
+
+/// `cluster.<name>.client_ssl_socket_factory.ssl_context_update_by_sds`
+pub(super) fn cluster_secrets(catalog: &Catalog, name: &str) -> CounterId {
+    let above = split("cluster", CLUSTER, &sanitized(name));
+    SocketFactoryStats::of(catalog, above, "client_ssl_socket_factory")
+}
+
+stat_group! {
+    /// `server_ssl_socket_factory.*` of a listener, `client_ssl_socket_factory.*` of a cluster.
+    pub struct SocketFactoryStats {
+        counters {
+            ssl_context_update_by_sds, upstream_context_secrets_not_ready,
+            downstream_context_secrets_not_ready,
+        }
+        gauges {}
+        histograms {}
+    }
+}
+
+impl SocketFactoryStats {
+    /// The group is registered whole; only updates can happen here.
+    fn of(catalog: &Catalog, above: Split, kind: &str) -> CounterId {
+        let Split { prefix, base, tags } = above;
+        let (prefix, base) = (format!("{prefix}.{kind}"), format!("{base}.{kind}"));
+        Self::register(catalog, &prefix, &base, &tags).ssl_context_update_by_sds
+    }
+}
+
+stat_group! {
+    /// `sds.<name>.*`
+    pub struct SecretStats {
+        counters {
+            init_fetch_timeout, key_rotation_failed, update_attempt, update_failure,
+            update_rejected, update_success,
+        }
+        gauges {}
+        histograms {}
+    }
+}
+
+/// `sds.<name>.`
+pub(super) fn secret(catalog: &Catalog, name: &str) -> SecretStats {
+    let prefix = format!("sds.{}", sanitized(name));
+    SecretStats::register(catalog, &prefix, &prefix, &[])
+}
+
+/// `certificate.<name>.expiration_unix_time_seconds` under a scope of TLS.
+pub(super) fn expiration(catalog: &Catalog, scope: &StatName, name: &str) -> GaugeId {
+    const LEAF: &str = "expiration_unix_time_seconds";
+    let name = sanitized(name);
+    let prefix = format!("{}.certificate.{name}", scope.full);
+    let base = format!("{}.certificate", scope.base);
+    let tags = [&[("envoy.tls_certificate", name)], &scope.tags[..]].concat();
+    catalog.gauge(StatName::new(&prefix, &base, LEAF, &tags))
 }
 
 /// The group, and the scope for names that are met at run time.

@@ -62,6 +62,13 @@ impl Source {
         Ok(Source { name: path.to_owned(), text, format })
     }
 
+    /// The text of a file that somebody else has read; its name tells what it is written in.
+    pub(crate) fn of_file(path: &str, bytes: Vec<u8>) -> Result<Source, ConfigError> {
+        let format = format_of(path)?;
+        let text = String::from_utf8(bytes).map_err(|_| io_error(path, "not UTF-8"))?;
+        Ok(Source { name: path.to_owned(), text, format })
+    }
+
     /// The text of `--config-yaml`.
     pub fn inline(text: &str) -> Source {
         Source { name: "--config-yaml".to_owned(), text: text.to_owned(), format: Format::Yaml }

@@ -86,7 +86,7 @@ fn certificates_come_from_files() {
     let tls = down(&draft);
     assert_eq!(tls.certificates[0].certificate.names.dns, ["a.test"]);
     assert_eq!(tls.certificates[0].path, format!("{}/a.pem", folder.path().display()));
-    let watched: Vec<_> = draft.watched.iter().filter_map(|path| path.file_name()).collect();
+    let watched: Vec<_> = draft.watched.files.iter().filter_map(|path| path.file_name()).collect();
     assert_eq!(watched, ["a.key", "a.pem"]);
 }
 
@@ -126,7 +126,7 @@ fn an_upstream_has_a_name_and_authorities() {
     assert_eq!(tls.sni.as_deref(), Some("a.test"));
     assert_eq!((tls.authorities.len(), tls.certificates.len()), (1, 0));
     assert!(Arc::ptr_eq(&tls, &up(&compiler.draft(&connecting(&fields)))));
-    assert_eq!(draft.watched.len(), 1);
+    assert_eq!(draft.watched.files.len(), 1);
 }
 
 #[test]
@@ -168,4 +168,232 @@ fn what_is_wrong_is_said_with_its_file() {
     }
     let said = compiler().errors(&listening(""));
     assert!(said.contains("No TLS certificates found for server context"), "{said}");
+}
+
+fn secret_file(folder: &Path, name: &str, secret: &str) {
+    let text = format!("resources: [{{'@type': {TYPE}.Secret, {secret}}}]");
+    let (new, file) = (folder.join("new"), folder.join(name));
+    fs::write(&new, text).expect("written");
+    fs::rename(new, file).expect("renamed");
+}
+
+/// A secret of the name `server` with this certificate and this key.
+fn secret(folder: &Path, chain: &str, key: &str) -> String {
+    let folder = folder.display();
+    format!(
+        "name: server, tls_certificate: {{certificate_chain: {{filename: {folder}/{chain}}}, \
+         private_key: {{filename: {folder}/{key}}}}}"
+    )
+}
+
+fn of_file(folder: &Path) -> String {
+    format!(
+        "common_tls_context: {{tls_certificate_sds_secret_configs: [{{name: server, sds_config: \
+         {{path_config_source: {{path: {0}/sds.yaml, watched_directory: {{path: {0}}}}}}}}}]}}",
+        folder.display()
+    )
+}
+
+#[test]
+fn secrets_come_from_the_bootstrap_by_name() {
+    let folder = folder();
+    let context = "common_tls_context: {tls_certificate_sds_secret_configs: [{name: server}]}";
+    let with = |secret: &str| listening(context) + &format!("  secrets: [{{{secret}}}]\n");
+    let mut compiler = compiler();
+    let one = compiler.draft(&with(&secret(folder.path(), "a.pem", "a.key")));
+    assert_eq!(down(&one).certificates[0].certificate.names.dns, ["a.test"]);
+    let two = compiler.draft(&with(&secret(folder.path(), "b.pem", "b.key")));
+    assert_eq!(down(&two).certificates[0].certificate.names.dns, ["b.test"]);
+    let said = compiler.errors(&with("name: other, validation_context: {}"));
+    assert!(said.contains("configs[0]: Unknown static secret: server"), "{said}");
+    let said = compiler.errors(&with(&secret(folder.path(), "a.pem", "b.key")));
+    assert!(said.contains("static_resources.secrets[0].tls_certificate.private_key: "), "{said}");
+}
+
+#[test]
+fn secrets_come_from_a_file() {
+    let folder = folder();
+    secret_file(folder.path(), "sds.yaml", &secret(folder.path(), "a.pem", "a.key"));
+    let yaml = listening(&of_file(folder.path()));
+    let draft = compiler().draft(&yaml);
+    assert_eq!(down(&draft).certificates[0].certificate.names.dns, ["a.test"]);
+    assert_eq!(draft.watched.files.len(), 3);
+    assert_eq!(draft.watched.folders.len(), 1);
+    secret_file(folder.path(), "sds.yaml", &secret(folder.path(), "a.pem", "b.key"));
+    let said = compiler().errors(&yaml);
+    let place = format!("{}/sds.yaml:1:", folder.path().display());
+    assert!(said.starts_with(&place), "{said}");
+    assert!(said.contains(": resources[0].tls_certificate.private_key: Failed to load"), "{said}");
+    secret_file(folder.path(), "sds.yaml", "name: other, tls_certificate: {}");
+    let said = compiler().errors(&yaml);
+    assert!(said.contains("sds.yaml has no tls_certificate of the name server"), "{said}");
+}
+
+/// As Envoy: what cannot be used is counted and said, and the last good one stays.
+#[test]
+fn a_bad_secret_leaves_the_last_good_one() {
+    let folder = folder();
+    let mut compiler = compiler();
+    let write = |chain, key| {
+        secret_file(folder.path(), "sds.yaml", &secret(folder.path(), chain, key));
+    };
+    write("a.pem", "a.key");
+    let yaml = listening(&of_file(folder.path()));
+    let good = compiler.draft(&yaml);
+    let again = |compiler: &mut Compiler| {
+        let none = ResolvedEndpoints::new();
+        let cause = Cause::Secrets;
+        let draft =
+            compiler.compile_for(cause, &loaded(&yaml), &none, &mut BindSockets, &mut NoSinks);
+        draft.unwrap_or_else(|errors| panic!("{}", lines(&errors)))
+    };
+    write("a.pem", "b.key");
+    let bad = again(&mut compiler);
+    assert!(Arc::ptr_eq(&down(&good), &down(&bad)));
+    assert!(lines(&bad.updates.rejected).contains("does not match"));
+    assert_eq!(
+        counted(&compiler, &bad),
+        ["sds.server.update_attempt", "sds.server.update_rejected"]
+    );
+    assert!(again(&mut compiler).updates.rejected.is_empty(), "it is said once");
+    write("b.pem", "b.key");
+    let new = again(&mut compiler);
+    assert_eq!(down(&new).certificates[0].certificate.names.dns, ["b.test"]);
+    assert!(new.updates.rejected.is_empty());
+    let updated = "listener.127.0.0.1_0.server_ssl_socket_factory.ssl_context_update_by_sds";
+    assert!(counted(&compiler, &new).iter().any(|name| name == updated));
+    // A reload by hand is refused, as with any other mistake.
+    write("a.pem", "b.key");
+    assert!(compiler.errors(&yaml).contains("does not match"));
+}
+
+/// The names of the counters that would be raised, by raising them.
+fn counted(compiler: &Compiler, draft: &Draft) -> Vec<String> {
+    let page = compiler.env.catalog.new_page();
+    let names = [
+        "sds.server.update_attempt",
+        "sds.server.update_success",
+        "sds.server.update_rejected",
+        "sds.server.update_failure",
+        "listener.127.0.0.1_0.server_ssl_socket_factory.ssl_context_update_by_sds",
+    ];
+    let totals = || names.map(|name| compiler.env.catalog.total(name));
+    let before = totals();
+    draft.updates.counts.iter().for_each(|id| page.inc(*id));
+    let after = totals();
+    let changed = (0..names.len()).filter(|at| before[*at] != after[*at]);
+    changed.map(|at| names[at].to_owned()).collect()
+}
+
+#[test]
+fn a_validation_is_combined_of_what_stands_here_and_of_a_secret() {
+    let folder = folder();
+    let ca = format!(
+        "name: ca, validation_context: {{trusted_ca: {{filename: {}/ca.pem}}}}",
+        folder.path().display()
+    );
+    secret_file(folder.path(), "sds.yaml", &ca);
+    let fields = |names: &str| {
+        format!(
+            "common_tls_context: {{combined_validation_context: {{default_validation_context: \
+             {{{names}}}, validation_context_sds_secret_config: {{name: ca, sds_config: \
+             {{path_config_source: {{path: {}/sds.yaml}}}}}}}}}}",
+            folder.path().display()
+        )
+    };
+    let names = "match_typed_subject_alt_names: [{san_type: DNS, matcher: {exact: a.test}}]";
+    let draft = compiler().draft(&connecting(&fields(names)));
+    assert_eq!(up(&draft).authorities.len(), 1);
+    let wrong = "match_typed_subject_alt_names: [{san_type: OTHER_NAME, oid: x, matcher: \
+                 {exact: a.test}}]";
+    let said = compiler().errors(&connecting(&fields(wrong)));
+    assert!(said.contains("Failed to create SAN matcher for OTHER_NAME with OID: x"), "{said}");
+}
+
+#[test]
+fn what_is_wrong_with_a_validation_is_said_as_envoy_says_it() {
+    let folder = folder();
+    let path = folder.path().display().to_string();
+    fs::write(folder.path().join("empty"), "").expect("written");
+    fs::write(folder.path().join("garbage"), "garbage").expect("written");
+    let ca = "trusted_ca: {filename: X/ca.pem}";
+    let zeros = "0".repeat(64);
+    let with_ca = |fields: &str| format!("{ca}, {fields}");
+    let table = [
+        ("trusted_ca: {filename: X/empty}".to_owned(), "trusted_ca: file X/empty is empty"),
+        (
+            "trusted_ca: {filename: X/garbage}".to_owned(),
+            "trusted_ca: Failed to load trusted CA certificates from X/garbage: ",
+        ),
+        ("trusted_ca: {filename: X/no}".to_owned(), "trusted_ca.filename: Invalid path: X/no: "),
+        (
+            "crl: {filename: X/garbage}".to_owned(),
+            "crl: Failed to load CRL from X/garbage without trusted CA",
+        ),
+        (with_ca("crl: {filename: X/garbage}"), "crl: Failed to load CRL from X/garbage: "),
+        (
+            "match_subject_alt_names: [{exact: a}]".to_owned(),
+            ": SAN-based verification of peer certificates without trusted CA is insecure",
+        ),
+        (
+            "allow_expired_certificate: true".to_owned(),
+            "Certificate validity period is always ignored without trusted CA",
+        ),
+        (
+            format!("verify_certificate_hash: [{}]", zeros.replace('0', "z")),
+            "verify_certificate_hash[0]: Invalid hex-encoded SHA-256 zzz",
+        ),
+        (
+            format!("verify_certificate_spki: ['{}']", "!".repeat(44)),
+            "verify_certificate_spki[0]: Invalid base64-encoded SHA-256 !!!",
+        ),
+    ];
+    for (fields, expected) in table {
+        let fields = fields.replace("X/", &format!("{path}/"));
+        let yaml = connecting(&format!("common_tls_context: {{validation_context: {{{fields}}}}}"));
+        let said = compiler().errors(&yaml).replace(&path, "X");
+        assert!(said.contains(expected), "{said}\ninstead of\n{expected}");
+    }
+    let good = format!("verify_certificate_hash: ['{zeros}', '{}00']", "00:".repeat(31));
+    let yaml = connecting(&format!("common_tls_context: {{validation_context: {{{good}}}}}"));
+    compiler().draft(&yaml);
+}
+
+#[test]
+fn ticket_keys_have_80_bytes() {
+    let folder = folder();
+    let certificate = certificate(folder.path(), "a.pem", "a.key");
+    let with = |keys: &str| {
+        listening(&format!(
+            "common_tls_context: {{{certificate}}}, session_timeout: 60.5s, session_ticket_keys: \
+             {{keys: [{keys}]}}"
+        ))
+    };
+    fs::write(folder.path().join("key"), [7; 80]).expect("written");
+    let file = format!("{{filename: {}/key}}", folder.path().display());
+    compiler().draft(&with(&file));
+    let said = compiler().errors(&with(&format!("{file}, {{inline_string: short}}")));
+    let expected = "session_ticket_keys.keys[1]: Incorrect TLS session ticket key length. Length \
+                    5, expected length 80.";
+    assert!(said.contains(expected), "{said}");
+}
+
+#[test]
+fn expired_certificates_are_presented_and_remarked() {
+    let folder = folder();
+    let mut params = CertificateParams::new(vec!["old.test".to_owned()]).expect("params");
+    params.not_after = rcgen::date_time_ymd(2000, 1, 1);
+    let key = KeyPair::generate().expect("a key");
+    let old = params.self_signed(&key).expect("a certificate");
+    fs::write(folder.path().join("old.pem"), old.pem()).expect("written");
+    fs::write(folder.path().join("old.key"), key.serialize_pem()).expect("written");
+    let context = certificate(folder.path(), "old.pem", "old.key");
+    let yaml = listening(&format!("common_tls_context: {{{context}}}"));
+    let draft = compiler().draft(&yaml);
+    assert!(lines(&draft.warnings).contains("old.pem expired on Jan  1 00:00:00 2000"));
+    let none = ResolvedEndpoints::new();
+    let cause = Cause::Validation;
+    let checked =
+        compiler().compile_for(cause, &loaded(&yaml), &none, &mut NoSockets, &mut NoSinks);
+    assert!(lines(&checked.err().unwrap_or_default()).contains("expired on"));
 }

@@ -1,12 +1,13 @@
 //! `DownstreamTlsContext`.
 
 use ringway_model::transport::DownstreamTls;
-use ringway_tls::{ClientCertificates, Parameters, ServerContext, ServerOptions};
+use ringway_tls::{ClientCertificates, Parameters, ServerContext, ServerOptions, Validation};
 
 use super::super::at::At;
 use super::super::proto::tls;
+use super::super::value::or_bool;
 use super::super::{Cx, stat_names};
-use super::{identity, parameters, validation};
+use super::{Scope, alpn, identity, parameters, session, validation};
 
 pub(super) fn context(
     cx: &Cx<'_>,
@@ -17,14 +18,18 @@ pub(super) fn context(
     let none = tls::CommonTlsContext::default();
     let common = message.common_tls_context.as_ref().unwrap_or(&none);
     let at_common = at.field("common_tls_context");
-    let loaded = identity::each(cx, &at_common.field("tls_certificates"), &common.tls_certificates);
+    let (stats, name) = stat_names::listener_ssl(&cx.env.catalog, scope);
+    let scope = Scope { cx, name: &name, is_server: true };
+    let loaded = identity::all(&scope, &at_common, common);
     let parameters = parameters::parameters(
         &at_common.field("tls_params"),
         common.tls_params.as_ref(),
         Parameters::downstream(),
     );
-    let validation = validation::of(cx, &at_common, common);
-    let (loaded, parameters, validation) = (loaded?, parameters?, validation?);
+    let validation = validation::of(&scope, &at_common, common);
+    let sessions = session::sessions(cx, at, message);
+    let alpn_protocols = alpn(&at_common, common);
+    let (loaded, validation) = (loaded?, validation?);
     if loaded.is_empty() {
         at.invalid("No TLS certificates found for server context");
         return None;
@@ -32,22 +37,41 @@ pub(super) fn context(
     let (identities, certificates) =
         loaded.into_iter().map(|one| (one.identity, one.shown)).unzip();
     let options = ServerOptions {
-        alpn_protocols: alpn(common),
-        parameters,
-        client_certificates: match validation.validation {
-            validation if validation.trusted_ca.is_none() => ClientCertificates::Ignored,
-            validation => ClientCertificates::Optional(validation),
-        },
+        alpn_protocols: alpn_protocols?,
+        parameters: parameters?,
+        client_certificates: client_certificates(at, message, validation.validation),
+        sessions: sessions?,
+        require_sni: or_bool(message.require_sni, false),
+        full_scan_certs_on_sni_mismatch: or_bool(message.full_scan_certs_on_sni_mismatch, false),
         ..ServerOptions::new(identities)
     };
     let context = ServerContext::new(&options);
     let context = context.map_err(|error| parameters::refuse(&at_common, &error)).ok()?;
-    let (stats, scope) = stat_names::listener_ssl(&cx.env.catalog, scope);
-    Some(DownstreamTls { context, stats, scope, certificates, authorities: validation.authorities })
+    let authorities = validation.authorities;
+    Some(DownstreamTls { context, stats, scope: name, certificates, authorities })
 }
 
-/// `alpn_protocols`, by preference.
-pub(super) fn alpn(common: &tls::CommonTlsContext) -> Vec<Vec<u8>> {
-    let names = common.alpn_protocols.iter();
-    names.map(|name| name.clone().into_bytes()).collect()
+/// As Envoy 1.40 does it: what there is to be verified makes it ask for a certificate, and names or
+/// pins make it insist on one.
+fn client_certificates(
+    at: &At<'_>,
+    message: &tls::DownstreamTlsContext,
+    validation: Validation,
+) -> ClientCertificates {
+    let required = or_bool(message.require_client_certificate, false);
+    let Validation { trusted_ca, names, hashes, spki_hashes, accept_untrusted, .. } = &validation;
+    let pinned = !hashes.is_empty() || !spki_hashes.is_empty();
+    if trusted_ca.is_none() && !pinned && !accept_untrusted {
+        if required {
+            at.field("require_client_certificate").no_effect(
+                "there is nothing to verify a certificate with, so that clients are not asked for \
+                 one; trusted_ca is missing",
+            );
+        }
+        return ClientCertificates::Ignored;
+    }
+    match required || !accept_untrusted && (pinned || !names.is_empty()) {
+        true => ClientCertificates::Required(validation),
+        false => ClientCertificates::Optional(validation),
+    }
 }

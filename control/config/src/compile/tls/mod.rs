@@ -7,7 +7,10 @@
 mod context;
 mod downstream;
 mod identity;
+mod names;
 mod parameters;
+mod secret;
+mod session;
 mod source;
 mod upstream;
 mod validation;
@@ -15,6 +18,7 @@ mod validation;
 use std::sync::Arc;
 
 use prost::Name;
+use ringway_bridge::stats::StatName;
 use ringway_model::transport::{DownstreamTls, UpstreamTls};
 
 use super::Cx;
@@ -23,6 +27,9 @@ use super::proto::{core, google, raw_buffer, tls};
 use super::value::{is, type_name, unpack};
 
 pub(super) use context::Contexts;
+pub(super) use secret::check as check_secrets;
+
+pub use context::Updates;
 
 /// `FilterChain.transport_socket`. `None` after an error; within it, `None` for plain bytes.
 #[expect(clippy::option_option, reason = "an error is not plain bytes")]
@@ -81,6 +88,34 @@ fn expect<M: Name>(at: &At<'_>, any: &google::Any) -> Option<()> {
     if is::<M>(any) {
         return Some(());
     }
-    at.invalid(format_args!("{} cannot stand here", type_name(any)));
+    at.invalid(format_args!(
+        "Didn't find a registered implementation for 'tls' with type URL: '{}'",
+        type_name(any)
+    ));
     None
+}
+
+/// What the parts of one context have in common.
+struct Scope<'a, 'c> {
+    cx: &'a Cx<'c>,
+    /// Where its statistics are.
+    name: &'a StatName,
+    is_server: bool,
+}
+
+/// `alpn_protocols`, by preference. Envoy joins the list with commas, so that an entry may hold
+/// several.
+fn alpn(at: &At<'_>, common: &tls::CommonTlsContext) -> Option<Vec<Vec<u8>>> {
+    let at = at.field("alpn_protocols");
+    let mut all = Vec::new();
+    for (index, entry) in common.alpn_protocols.iter().enumerate() {
+        for name in entry.split(',').filter(|name| !name.is_empty()) {
+            if name.len() > 255 {
+                at.index(index).invalid("Invalid ALPN protocol string");
+                return None;
+            }
+            all.push(name.as_bytes().to_vec());
+        }
+    }
+    Some(all)
 }

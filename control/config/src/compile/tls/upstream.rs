@@ -1,13 +1,13 @@
 //! `UpstreamTlsContext`.
 
 use ringway_model::transport::UpstreamTls;
-use ringway_tls::{ClientContext, ClientOptions, Parameters};
+use ringway_tls::{ClientContext, ClientOptions, Parameters, Validation};
 
 use super::super::at::At;
 use super::super::proto::tls;
 use super::super::value::or_u32;
 use super::super::{Cx, stat_names};
-use super::{downstream, identity, parameters, validation};
+use super::{Scope, alpn, identity, parameters, validation};
 
 pub(super) fn context(
     cx: &Cx<'_>,
@@ -18,40 +18,65 @@ pub(super) fn context(
     let none = tls::CommonTlsContext::default();
     let common = message.common_tls_context.as_ref().unwrap_or(&none);
     let at_common = at.field("common_tls_context");
-    let loaded = identity::each(cx, &at_common.field("tls_certificates"), &common.tls_certificates);
-    let validation = validation::of(cx, &at_common, common);
+    let (stats, name) = stat_names::cluster_ssl(&cx.env.catalog, scope);
+    let scope = Scope { cx, name: &name, is_server: false };
+    let loaded = identity::all(&scope, &at_common, common);
     let parameters = parameters::parameters(
         &at_common.field("tls_params"),
         common.tls_params.as_ref(),
         Parameters::upstream(),
     );
-    let (loaded, validation, parameters) = (loaded?, validation?, parameters?);
-    let (identities, certificates): (Vec<_>, _) =
+    let validation = validation::of(&scope, &at_common, common);
+    let alpn_protocols = alpn(&at_common, common);
+    if message.enforce_rsa_key_usage.is_some() {
+        at.field("enforce_rsa_key_usage").no_effect("Envoy 1.40 ignores it");
+    }
+    let (loaded, validation) = (loaded?, validation?);
+    let (identities, certificates): (Vec<_>, Vec<_>) =
         loaded.into_iter().map(|one| (one.identity, one.shown)).unzip();
     if identities.len() > 1 {
-        at_common
-            .field("tls_certificates")
-            .invalid("Multiple TLS certificates are not supported for client contexts");
+        at_common.invalid("Multiple TLS certificates are not supported for client contexts");
         return None;
     }
+    let authorities = validation.authorities.clone();
     let options = ClientOptions {
         identity: identities.into_iter().next(),
-        validation: validation.validation,
-        alpn_protocols: downstream::alpn(common),
-        parameters,
+        validation: of_server(at, message, validation)?,
+        alpn_protocols: alpn_protocols?,
+        parameters: parameters?,
         max_session_keys: or_u32(message.max_session_keys, 1) as usize,
         ..ClientOptions::default()
     };
     let context = ClientContext::new(&options);
     let context = context.map_err(|error| parameters::refuse(&at_common, &error)).ok()?;
-    let (stats, scope) = stat_names::cluster_ssl(&cx.env.catalog, scope);
     Some(UpstreamTls {
         context,
         sni: (!message.sni.is_empty()).then(|| message.sni.as_str().into()),
         auto_host_sni: message.auto_host_sni,
         stats,
-        scope,
+        scope: name,
         certificates,
-        authorities: validation.authorities,
+        authorities,
     })
+}
+
+/// `auto_sni_san_validation` takes the place of the matchers of names.
+fn of_server(
+    at: &At<'_>,
+    message: &tls::UpstreamTlsContext,
+    loaded: validation::Loaded,
+) -> Option<Validation> {
+    if !message.auto_sni_san_validation {
+        return Some(loaded.validation);
+    }
+    let at = at.field("auto_sni_san_validation");
+    if !loaded.given {
+        at.invalid("'auto_sni_san_validation' was configured without a validation context");
+        return None;
+    }
+    if loaded.validation.trusted_ca.is_none() {
+        at.invalid("needs trusted_ca: without it any certificate can claim any name");
+        return None;
+    }
+    Some(Validation { names: Vec::new(), server_name: true, ..loaded.validation })
 }

@@ -9,7 +9,7 @@ pub(super) const MESSAGES: &[Message] = &[
     ),
     message(
         "envoy.config.bootstrap.v3.Bootstrap.StaticResources",
-        &[field("listeners"), field("clusters")],
+        &[field("listeners"), field("clusters"), field("secrets")],
     ),
     message("envoy.config.bootstrap.v3.Admin", &[field("address"), field("access_log")]),
     message("envoy.config.bootstrap.v3.LayeredRuntime", &[field("layers")]),

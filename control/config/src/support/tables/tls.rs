@@ -9,20 +9,37 @@ const RAW: &str = "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer";
 /// TLS 1.0 and 1.1 are not built (RFC 8996).
 const VERSIONS: &[&str] = &["TLS_AUTO", "TLSv1_2", "TLSv1_3"];
 
+const SECRET: &str = "envoy.extensions.transport_sockets.tls.v3.Secret";
+
 pub(super) const MESSAGES: &[Message] = &[
     message(
         "envoy.config.core.v3.TransportSocket",
         &[field("name"), extension("typed_config", &[RAW, DOWNSTREAM, UPSTREAM])],
     ),
     message(RAW, &[]),
-    message(DOWNSTREAM, &[field("common_tls_context")]),
+    message(
+        DOWNSTREAM,
+        &[
+            field("common_tls_context"),
+            field("require_client_certificate"),
+            field("session_ticket_keys"),
+            field("disable_stateless_session_resumption"),
+            field("session_ticket_keys_sds_secret_config"),
+            field("disable_stateful_session_resumption"),
+            field("session_timeout"),
+            field("require_sni"),
+            field("full_scan_certs_on_sni_mismatch"),
+        ],
+    ),
     message(
         UPSTREAM,
         &[
             field("common_tls_context"),
             field("sni"),
             field("auto_host_sni"),
+            field("auto_sni_san_validation"),
             field("max_session_keys"),
+            field("enforce_rsa_key_usage"),
         ],
     ),
     message(
@@ -30,9 +47,17 @@ pub(super) const MESSAGES: &[Message] = &[
         &[
             field("tls_params"),
             field("tls_certificates"),
+            field("tls_certificate_sds_secret_configs"),
             field("alpn_protocols"),
             field("validation_context"),
+            field("validation_context_sds_secret_config"),
+            field("combined_validation_context"),
         ],
+    ),
+    message(
+        "envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.\
+         CombinedCertificateValidationContext",
+        &[field("default_validation_context"), field("validation_context_sds_secret_config")],
     ),
     message(
         "envoy.extensions.transport_sockets.tls.v3.TlsParameters",
@@ -45,10 +70,61 @@ pub(super) const MESSAGES: &[Message] = &[
     ),
     message(
         "envoy.extensions.transport_sockets.tls.v3.TlsCertificate",
-        &[field("certificate_chain"), field("private_key")],
+        &[field("certificate_chain"), field("private_key"), field("watched_directory")],
     ),
     message(
         "envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext",
-        &[field("trusted_ca")],
+        &[
+            field("trusted_ca"),
+            field("system_root_certs"),
+            field("watched_directory"),
+            field("verify_certificate_spki"),
+            field("verify_certificate_hash"),
+            field("match_typed_subject_alt_names"),
+            field("match_subject_alt_names"),
+            field("crl"),
+            field("allow_expired_certificate"),
+            field("trust_chain_verification"),
+            field("only_verify_leaf_cert_crl"),
+            field("max_verify_depth"),
+            field("suppress_client_ca_list"),
+        ],
     ),
+    message(
+        "envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext.SystemRootCerts",
+        &[],
+    ),
+    message(
+        "envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher",
+        &[field("san_type"), field("matcher"), field("oid")],
+    ),
+    message("envoy.extensions.transport_sockets.tls.v3.TlsSessionTicketKeys", &[field("keys")]),
+    message(
+        "envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig",
+        &[field("name"), field("sds_config")],
+    ),
+    message(
+        SECRET,
+        &[
+            field("name"),
+            field("tls_certificate"),
+            field("session_ticket_keys"),
+            field("validation_context"),
+        ],
+    ),
+    // A file that holds secrets; there is no other kind of resource in a file yet.
+    message(
+        "envoy.service.discovery.v3.DiscoveryResponse",
+        &[field("version_info"), field("type_url"), extension("resources", &[SECRET])],
+    ),
+    message(
+        "envoy.config.core.v3.ConfigSource",
+        &[
+            field("path"),
+            field("path_config_source"),
+            only("resource_api_version", &["AUTO", "V3"]),
+        ],
+    ),
+    message("envoy.config.core.v3.PathConfigSource", &[field("path"), field("watched_directory")]),
+    message("envoy.config.core.v3.WatchedDirectory", &[field("path")]),
 ];
