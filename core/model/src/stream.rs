@@ -206,6 +206,9 @@ pub struct LocalReply {
     pub flag: ResponseFlags,
     /// Headers beside those that every local reply carries.
     pub headers: Vec<(&'static str, Cow<'static, str>)>,
+    /// `grpc-status` of the reply to a gRPC request; without one it follows from the HTTP status
+    /// (`grpc::status_of_http`).
+    pub grpc_status: Option<u8>,
     /// Whether the connection ends with this reply (the request cannot be trusted to be framed).
     pub close: bool,
 }
@@ -219,6 +222,7 @@ impl LocalReply {
             details: details.into(),
             flag: ResponseFlags::default(),
             headers: Vec::new(),
+            grpc_status: None,
             close: false,
         }
     }
@@ -241,6 +245,13 @@ impl LocalReply {
     #[must_use]
     pub fn header(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
         self.headers.push((name, value.into()));
+        self
+    }
+
+    /// The same with a status for gRPC clients.
+    #[must_use]
+    pub fn grpc_status(mut self, status: u8) -> Self {
+        self.grpc_status = Some(status);
         self
     }
 

@@ -63,24 +63,27 @@ impl Forward {
         }
     }
 
-    /// Tells a gRPC upstream how long the proxy waits: `stream` is what
-    /// [`Forward::stream_duration`] said, `response` what [`Forward::response_timeout`] did, or
+    /// Tells a gRPC upstream how long the proxy waits. `of_manager` is as in
+    /// [`Forward::stream_duration`]; `response` is what [`Forward::response_timeout`] said, or
     /// what took its place.
     pub fn set_grpc_timeout(
         &self,
         head: &mut RequestHead,
-        stream: Option<Duration>,
+        of_manager: Option<Duration>,
         response: Option<Duration>,
     ) {
         let counts = self.limits_streams || self.grpc_response.is_some();
         if !counts || !grpc::is_grpc(&head.fields) {
             return;
         }
-        let timeout = if self.limits_streams { stream } else { response };
+        let timeout = match self.limits_streams {
+            true => self.stream_duration(head, of_manager),
+            false => response,
+        };
         match timeout {
             Some(timeout) => grpc::set_timeout(&mut head.fields, timeout),
-            // Streams may last for ever, by the route's own word, and so no deadline holds.
-            None if self.max_stream_duration == Some(None) => {
+            // The route has lifted a limit, and so the deadline that went with it.
+            None if self.limits_streams && of_manager.is_some() => {
                 head.fields.remove_known(Known::GrpcTimeout);
             }
             None => {}

@@ -110,16 +110,16 @@ impl<C: ClientSide> Exchange<'_, C> {
 
     fn set_timers(&mut self, forward: &Forward) {
         let now = self.down.now;
-        self.timers.response = forward.timeout;
+        let of_manager = self.manager.timeouts.max_stream_duration;
+        let duration = forward.stream_duration(&self.down.request, of_manager);
+        self.timers.response = forward.response_timeout(&self.down.request);
         if self.internal {
-            self.timers.response = self.requested_timeout().unwrap_or(forward.timeout);
+            self.timers.response = self.requested_timeout().unwrap_or(self.timers.response);
         }
         if let Some(idle) = forward.idle_timeout {
             self.timers.set_idle(idle, now);
         }
-        if let Some(duration) = forward.max_stream_duration {
-            self.timers.set_duration(duration, self.info.start);
-        }
+        self.timers.set_duration(duration, self.info.start);
         if self.request_complete {
             self.timers.request_complete(now);
         }
@@ -145,6 +145,8 @@ impl<C: ClientSide> Exchange<'_, C> {
                 let _ = write!(out, "{}", timeout.as_millis() as u64);
             });
         }
+        let of_manager = self.manager.timeouts.max_stream_duration;
+        forward.set_grpc_timeout(&mut down.request, of_manager, self.timers.response);
         if let Some(matched) = self.matched {
             if matched.mutates_request() || self.weighted.is_some() {
                 let cx = FormatContext::new(&self.info, &down.info);

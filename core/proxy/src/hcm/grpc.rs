@@ -2,17 +2,14 @@
 //!
 //! What the upstream answers passes as it is: this is only about replies that Ringway makes.
 
+use std::io::Write;
+
 use ringway_http::{Fields, Known, Method, RequestHead, ResponseHead};
+use ringway_model::grpc;
 
-const CONTENT_TYPE: &[u8] = b"application/grpc";
-
-/// Whether the client speaks gRPC: `application/grpc` or `application/grpc+proto`, but not
-/// `application/grpc-web`.
+/// Whether the client speaks gRPC.
 pub(super) fn is_request(head: &RequestHead) -> bool {
-    let content_type = head.fields.known(Known::ContentType).unwrap_or_default();
-    content_type
-        .strip_prefix(CONTENT_TYPE)
-        .is_some_and(|rest| rest.first().is_none_or(|byte| *byte == b'+'))
+    grpc::is_grpc(&head.fields)
 }
 
 /// Whether the upstream did what it was asked, as far as fields (of a head or of trailers) say so:
@@ -26,75 +23,38 @@ pub(super) fn success(fields: &Fields) -> Option<bool> {
 
 /// Makes a gRPC reply of an HTTP one: its status becomes `grpc-status`, its body `grpc-message`.
 pub(super) fn translate(head: &mut ResponseHead, body: &[u8], asked: Method) {
-    let status = grpc_status(head.status);
+    let status = grpc::status_of_http(head.status);
     head.status = 200;
-    head.fields.set_known(Known::ContentType, CONTENT_TYPE);
-    if !head.fields.has(Known::GrpcStatus) {
-        head.fields.push_known(Known::GrpcStatus, status.as_bytes());
+    match head.fields.has(Known::GrpcStatus) {
+        true => head.fields.set_known(Known::ContentType, grpc::CONTENT_TYPE),
+        false => announce(&mut head.fields, status),
     }
     if !body.is_empty() && asked != Method::Head && !head.fields.has(Known::GrpcMessage) {
-        head.fields.push_known_with(Known::GrpcMessage, |out| percent_encode(body, out));
+        head.fields.push_known_with(Known::GrpcMessage, |out| grpc::percent_encode(body, out));
     }
     head.fields.remove_known(Known::ContentLength);
 }
 
-/// Envoy's `Grpc::Utility::httpToGrpcStatus`.
-fn grpc_status(status: u16) -> &'static str {
-    match status {
-        400 => "13",
-        401 => "16",
-        403 => "7",
-        404 => "12",
-        429 | 502 | 503 | 504 => "14",
-        _ => "2",
-    }
-}
-
-/// The encoding of `grpc-message`: everything but printable ASCII, and `%` itself.
-fn percent_encode(text: &[u8], out: &mut Vec<u8>) {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    for byte in text {
-        match byte {
-            b' '..=b'}' if *byte != b'%' => out.push(*byte),
-            _ => {
-                let (high, low) = (usize::from(byte >> 4), usize::from(byte & 0xf));
-                out.extend_from_slice(&[b'%', DIGITS[high], DIGITS[low]]);
-            }
-        }
-    }
+/// The fields of a gRPC reply of this status.
+pub(super) fn announce(fields: &mut Fields, status: u8) {
+    fields.set_known(Known::ContentType, grpc::CONTENT_TYPE);
+    fields.set_known_with(Known::GrpcStatus, |out| {
+        // Writing to a vector cannot fail.
+        let _ = write!(out, "{status}");
+    });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn head(content_type: &str) -> RequestHead {
-        let mut head = RequestHead::new();
-        head.fields.push_known(Known::ContentType, content_type.as_bytes());
-        head
-    }
-
     #[test]
-    fn grpc_is_known_by_its_content_type() {
-        for (content_type, expected) in [
-            ("application/grpc", true),
-            ("application/grpc+proto", true),
-            ("application/grpc-web", false),
-            ("application/grp", false),
-            ("text/plain", false),
-        ] {
-            assert_eq!(is_request(&head(content_type)), expected, "{content_type}");
-        }
-    }
-
-    #[test]
-    fn the_message_is_printable_ascii() {
+    fn the_body_becomes_the_message() {
         let mut reply = ResponseHead::new();
         reply.status = 503;
-        translate(&mut reply, "50 % of\nthé".as_bytes(), Method::Get);
+        translate(&mut reply, b"50 %", Method::Get);
         assert_eq!(reply.status, 200);
         assert_eq!(reply.fields.known(Known::GrpcStatus), Some(b"14".as_slice()));
-        let message = reply.fields.known(Known::GrpcMessage);
-        assert_eq!(message, Some(b"50 %25 of%0Ath%C3%A9".as_slice()));
+        assert_eq!(reply.fields.known(Known::GrpcMessage), Some(b"50 %25".as_slice()));
     }
 }

@@ -31,6 +31,11 @@ pub(super) fn local<C: ClientSide>(exchange: &mut Exchange<'_, C>, reply: &Local
     for (name, value) in &reply.headers {
         exchange.down.response.fields.push(name.as_bytes(), value.as_bytes());
     }
+    if let Some(status) = reply.grpc_status
+        && ringway_model::grpc::is_grpc(&exchange.down.request.fields)
+    {
+        grpc::announce(&mut exchange.down.response.fields, status);
+    }
     send_text(exchange, reply.body.as_bytes(), b"text/plain");
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use ringway_model::grpc;
 use ringway_model::http::HttpTimeouts;
 use ringway_model::stream::{LocalReply, ResponseFlags};
 
@@ -58,7 +59,7 @@ impl Timers {
         self.touch(now);
     }
 
-    /// The route has a maximum duration of its own.
+    /// The route is known, and what it says of the duration.
     pub(super) fn set_duration(&mut self, duration: Option<Duration>, start: Instant) {
         self.duration_at = duration.map(|duration| start + duration);
     }
@@ -134,7 +135,10 @@ impl Expired {
             ),
         };
         let status = if request_complete || self == Self::Response { 504 } else { 408 };
-        let reply = LocalReply::new(status, details).body(body).flag(flag);
+        let mut reply = LocalReply::new(status, details).body(body).flag(flag);
+        if self == Self::Duration {
+            reply = reply.grpc_status(grpc::DEADLINE_EXCEEDED);
+        }
         if status == 408 { reply.close() } else { reply }
     }
 }

@@ -26,9 +26,8 @@ fn asking(grpc_timeout: &str) -> RequestHead {
 /// What the upstream is told after the route's limits have been set.
 fn told(route: &Forward, grpc_timeout: &str, manager: Option<Duration>) -> String {
     let mut head = asking(grpc_timeout);
-    let stream = route.stream_duration(&head, manager);
     let response = route.response_timeout(&head);
-    route.set_grpc_timeout(&mut head, stream, response);
+    route.set_grpc_timeout(&mut head, manager, response);
     let value = head.fields.get("grpc-timeout").unwrap_or_default();
     String::from_utf8(value.to_vec()).expect("UTF-8")
 }
@@ -93,7 +92,8 @@ fn a_grpc_upstream_is_told_how_long_the_proxy_waits() {
         (streams(None, deadline(0, 0)), "", MANAGER, "50000m"),
         (streams(None, deadline(0, 0)), "", None, ""),
         (streams(None, deadline(0, 200)), "700m", None, "500m"),
-        (streams(Some(None), None), "7S", None, ""),
+        (streams(Some(None), None), "7S", MANAGER, ""),
+        (streams(Some(None), None), "7S", None, "7S"),
         (response(deadline(0, 0)), "7S", None, "7000m"),
         (response(deadline(0, 0)), "0m", None, "0m"),
         (response(deadline(0, 0)), "", None, ""),
@@ -101,6 +101,6 @@ fn a_grpc_upstream_is_told_how_long_the_proxy_waits() {
         assert_eq!(told(&route, timeout, manager), expected, "{route:?}");
     }
     let mut http = get("/", &[("grpc-timeout", "7S")]);
-    streams(Some(millis(1)), None).set_grpc_timeout(&mut http, millis(1), None);
+    streams(Some(millis(1)), None).set_grpc_timeout(&mut http, MANAGER, None);
     assert_eq!(http.fields.get("grpc-timeout"), Some(b"7S".as_slice()));
 }

@@ -1,6 +1,6 @@
 //! Replies of the proxy itself to gRPC requests: the status and the message in gRPC's fields.
 
-use ringway_test_support::Bootstrap;
+use ringway_test_support::{Bootstrap, Reply};
 
 use crate::compare::check;
 use crate::exchange::{Corpus, Exchange, Peers};
@@ -54,4 +54,79 @@ fn grpc_replies() {
         exchanges.push(Exchange::get(content_type, "/told503", &field));
     }
     check(&Corpus { name: "gRPC replies", bootstrap, exchanges });
+}
+
+/// Names and options of routes with a limit.
+const LIMITS: [(&str, &str); 13] = [
+    ("none", "timeout: 15s"),
+    ("streams", "timeout: 5s, max_stream_duration: { max_stream_duration: 100s }"),
+    ("empty", "timeout: 5s, max_stream_duration: {}"),
+    ("zero", "max_stream_duration: { max_stream_duration: 0s }"),
+    ("any", "max_stream_duration: { grpc_timeout_header_max: 0s }"),
+    ("max", "max_stream_duration: { grpc_timeout_header_max: 10s }"),
+    (
+        "offset",
+        "max_stream_duration: { grpc_timeout_header_max: 0s, grpc_timeout_header_offset: 0.2s }",
+    ),
+    ("offset-alone", "max_stream_duration: { grpc_timeout_header_offset: 0.2s }"),
+    (
+        "both",
+        "max_stream_duration: { max_stream_duration: 90s, grpc_timeout_header_max: 10s, \
+         grpc_timeout_header_offset: 0.2s }",
+    ),
+    ("older", "timeout: 20s, max_grpc_timeout: 10s"),
+    ("older-any", "timeout: 20s, max_grpc_timeout: 0s"),
+    ("older-offset", "timeout: 20s, max_grpc_timeout: 0s, grpc_timeout_offset: 0.2s"),
+    (
+        "older-and-newer",
+        "max_grpc_timeout: 10s, max_stream_duration: { grpc_timeout_header_max: 0s }",
+    ),
+];
+
+fn limited(peers: &Peers) -> Bootstrap {
+    let routes = LIMITS.map(|(name, limit)| {
+        format!("- {{ match: {{ path: /{name} }}, route: {{ cluster: a, {limit} }} }}\n")
+    });
+    Bootstrap::new().routes("main", &routes.concat()).cluster("a", &[peers.a()])
+}
+
+fn asking(name: String, path: &str, fields: &str) -> Exchange {
+    Exchange::get(name, &format!("/{path}"), fields)
+}
+
+/// What upstreams are told of the time that they have.
+#[test]
+fn grpc_deadlines_are_told() {
+    let grpc = "content-type: application/grpc\n";
+    let mut exchanges = Vec::new();
+    for (path, _) in LIMITS {
+        for timeout in ["", "grpc-timeout: 7S\n", "grpc-timeout: 30S\n", "grpc-timeout: soon\n"] {
+            let name = |kind: &str| format!("{kind} {path} {}", timeout.trim());
+            exchanges.push(asking(name("gRPC"), path, &format!("{grpc}{timeout}")));
+            exchanges.push(asking(name("HTTP"), path, timeout));
+        }
+    }
+    for text in ["1H", "99999999H", "100000S", "99999999M", "20000001u", "100000000m", "7s", "+7S"]
+    {
+        let fields = format!("{grpc}grpc-timeout: {text}\n");
+        exchanges.push(asking(format!("as {text}"), "any", &fields));
+    }
+    check(&Corpus { name: "gRPC deadlines told", bootstrap: limited, exchanges });
+}
+
+/// What clients get when the time is over.
+#[test]
+fn grpc_deadlines_end_streams() {
+    let soon = "content-type: application/grpc\ngrpc-timeout: 100m\n";
+    let silent = |name: &str, path: &str, fields: &str| {
+        asking(name.into(), path, fields).reply(Reply::silence())
+    };
+    let exchanges = vec![
+        silent("any", "any", soon),
+        silent("any of HTTP", "any", "grpc-timeout: 100m\n"),
+        silent("both of HTTP", "both", "grpc-timeout: 300m\n"),
+        silent("older", "older", soon),
+        silent("older with offset", "older-offset", soon),
+    ];
+    check(&Corpus { name: "gRPC deadlines over", bootstrap: limited, exchanges });
 }
