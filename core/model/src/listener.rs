@@ -7,6 +7,13 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+mod filter;
+
+pub use filter::{
+    DestinationPredicate, HttpInspector, ListenerFilter, ListenerFilterKind, ListenerFilters,
+    PassedTlvs, ProxyProtocol, TlsInspector, TlvRule, TlvText,
+};
+
 use crate::address::Address;
 use crate::http::ConnectionManager;
 use crate::stats::{ListenerStats, ListenerWorkerStats};
@@ -23,6 +30,8 @@ pub struct Listener {
     /// address is an error of the configuration and not of a worker. The same `Arc` as in the
     /// generation before means: keep listening on it.
     pub sockets: Arc<Sockets>,
+    /// `listener_filters`: what reads the first bytes, before a chain is chosen.
+    pub filters: ListenerFilters,
     /// Tried by [`ChainMatcher`]; indices refer to this list.
     pub chains: Vec<Arc<FilterChain>>,
     /// How a connection finds its chain.

@@ -1,7 +1,11 @@
 //! The names of the statistics that the data path writes, as Envoy 1.40 names them.
 
+mod layer4;
+
 use ringway_bridge::stat_group;
 use ringway_bridge::stats::Catalog;
+
+pub use layer4::*;
 
 stat_group! {
     /// `listener.<address>.*`

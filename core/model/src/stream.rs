@@ -111,6 +111,45 @@ pub struct ConnectionInfo {
     pub tls: bool,
     /// When it was accepted.
     pub start: Instant,
+    /// What listener filters have found out, if anything.
+    pub preamble: Option<Rc<Preamble>>,
+}
+
+impl ConnectionInfo {
+    /// The client's address: what a PROXY header says, or else the peer of the socket.
+    pub fn remote(&self) -> &Address {
+        let told = self.preamble.as_ref().and_then(|preamble| preamble.remote.as_ref());
+        told.unwrap_or(&self.direct_remote)
+    }
+}
+
+/// What the first bytes of a connection have told the listener filters.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Preamble {
+    /// The client's address by the PROXY protocol.
+    pub remote: Option<Address>,
+    /// Whether a ClientHello was seen: the transport protocol is `tls`.
+    pub tls: bool,
+    /// The server name of the ClientHello in lower case, or empty.
+    pub server_name: Box<str>,
+    /// ALPN of the ClientHello, or what the start of plain HTTP looks like.
+    pub application_protocols: Vec<Box<str>>,
+    /// JA3 fingerprint in hex, if it was asked for.
+    pub ja3: Option<Box<str>>,
+    /// JA4 fingerprint, if it was asked for.
+    pub ja4: Option<Box<str>>,
+    /// TLVs that an upstream may be told, in their order.
+    pub tlvs: Vec<(u8, Box<[u8]>)>,
+    /// Dynamic metadata: namespace, key and value.
+    pub metadata: Vec<(Arc<str>, Arc<str>, Box<str>)>,
+}
+
+impl Preamble {
+    /// A value of the dynamic metadata; the last that was written counts.
+    pub fn metadata(&self, namespace: &str, key: &str) -> Option<&str> {
+        let mut all = self.metadata.iter().rev();
+        all.find(|(n, k, _)| **n == *namespace && **k == *key).map(|(.., value)| &**value)
+    }
 }
 
 /// One request, from its first byte to its access-log line.

@@ -98,6 +98,11 @@ impl Buf {
         debug_assert!(self.start <= self.bytes.len(), "consumed more than there was");
     }
 
+    /// Adds bytes behind those that are there.
+    pub fn append(&mut self, more: &[u8]) {
+        self.bytes.extend_from_slice(more);
+    }
+
     /// Keeps the first `n` bytes (no effect when there are fewer).
     pub fn truncate(&mut self, n: usize) {
         self.bytes.truncate(self.start + n);

@@ -17,6 +17,8 @@ use crate::{adapter, ring};
 pub struct Stream {
     io: Io,
     class: Class,
+    /// What was received and given back.
+    front: Option<Buf>,
     sending: bool,
     queue: Vec<Buf>,
     tail: Vec<u8>,
@@ -55,6 +57,7 @@ impl Stream {
         Self {
             io,
             class: Class::SMALL,
+            front: None,
             sending: false,
             queue: Vec::new(),
             tail: Vec::new(),
@@ -67,6 +70,10 @@ impl Stream {
     /// Waits for bytes. Arms a receive when none is armed; `Ready` with an empty buffer is the
     /// peer's end of stream. Do not call again after an end or an error.
     pub fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Buf>> {
+        if let Some(front) = self.front.take() {
+            self.received_bytes += front.len() as u64;
+            return Poll::Ready(Ok(front));
+        }
         let received = match &mut self.io {
             Io::Ring(socket) => socket.poll_receive(cx, self.class),
             Io::Monoio(socket) => socket.poll_receive(cx, self.class),
@@ -76,6 +83,15 @@ impl Stream {
         self.received_bytes += bytes.len() as u64;
         self.adapt(bytes.len());
         Poll::Ready(Ok(Buf::new(bytes)))
+    }
+
+    /// Gives back what was received, for whoever receives next. At most once before that.
+    pub fn unreceive(&mut self, bytes: Buf) {
+        debug_assert!(self.front.is_none(), "bytes were given back twice");
+        if !bytes.is_empty() {
+            self.received_bytes = self.received_bytes.saturating_sub(bytes.len() as u64);
+            self.front = Some(bytes);
+        }
     }
 
     /// Follows the flow: a receive that fills its buffer makes the next one larger, one that
@@ -212,6 +228,17 @@ impl Stream {
     /// Our own address, if it is an IP address.
     pub fn local_address(&self) -> Option<SocketAddr> {
         self.socket(|socket| socket.local_addr()).ok()?.as_socket()
+    }
+
+    /// Where the client connected to before a firewall rule redirected it here
+    /// (`SO_ORIGINAL_DST`), if that is known.
+    pub fn original_destination(&self) -> Option<SocketAddr> {
+        let v6 = self.local_address().is_some_and(|local| local.is_ipv6());
+        let original = self.socket(|socket| match v6 {
+            true => socket.original_dst_v6(),
+            false => socket.original_dst_v4(),
+        });
+        original.ok()?.as_socket()
     }
 
     /// Sets `TCP_NODELAY`; has no effect on Unix sockets.

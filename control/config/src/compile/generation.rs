@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ringway_model::cluster::{Cluster, ClusterPolicy};
-use ringway_model::listener::{ChainMatcher, FilterChain, Listener};
+use ringway_model::listener::{ChainMatcher, FilterChain, Listener, ListenerFilters};
 use ringway_model::stats::{ListenerStats, ListenerWorkerStats};
 
 use super::at::At;
@@ -17,7 +17,7 @@ use super::proto::{cluster as cluster_proto, listener as listener_proto};
 use super::reads::Reads;
 use super::sockets::{OpenSockets, SocketSpec};
 use super::value::{buffer_limit, without_number};
-use super::{Cx, Watched, chain, cluster, listener, stat_names};
+use super::{Cx, Watched, chain, cluster, listener, listener_filters, stat_names};
 
 /// What was compiled last, with the messages that it came from.
 #[derive(Debug, Default)]
@@ -224,6 +224,7 @@ enum Parts {
     Kept(Arc<Listener>),
     /// Compiled anew, chains that did not change excepted.
     New {
+        filters: ListenerFilters,
         chains: Vec<Arc<FilterChain>>,
         matcher: ChainMatcher,
         stats: ListenerStats,
@@ -290,14 +291,15 @@ fn new_listener(
     let address = listener::address(at, message);
     let text = address.as_ref().map(ToString::to_string).unwrap_or_default();
     let scope = listener::scope(message, &text);
+    let filters = listener_filters::filters(cx, at, message);
     let chains = chains(cx, at, message, kept, &scope);
     let matcher = chain::matcher(at, message);
     listener::check_chains(at, message, &text);
     let spec = listener::sockets(at, message, &name, address?, cx.env.workers);
     let stats = stat_names::listener(&cx.env.catalog, &scope);
     let worker_stats = stat_names::listener_workers(&cx.env.catalog, &scope, cx.env.workers);
-    let chains = listener::all(chains)?;
-    Some((spec, Parts::New { chains, matcher, stats, worker_stats }))
+    let (filters, chains) = (filters?, listener::all(chains)?);
+    Some((spec, Parts::New { filters, chains, matcher, stats, worker_stats }))
 }
 
 /// The chains in the order of [`chain::each`]; one whose message is that of a chain of the last
@@ -353,7 +355,7 @@ fn with_sockets(
     let Prepared { message, spec, reads, parts, .. } = prepared;
     let compiled = match parts {
         Parts::Kept(compiled) => compiled,
-        Parts::New { chains, matcher, stats, worker_stats } => {
+        Parts::New { filters, chains, matcher, stats, worker_stats } => {
             let kept = last.listeners.iter().find(|kept| kept.spec.serves(&spec));
             let opened = match kept {
                 Some(kept) => Arc::clone(&kept.compiled.sockets),
@@ -373,6 +375,7 @@ fn with_sockets(
                 name: Arc::clone(&spec.listener),
                 address: opened.address.clone(),
                 sockets: opened,
+                filters,
                 chains,
                 matcher,
                 buffer_limit: buffer_limit(message.per_connection_buffer_limit_bytes),

@@ -10,6 +10,7 @@ pub(super) use envoy_types::pb::envoy::config::route::v3 as route;
 pub(super) use envoy_types::pb::envoy::extensions::access_loggers::file::v3 as file_log;
 pub(super) use envoy_types::pb::envoy::extensions::access_loggers::stream::v3 as stream_log;
 pub(super) use envoy_types::pb::envoy::extensions::filters::http::router::v3 as router;
+use envoy_types::pb::envoy::extensions::filters::listener as listener_filters;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager;
 pub(super) use envoy_types::pb::envoy::extensions::load_balancing_policies as balancing;
 pub(super) use envoy_types::pb::envoy::extensions::request_id::uuid::v3 as uuid;
@@ -17,5 +18,10 @@ pub(super) use envoy_types::pb::envoy::extensions::transport_sockets::raw_buffer
 pub(super) use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3 as tls;
 pub(super) use envoy_types::pb::envoy::extensions::upstreams::http::v3 as upstream_http;
 pub(super) use envoy_types::pb::envoy::r#type::matcher::v3 as matcher;
+pub(super) use envoy_types::pb::envoy::r#type::v3 as typed;
 pub(super) use envoy_types::pb::google::protobuf as google;
 pub(super) use http_connection_manager::v3 as hcm;
+pub(super) use listener_filters::http_inspector::v3 as http_inspector;
+pub(super) use listener_filters::original_dst::v3 as original_dst;
+pub(super) use listener_filters::proxy_protocol::v3 as proxy_protocol;
+pub(super) use listener_filters::tls_inspector::v3 as tls_inspector;

@@ -85,7 +85,7 @@ static_resources:
             '@type': type.googleapis.com/envoy.extensions.load_balancing_policies.maglev.v3.Maglev
   listeners:
   - name: l
-    listener_filters: [{name: x}]
+    connection_balance_config: {exact_balance: {}}
 dynamic_resources: {}
 ";
     expect![[r#"
@@ -93,7 +93,7 @@ dynamic_resources: {}
         x:6:5: not supported yet: static_resources.clusters[0].lb_policy: MAGLEV
         x:7:5: not supported yet: static_resources.clusters[0].outlier_detection
         x:12:11: not supported yet: static_resources.clusters[0].load_balancing_policy.policies[0].typed_extension_config.typed_config: the extension envoy.extensions.load_balancing_policies.maglev.v3.Maglev
-        x:16:5: not supported yet: static_resources.listeners[0].listener_filters
+        x:16:5: not supported yet: static_resources.listeners[0].connection_balance_config
         x:17:1: not supported yet: dynamic_resources"#]].assert_eq(&unsupported(&Support::built_in(), yaml));
 }
 

@@ -205,7 +205,7 @@ impl Source {
             }
             Self::DownstreamRemote(part) => match cx.info.remote {
                 Some(ip) => address::write_ip(ip, *part, out),
-                None => address::write(&cx.connection.direct_remote, *part, out),
+                None => address::write(cx.connection.remote(), *part, out),
             },
             _ => false,
         }

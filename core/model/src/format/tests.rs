@@ -36,6 +36,7 @@ impl Stream {
             direct_remote: address("[::1]:5555"),
             listener: Arc::from("l"),
             tls: false,
+            preamble: None,
             start: Instant::now(),
         };
         Self {

@@ -99,6 +99,7 @@ impl Stream {
                 direct_remote: address,
                 listener: Arc::from("l"),
                 tls: false,
+                preamble: None,
                 start: Instant::now(),
             },
         }

@@ -43,8 +43,8 @@ const EDGE_ONLY: [Known; 5] = [
 /// Finds the client's address and cleans the head of what the client may not say.
 pub(super) fn identify<C: ClientSide>(exchange: &mut Exchange<'_, C>) {
     let policy = &exchange.manager.client_address;
-    let peer = exchange.down.info.direct_remote.ip();
-    let unix = matches!(exchange.down.info.direct_remote, Address::Pipe(_));
+    let peer = exchange.down.info.remote().ip();
+    let unix = matches!(exchange.down.info.remote(), Address::Pipe(_));
     let fields = &mut exchange.down.request.fields;
     if fields.known(Known::Referer).is_some_and(|referer| !is_valid_referer(referer)) {
         fields.remove_known(Known::Referer);
@@ -180,7 +180,7 @@ pub(super) fn tell_external_address<C: ClientSide>(exchange: &mut Exchange<'_, C
     if exchange.internal || !exchange.manager.client_address.use_remote_address {
         return;
     }
-    let peer = exchange.down.info.direct_remote.ip();
+    let peer = exchange.down.info.remote().ip();
     if let Some(client) = exchange.info.remote.or(peer) {
         let mut text = [0; 46];
         let text = write_ip(client.ip(), &mut text);

@@ -49,9 +49,8 @@ fn is_about_one_connection(error: &io::Error) -> bool {
 
 fn begin(worker: &Rc<Worker>, listening: &Rc<Listening>, stream: Stream, peer: Option<SocketAddr>) {
     let listener = listening.listener();
-    worker.page.inc(listener.stats.downstream_cx_total);
     let info = connection_info(&listener, &stream, peer, Instant::now());
-    admit::admit(worker, listening, &listener, stream, info);
+    admit::admit(worker, listening, listener, stream, info);
 }
 
 fn connection_info(
@@ -70,6 +69,7 @@ fn connection_info(
         direct_remote,
         listener: Arc::clone(&listener.name),
         tls: false,
+        preamble: None,
         start,
     }
 }

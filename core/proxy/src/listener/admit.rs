@@ -8,36 +8,77 @@ use ringway_model::listener::{ChainQuery, FilterChain, Listener, Terminal};
 use ringway_model::stream::ConnectionInfo;
 use ringway_runtime::stream::Stream;
 
-use super::Listening;
+use super::{Listening, filters};
 use crate::hcm;
 use crate::tell::about_connection;
 use crate::transport::Transport;
 use crate::worker::Worker;
 
-/// Serves a connection by the chain that matches it, or closes it.
+/// Lets the listener's filters look at a connection, then serves it.
 pub(super) fn admit(
     worker: &Rc<Worker>,
     listening: &Rc<Listening>,
-    listener: &Arc<Listener>,
+    listener: Arc<Listener>,
     stream: Stream,
     info: ConnectionInfo,
 ) {
-    let Some(chain) = find_chain(listener, &info) else {
-        worker.page.inc(listener.stats.no_filter_chain_match);
-        worker.page.inc(listener.stats.downstream_cx_destroy);
-        let peer = &info.direct_remote;
-        tracing::debug!(target: "conn_handler", "no matching filter chain for {peer}: closing");
-        return;
-    };
-    let open = Open::new(worker, listener, info.start);
-    let info = ConnectionInfo { id: open.id, ..info };
-    let (listener, peer) = (&listener.name, &info.direct_remote);
-    about_connection!(debug, "conn_handler", info.id, "new connection from {peer} to '{listener}'");
     let (worker, listening) = (Rc::clone(worker), Rc::clone(listening));
+    if listener.filters.list.is_empty() {
+        if let Some(admitted) = Admitted::find(&worker, &listener, info) {
+            ringway_runtime::spawn(admitted.serve(worker, listening, stream));
+        }
+        return;
+    }
     ringway_runtime::spawn(async move {
-        serve(worker, listening, &chain, stream, info).await;
-        drop(open);
+        if let Some((info, stream)) = look(&worker, &listener, stream, info).await
+            // There may be a new generation by now, which the connection follows from here on.
+            && let Some(admitted) = Admitted::find(&worker, &listening.listener(), info)
+        {
+            admitted.serve(worker, listening, stream).await;
+        }
     });
+}
+
+async fn look(
+    worker: &Worker,
+    listener: &Listener,
+    mut stream: Stream,
+    mut info: ConnectionInfo,
+) -> Option<(ConnectionInfo, Stream)> {
+    let active = listener.stats.downstream_pre_cx_active;
+    worker.page.raise(active, 1);
+    let goes_on = filters::run(&worker.page, listener, &mut stream, &mut info).await;
+    worker.page.lower(active, 1);
+    goes_on.then_some((info, stream))
+}
+
+/// A connection that has a filter chain.
+struct Admitted {
+    chain: Arc<FilterChain>,
+    info: ConnectionInfo,
+    open: Open,
+}
+
+impl Admitted {
+    /// Finds the chain; a connection that has none is counted and closed.
+    fn find(worker: &Rc<Worker>, listener: &Arc<Listener>, info: ConnectionInfo) -> Option<Self> {
+        let Some(chain) = find_chain(listener, &info) else {
+            worker.page.inc(listener.stats.no_filter_chain_match);
+            let peer = &info.direct_remote;
+            tracing::debug!(target: "conn_handler", "no matching filter chain for {peer}: closing");
+            return None;
+        };
+        let open = Open::new(worker, listener, info.start);
+        let info = ConnectionInfo { id: open.id, ..info };
+        let (name, peer) = (&listener.name, &info.direct_remote);
+        about_connection!(debug, "conn_handler", info.id, "new connection from {peer} to '{name}'");
+        Some(Self { chain, info, open })
+    }
+
+    async fn serve(self, worker: Rc<Worker>, listening: Rc<Listening>, stream: Stream) {
+        serve(worker, listening, &self.chain, stream, self.info).await;
+        drop(self.open);
+    }
 }
 
 /// What the chain ends in takes the connection, to its end.
@@ -59,21 +100,30 @@ async fn serve(
 
 /// The chain that serves a connection with these properties.
 pub(crate) fn find_chain(listener: &Listener, info: &ConnectionInfo) -> Option<Arc<FilterChain>> {
-    let source = info.direct_remote.ip();
-    let query = ChainQuery {
-        destination: info.local.ip(),
-        source,
-        direct_source: source,
-        server_name: "",
-        transport_protocol: "raw_buffer",
-        application_protocols: &[],
-    };
     let index = match listener.matcher.rules.as_slice() {
         // A single chain without conditions needs no search.
         [(rule, index)] if *rule == Default::default() => *index,
-        _ => listener.matcher.find(&query)?,
+        _ => find_index(listener, info)?,
     };
     listener.chains.get(index).cloned()
+}
+
+fn find_index(listener: &Listener, info: &ConnectionInfo) -> Option<usize> {
+    let preamble = info.preamble.as_deref();
+    let protocols: Vec<&str> = preamble
+        .map(|preamble| preamble.application_protocols.iter().map(|name| &**name).collect())
+        .unwrap_or_default();
+    listener.matcher.find(&ChainQuery {
+        destination: info.local.ip(),
+        source: info.remote().ip(),
+        direct_source: info.direct_remote.ip(),
+        server_name: preamble.map_or("", |preamble| &preamble.server_name),
+        transport_protocol: match preamble {
+            Some(preamble) if preamble.tls => "tls",
+            _ => "raw_buffer",
+        },
+        application_protocols: &protocols,
+    })
 }
 
 /// Counts an open connection until it is dropped.
@@ -87,6 +137,7 @@ struct Open {
 impl Open {
     fn new(worker: &Rc<Worker>, listener: &Arc<Listener>, start: Instant) -> Self {
         let page = &worker.page;
+        page.inc(listener.stats.downstream_cx_total);
         page.raise(listener.stats.downstream_cx_active, 1);
         if let Some(stats) = listener.worker_stats.get(worker.index) {
             page.inc(stats.downstream_cx_total);

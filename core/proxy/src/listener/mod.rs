@@ -1,9 +1,11 @@
 //! Listeners on this worker: from a socket that has something to accept to whoever serves it.
 //!
-//! `accept` takes connections; `admit` finds their filter chain and hands them over.
+//! `accept` takes connections; `filters` look at their first bytes; `admit` finds their filter
+//! chain and hands them over.
 
 mod accept;
 mod admit;
+mod filters;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

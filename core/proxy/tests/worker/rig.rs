@@ -219,6 +219,7 @@ fn snapshot(
         name: "l".into(),
         address: address.clone(),
         sockets: Arc::new(Sockets { fds: vec![socket.into()], address }),
+        filters: ListenerFilters::default(),
         chains: vec![Arc::new(chain)],
         matcher: ChainMatcher { rules: vec![(ChainMatch::default(), 0)], default: None },
         buffer_limit: 1 << 20,

@@ -33,6 +33,7 @@ fn connection() -> ConnectionInfo {
         direct_remote: address,
         listener: "l".into(),
         tls: false,
+        preamble: None,
         start: Instant::now(),
     }
 }

@@ -22,6 +22,7 @@ mod interim_responses;
 mod keep_alive;
 mod leaks;
 mod limits;
+mod listener_filters;
 mod listeners;
 mod local_replies;
 mod reload;

@@ -62,6 +62,7 @@ pub(super) const MESSAGES: &[Message] = &[
     ),
     message("envoy.type.v3.FractionalPercent", &[field("numerator"), field("denominator")]),
     message("envoy.type.v3.Percent", &[field("value")]),
+    message("envoy.type.v3.Int32Range", &[field("start"), field("end")]),
     message("envoy.type.v3.Int64Range", &[field("start"), field("end")]),
     message(
         "envoy.type.matcher.v3.StringMatcher",

@@ -1,7 +1,12 @@
-//! `envoy.config.listener.v3`.
+//! `envoy.config.listener.v3` and the listener filters.
 
 use super::http::CONNECTION_MANAGER;
-use super::{Message, extension, field, message};
+use super::{Message, extension, field, message, only};
+
+const TLS_INSPECTOR: &str = "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector";
+const HTTP_INSPECTOR: &str = "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector";
+const PROXY_PROTOCOL: &str = "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol";
+const ORIGINAL_DST: &str = "envoy.extensions.filters.listener.original_dst.v3.OriginalDst";
 
 pub(super) const MESSAGES: &[Message] = &[
     message(
@@ -10,6 +15,9 @@ pub(super) const MESSAGES: &[Message] = &[
             field("name"),
             field("address"),
             field("stat_prefix"),
+            field("listener_filters"),
+            field("listener_filters_timeout"),
+            field("continue_on_listener_filters_timeout"),
             field("filter_chains"),
             field("default_filter_chain"),
             field("per_connection_buffer_limit_bytes"),
@@ -50,5 +58,66 @@ pub(super) const MESSAGES: &[Message] = &[
     message(
         "envoy.config.listener.v3.Filter",
         &[field("name"), extension("typed_config", &[CONNECTION_MANAGER])],
+    ),
+    message(
+        "envoy.config.listener.v3.ListenerFilter",
+        &[
+            field("name"),
+            field("filter_disabled"),
+            extension(
+                "typed_config",
+                &[TLS_INSPECTOR, HTTP_INSPECTOR, PROXY_PROTOCOL, ORIGINAL_DST],
+            ),
+        ],
+    ),
+    message(
+        "envoy.config.listener.v3.ListenerFilterChainMatchPredicate",
+        &[
+            field("or_match"),
+            field("and_match"),
+            field("not_match"),
+            field("any_match"),
+            field("destination_port_range"),
+        ],
+    ),
+    message(
+        "envoy.config.listener.v3.ListenerFilterChainMatchPredicate.MatchSet",
+        &[field("rules")],
+    ),
+    message(
+        TLS_INSPECTOR,
+        &[
+            field("enable_ja3_fingerprinting"),
+            field("enable_ja4_fingerprinting"),
+            // Buffers grow with what arrives, whatever they began with.
+            field("initial_read_buffer_size"),
+            field("close_connection_on_client_hello_parsing_errors"),
+            field("max_client_hello_size"),
+        ],
+    ),
+    message(HTTP_INSPECTOR, &[]),
+    message(ORIGINAL_DST, &[]),
+    message(
+        PROXY_PROTOCOL,
+        &[
+            field("rules"),
+            field("allow_requests_without_proxy_protocol"),
+            field("pass_through_tlvs"),
+            field("disallowed_versions"),
+            field("stat_prefix"),
+            only("tlv_location", &["DYNAMIC_METADATA"]),
+        ],
+    ),
+    message(
+        "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol.Rule",
+        &[field("tlv_type"), field("on_tlv_present")],
+    ),
+    message(
+        "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol.KeyValuePair",
+        &[field("metadata_namespace"), field("key"), field("value_string_encoding")],
+    ),
+    message(
+        "envoy.config.core.v3.ProxyProtocolPassThroughTLVs",
+        &[field("match_type"), field("tlv_type")],
     ),
 ];

@@ -1,0 +1,51 @@
+//! The prefixes under which listener filters and network filters count.
+
+use ringway_bridge::stats::{Catalog, CounterId, StatName, Tag};
+use ringway_model::stats::{
+    HttpInspectorStats, ProxyProtocolStats, ProxyProtocolVersionStats, TlsInspectorStats,
+};
+
+use super::stat_names::sanitized;
+
+/// `tls_inspector.`
+pub(super) fn tls_inspector(catalog: &Catalog) -> TlsInspectorStats {
+    TlsInspectorStats::register(catalog, "tls_inspector", "tls_inspector", &[])
+}
+
+/// `http_inspector.`
+pub(super) fn http_inspector(catalog: &Catalog) -> HttpInspectorStats {
+    HttpInspectorStats::register(catalog, "http_inspector", "http_inspector", &[])
+}
+
+/// What the filter of the PROXY protocol counts.
+pub(super) struct ProxyProtocolNames {
+    pub(super) stats: ProxyProtocolStats,
+    pub(super) v1: ProxyProtocolVersionStats,
+    pub(super) v2: ProxyProtocolVersionStats,
+    pub(super) errors: CounterId,
+}
+
+/// `proxy_proto.[<stat_prefix>.]`, and what all such filters count together.
+pub(super) fn proxy_protocol(catalog: &Catalog, stat_prefix: &str) -> ProxyProtocolNames {
+    let prefix = match stat_prefix {
+        "" => "proxy_proto".to_owned(),
+        prefix => format!("proxy_proto.{}", sanitized(prefix)),
+    };
+    let tags: Vec<Tag> = match stat_prefix {
+        "" => vec![],
+        prefix => vec![("envoy.proxy_protocol_prefix", sanitized(prefix))],
+    };
+    let version = |version: &str| {
+        let prefix = format!("{prefix}.versions.{version}");
+        let tags = [&tags[..], &[("envoy.proxy_protocol_version", version[1..].to_owned())]];
+        let base = "proxy_proto.versions";
+        ProxyProtocolVersionStats::register(catalog, &prefix, base, &tags.concat())
+    };
+    let errors = "downstream_cx_proxy_proto_error";
+    ProxyProtocolNames {
+        stats: ProxyProtocolStats::register(catalog, &prefix, "proxy_proto", &tags),
+        v1: version("v1"),
+        v2: version("v2"),
+        errors: catalog.counter(StatName::new("", "", errors, &[])),
+    }
+}

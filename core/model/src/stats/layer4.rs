@@ -1,0 +1,42 @@
+//! What is counted below HTTP: listener filters and network filters.
+
+use ringway_bridge::stat_group;
+
+stat_group! {
+    /// `tls_inspector.*`
+    pub struct TlsInspectorStats {
+        counters {
+            tls_found, tls_not_found, alpn_found, alpn_not_found, sni_found, sni_not_found,
+            client_hello_too_large,
+        }
+        gauges {}
+        histograms { bytes_processed }
+    }
+}
+
+stat_group! {
+    /// `http_inspector.*`
+    pub struct HttpInspectorStats {
+        counters { http10_found, http11_found, http2_found, http_not_found, read_error }
+        gauges {}
+        histograms {}
+    }
+}
+
+stat_group! {
+    /// `proxy_proto.[<stat_prefix>.]*`
+    pub struct ProxyProtocolStats {
+        counters { not_found_allowed, not_found_disallowed }
+        gauges {}
+        histograms {}
+    }
+}
+
+stat_group! {
+    /// `proxy_proto.[<stat_prefix>.]versions.v<version>.*`
+    pub struct ProxyProtocolVersionStats {
+        counters { found, disallowed, error }
+        gauges {}
+        histograms {}
+    }
+}
