@@ -108,6 +108,19 @@ pub struct H2Keepalive {
     pub idle_interval: Option<Duration>,
 }
 
+impl H2Keepalive {
+    /// The options of one connection, whose PINGs come at its own times.
+    pub fn vary(&self, options: &h2::Options, random: u64) -> h2::Options {
+        let mut options = options.clone();
+        if let Some(interval) = options.keepalive.as_mut().and_then(|at| at.interval_ms.as_mut()) {
+            let percent = u64::from(self.interval_jitter_percent);
+            let most = interval.saturating_mul(percent) / 100;
+            *interval = interval.saturating_add(random % most.saturating_add(1).max(1));
+        }
+        options
+    }
+}
+
 /// `codec_type`: which HTTP clients may speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Codec {

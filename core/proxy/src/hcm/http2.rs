@@ -18,7 +18,7 @@ use super::binding::{Binding, Policy};
 use super::downstream::Downstream;
 use super::exchange::Exchange;
 use super::sides::{Answer, Asked, ClientSide, Lost};
-use crate::http2::{Driver, Ended, Item, Over, Session, Stream, Turn};
+use crate::http2::{Counts, Driver, Ended, Item, Over, Session, Stream, Turn};
 use crate::transport::Transport;
 use crate::wire::Event;
 
@@ -87,8 +87,10 @@ impl Connection {
     fn new(mut binding: Binding, transport: Transport, input: Buf) -> Self {
         let total = binding.manager.stats.downstream_cx_http2_total;
         binding.speaks(total, |stats| stats.downstream_cx_http2_active);
-        let options = binding.manager.h2.clone();
-        let driver = Driver::new(transport, input, |now_ms| {
+        let manager = &binding.manager;
+        let options = manager.h2_keepalive.vary(&manager.h2, binding.worker.random());
+        let counts = Counts::new(&binding.worker.page, &manager.h2_stats);
+        let driver = Driver::new(transport, input, counts, |now_ms| {
             ringway_http::h2::Connection::server(options, now_ms)
         });
         let shared = Shared {
@@ -308,7 +310,7 @@ impl Http2 {
                 self.stream.set_reset_code(ErrorCode::NoError);
                 Poll::Ready(())
             }
-            Poll::Pending => deadline.poll(cx),
+            Poll::Pending => deadline.poll(cx).map(|()| self.stream.note_flush_timeout()),
         }
     }
 

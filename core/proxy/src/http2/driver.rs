@@ -9,6 +9,7 @@ use ringway_http::{Body, RequestHead};
 use ringway_runtime::buffer::Buf;
 use ringway_runtime::deadline::Deadline;
 
+use super::counts::Counts;
 use super::session::{Over, Session};
 use super::stream::Stream;
 use crate::transport::Transport;
@@ -48,10 +49,11 @@ impl Driver {
     pub(crate) fn new(
         transport: Transport,
         input: Buf,
+        counts: Counts,
         engine: impl FnOnce(u64) -> Connection,
     ) -> Self {
         Self {
-            session: Session::new(engine),
+            session: Session::new(engine, counts),
             transport,
             input,
             consumed: 0,
@@ -78,7 +80,17 @@ impl Driver {
                 Poll::Pending => break,
             }
         }
+        self.show();
         self.poll_liveness(cx)
+    }
+
+    /// What the gauges and counters of the engine come to.
+    fn show(&self) {
+        let mut engine = self.session.engine.borrow_mut();
+        self.session.counts.show(engine.backlog());
+        for _ in 0..engine.take_dropped_fields() {
+            self.session.counts.count(|stats| stats.dropped_headers_with_underscores);
+        }
     }
 
     /// The head of the request that was just opened.
@@ -121,7 +133,12 @@ impl Driver {
                     let stream = Stream::accepted(Rc::clone(&self.session), stream);
                     return Some(Turn::Opened(stream, body));
                 }
-                Event::Refused { error, .. } => return Some(Turn::Refused(error)),
+                Event::Refused { error, .. } => {
+                    if let Some(error) = error {
+                        self.session.counts.refused(error);
+                    }
+                    return Some(Turn::Refused(error));
+                }
                 Event::GoAway { .. } => return Some(Turn::Leaving),
                 event => self.session.deliver(&event, &self.input[..self.consumed]),
             }

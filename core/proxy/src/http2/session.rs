@@ -11,6 +11,8 @@ use ringway_http::{Body, Fields, ResetReason, ResponseHead};
 use ringway_runtime::buffer::{self, Buf, Class};
 use rustc_hash::FxHashMap;
 
+use super::counts::Counts;
+
 /// Informational heads that wait for a stream to look; more are dropped, since they promise nothing.
 const HINTS_MAX: usize = 8;
 
@@ -18,6 +20,7 @@ const HINTS_MAX: usize = 8;
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(super) engine: RefCell<Connection>,
+    pub(super) counts: Counts,
     inboxes: RefCell<FxHashMap<StreamId, Rc<Inbox>>>,
     /// The task that moves the bytes.
     driver: RefCell<Option<Waker>>,
@@ -66,9 +69,10 @@ pub(super) struct Mail {
 }
 
 impl Session {
-    pub(crate) fn new(engine: impl FnOnce(u64) -> Connection) -> Rc<Self> {
+    pub(super) fn new(engine: impl FnOnce(u64) -> Connection, counts: Counts) -> Rc<Self> {
         Rc::new(Self {
             engine: RefCell::new(engine(0)),
+            counts,
             inboxes: RefCell::default(),
             driver: RefCell::default(),
             epoch: Instant::now(),
@@ -85,6 +89,13 @@ impl Session {
     /// A moment on the engine's clock.
     pub(super) fn moment(&self, ms: u64) -> Instant {
         self.epoch + std::time::Duration::from_millis(ms)
+    }
+
+    /// The PING before the first stream after a long silence.
+    pub(crate) fn probe(&self) {
+        let now = self.now_ms();
+        self.engine.borrow_mut().probe(now);
+        self.kick();
     }
 
     /// Has the driver look at what is to be sent.
@@ -143,23 +154,27 @@ impl Session {
 
     /// Says that no streams should be opened soon (RFC 9113 section 6.8).
     pub(crate) fn announce_leaving(&self) {
+        self.counts.count(|stats| stats.goaway_sent);
         self.engine.borrow_mut().announce_leaving();
         self.kick();
     }
 
     /// Says that no streams are taken any more.
     pub(crate) fn go_away(&self, code: ErrorCode) {
+        self.counts.count(|stats| stats.goaway_sent);
         self.engine.borrow_mut().go_away(code);
         self.kick();
     }
 
     pub(super) fn add(&self, id: StreamId) -> Rc<Inbox> {
+        self.counts.stream_begins();
         let inbox = Rc::new(Inbox::default());
         self.inboxes.borrow_mut().insert(id, Rc::clone(&inbox));
         inbox
     }
 
     pub(super) fn remove(&self, id: StreamId) {
+        self.counts.stream_ends();
         self.inboxes.borrow_mut().remove(&id);
     }
 
@@ -175,11 +190,21 @@ impl Session {
         else {
             return;
         };
+        self.count(event);
         let inbox = self.inboxes.borrow().get(id).map(Rc::clone);
         let Some(inbox) = inbox else { return self.nobody_wants(*id, event) };
         let mut mail = inbox.mail.borrow_mut();
         self.put(&mut mail, event, input);
         mail.wake();
+    }
+
+    fn count(&self, event: &Event) {
+        match event {
+            Event::Trailers(_) => self.counts.count(|stats| stats.trailers),
+            Event::Reset { error: Some(error), .. } => self.counts.refused(*error),
+            Event::Reset { code, .. } => self.counts.reset_received(*code),
+            _ => {}
+        }
     }
 
     /// The stream's handle is gone, and its window with it; a reset is on its way.
@@ -216,6 +241,9 @@ impl Session {
             return;
         }
         self.over.set(Some(over));
+        if let Over::Failed(error) = over {
+            self.counts.failed(error);
+        }
         self.settle();
         for inbox in self.inboxes.take().into_values() {
             let mut mail = inbox.mail.borrow_mut();

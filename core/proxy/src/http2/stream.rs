@@ -261,6 +261,11 @@ impl Stream {
         Ok(all)
     }
 
+    /// The peer has not taken the rest in time.
+    pub(crate) fn note_flush_timeout(&self) {
+        self.session.counts.count(|stats| stats.tx_flush_timeout);
+    }
+
     /// What the peer is told when the handle is dropped too early.
     pub(crate) fn set_reset_code(&mut self, code: ErrorCode) {
         self.code = code;
@@ -271,6 +276,7 @@ impl Drop for Stream {
     fn drop(&mut self) {
         self.session.remove(self.id);
         if !self.is_over() {
+            self.session.counts.count(|stats| stats.tx_reset);
             self.session.engine.borrow_mut().reset(self.id, self.code);
             self.session.kick();
         }

@@ -14,7 +14,7 @@ use ringway_runtime::buffer::Buf;
 use super::account::Account;
 use super::pool::Pool;
 use crate::hcm::sides::{Failure, ServerSide};
-use crate::http2::{Driver, Ended, Item, Over, Session, Stream, Turn};
+use crate::http2::{Counts, Driver, Ended, Item, Over, Session, Stream, Turn};
 use crate::transport::Transport;
 use crate::wire::Event;
 
@@ -43,9 +43,11 @@ impl Mux {
     /// Starts the task that drives the connection.
     pub(super) fn start(pool: &Rc<Pool>, transport: Transport, account: Account) -> Rc<Self> {
         account.tally.count(|stats| stats.upstream_cx_http2_total);
-        let options = account.tally.policy.h2.clone();
+        let policy = &account.tally.policy;
+        let options = policy.h2_keepalive.vary(&policy.h2, pool.worker.random());
+        let counts = Counts::new(&account.tally.page, &policy.h2_stats);
         let local = transport.local_address();
-        let driver = Driver::new(transport, Buf::default(), |now_ms| {
+        let driver = Driver::new(transport, Buf::default(), counts, |now_ms| {
             h2::Connection::client(options, now_ms)
         });
         let mux = Rc::new(Self {
@@ -99,6 +101,16 @@ impl Mux {
             return true;
         }
         self.account.is_old(now)
+    }
+
+    /// `connection_idle_interval`: asks a connection that was silent for long whether it lives.
+    fn probe_after_silence(&self) {
+        let interval = self.account.tally.policy.h2_keepalive.idle_interval;
+        if self.session.open_streams() == 0
+            && interval.is_some_and(|interval| self.idle_since.get().elapsed() >= interval)
+        {
+            self.session.probe();
+        }
     }
 
     /// A stream ended.
@@ -168,6 +180,7 @@ impl Reserved {
     pub(crate) fn open(self, head: &RequestHead, is_end: bool) -> Result<Server, Failure> {
         let mux = Rc::clone(&self.mux);
         mux.account.begin();
+        mux.probe_after_silence();
         match Stream::open(&mux.session, head, is_end) {
             Ok(stream) => Ok(Server { stream, mux, body: Body::None }),
             // The peer changed its mind since the stream was promised.

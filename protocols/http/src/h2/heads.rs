@@ -41,6 +41,7 @@ pub(super) struct Assembly<'a> {
     bytes: usize,
     lines: usize,
     has_regular: bool,
+    dropped: u32,
     error: Option<MessageError>,
 }
 
@@ -69,8 +70,14 @@ impl<'a> Assembly<'a> {
             bytes: 0,
             lines: 0,
             has_regular: false,
+            dropped: 0,
             error: None,
         }
+    }
+
+    /// Fields that were dropped for an underscore in their name.
+    pub(super) fn dropped(&self) -> u32 {
+        self.dropped
     }
 
     /// The verdict on the whole block.
@@ -185,7 +192,10 @@ impl<'a> Assembly<'a> {
         if is_request && self.underscores != Underscores::Allow && name.contains(&b'_') {
             return match self.underscores {
                 Underscores::Reject => Err(MessageError::UnexpectedUnderscore),
-                _ => Ok(()),
+                _ => {
+                    self.dropped += 1;
+                    Ok(())
+                }
             };
         }
         if let Some(fields) = self.fields() {

@@ -29,7 +29,7 @@ mod hpack;
 mod limits;
 mod stream;
 
-pub use connection::{Connection, Event, Side};
+pub use connection::{Backlog, Connection, Event, Side};
 pub use error::{Cause, ConnectionError, ErrorCode, Flood, MessageError, SendError};
 pub use frame::PREFACE;
 pub use limits::{Keepalive, Limits, Options, Settings};

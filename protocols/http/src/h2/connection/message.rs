@@ -132,6 +132,7 @@ impl Connection {
         let limits = &self.options.limits;
         let mut assembly = Assembly::new(target, limits, underscores, &mut self.cookie);
         self.decoder.decode(block, &mut assembly)?;
+        self.dropped_fields = self.dropped_fields.saturating_add(assembly.dropped());
         Ok(assembly.finish())
     }
 

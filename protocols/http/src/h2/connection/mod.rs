@@ -118,6 +118,17 @@ enum Leaving {
     After(u32),
 }
 
+/// What waits to be sent, of a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Bytes, frame headers among them.
+    pub bytes: usize,
+    /// Frames.
+    pub frames: usize,
+    /// Of these PING, SETTINGS and RST_STREAM.
+    pub control_frames: usize,
+}
+
 /// Bytes that wait to be sent, and how many frames they are.
 #[derive(Debug, Default)]
 struct Outbound {
@@ -142,6 +153,7 @@ pub struct Connection {
     decoder: Decoder,
     encoder: Encoder,
     cookie: Vec<u8>,
+    dropped_fields: u32,
     protocol: Vec<u8>,
     requests: Pool<RequestHead>,
     responses: Pool<ResponseHead>,
@@ -199,6 +211,7 @@ impl Connection {
             decoder: Decoder::new(limits.max_field_bytes),
             encoder: Encoder::new(options.settings.header_table_size as usize, options.use_huffman),
             cookie: Vec::new(),
+            dropped_fields: 0,
             protocol: Vec::new(),
             requests: Pool::default(),
             responses: Pool::default(),
@@ -337,6 +350,21 @@ impl Connection {
     #[must_use]
     pub fn pending_bytes(&self) -> usize {
         self.outbound.bytes.len()
+    }
+
+    /// What waits to be sent.
+    #[must_use]
+    pub fn backlog(&self) -> Backlog {
+        Backlog {
+            bytes: self.outbound.bytes.len(),
+            frames: self.outbound.frames as usize,
+            control_frames: self.outbound.control_frames as usize,
+        }
+    }
+
+    /// Fields that were dropped for an underscore in their name since the last call.
+    pub fn take_dropped_fields(&mut self) -> u32 {
+        std::mem::take(&mut self.dropped_fields)
     }
 
     /// Gives back the storage that an idle connection does not need: buffers, heads, streams.
