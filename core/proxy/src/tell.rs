@@ -8,25 +8,33 @@
 /// A line about a downstream connection, by its number.
 macro_rules! about_connection {
     ($level:ident, $target:literal, $id:expr, $($text:tt)+) => {
-        tracing::$level!(
-            target: $target,
-            "[Tags: \"ConnectionId\":\"{}\"] {}",
-            $id,
-            format_args!($($text)+)
-        )
+        if $crate::tell::is_wanted() {
+            $crate::tell::apart(|| {
+                tracing::$level!(
+                    target: $target,
+                    "[Tags: \"ConnectionId\":\"{}\"] {}",
+                    $id,
+                    format_args!($($text)+)
+                )
+            })
+        }
     };
 }
 
 /// A line about a request, by the exchange that serves it.
 macro_rules! about_stream {
     ($level:ident, $target:literal, $exchange:expr, $($text:tt)+) => {
-        tracing::$level!(
-            target: $target,
-            "[Tags: \"ConnectionId\":\"{}\",\"StreamId\":\"{}\"] {}",
-            $exchange.down.info.id,
-            $exchange.random,
-            format_args!($($text)+)
-        )
+        if $crate::tell::is_wanted() {
+            $crate::tell::apart(|| {
+                tracing::$level!(
+                    target: $target,
+                    "[Tags: \"ConnectionId\":\"{}\",\"StreamId\":\"{}\"] {}",
+                    $exchange.down.info.id,
+                    $exchange.random,
+                    format_args!($($text)+)
+                )
+            })
+        }
     };
 }
 
@@ -35,6 +43,20 @@ pub(crate) use {about_connection, about_stream};
 use std::fmt;
 
 use ringway_http::Fields;
+use tracing::level_filters::LevelFilter;
+
+/// Whether any logger writes at debug level: one load, asked before anything of a line is made.
+#[inline]
+pub(crate) fn is_wanted() -> bool {
+    LevelFilter::current() >= LevelFilter::DEBUG
+}
+
+/// Keeps what makes a line out of the way of the code around it.
+#[cold]
+#[inline(never)]
+pub(crate) fn apart(line: impl FnOnce()) {
+    line();
+}
 
 /// Bytes from the wire, with what is not printable as an escape.
 pub(crate) struct Text<'b>(pub(crate) &'b [u8]);

@@ -20,7 +20,7 @@ use super::downstream::{Downstream, Verdict};
 use super::sides::ClientSide;
 use super::timers::Timers;
 use super::{request, response};
-use crate::tell::{Lines, Text, about_stream};
+use crate::tell::{Lines, Text, about_stream, is_wanted};
 use crate::upstream::Upstream;
 use crate::wire::Event;
 
@@ -113,6 +113,9 @@ impl<'c, C: ClientSide> Exchange<'c, C> {
     }
 
     fn tell_request(&self) {
+        if !is_wanted() {
+            return;
+        }
         let head = &self.down.request;
         let (method, path) = (Text(head.method()), Text(head.path()));
         let authority = Text(head.authority());
@@ -196,6 +199,9 @@ impl<'c, C: ClientSide> Exchange<'c, C> {
     }
 
     fn tell_route(&self, matched: &Matched<'_>) {
+        if !is_wanted() {
+            return;
+        }
         let (path, route) = (Text(self.down.request.path()), &matched.route.name);
         match &self.info.cluster {
             Some(cluster) => {

@@ -14,7 +14,7 @@ use super::exchange::{Ended, Exchange};
 use super::pump::Pump;
 use super::sides::{ClientSide, Failure, Lost, ServerSide};
 use super::timers::Expired;
-use crate::tell::{Lines, Text, about_stream};
+use crate::tell::{Lines, Text, about_stream, is_wanted};
 use crate::upstream::{
     Acquired, Carrier, ConnectFailure, Host, Pool, RequestUnit, Reserved, Ticket, Upstream,
 };
@@ -275,6 +275,9 @@ impl<C: ClientSide> Exchange<'_, C> {
     }
 
     fn tell_upstream_head(&self) {
+        if !is_wanted() {
+            return;
+        }
         let head = &self.down.request;
         let (method, path) = (Text(head.method()), Text(head.path()));
         about_stream!(debug, "router", self, "request headers sent to upstream: {method} {path}");

@@ -340,6 +340,9 @@ impl Pool {
 
     /// Says what became of a connection, which is known by our own address on it.
     fn tell(&self, what: &str, local: Option<SocketAddr>) {
+        if !crate::tell::is_wanted() {
+            return;
+        }
         let to = &self.endpoint.address_text;
         match local {
             Some(local) => tracing::debug!(target: "pool", "{what}: {to} from {local}"),
