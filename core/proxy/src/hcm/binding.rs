@@ -19,6 +19,12 @@ use crate::worker::Worker;
 /// write one count.
 pub(super) type Policy = Rc<Arc<ConnectionManager>>;
 
+/// What the end of a connection needs, while its streams may still use the rest.
+pub(super) struct Parting {
+    pub(super) worker: Rc<Worker>,
+    pub(super) manager: Policy,
+}
+
 /// What a connection knows of its chain, and what it is counted as.
 #[derive(Debug)]
 pub(crate) struct Binding {
@@ -67,6 +73,10 @@ impl Binding {
         self.worker.page.inc(total);
         self.worker.page.raise(active(&self.manager.stats), 1);
         self.protocol = Some(active);
+    }
+
+    pub(super) fn parting(&self) -> Parting {
+        Parting { worker: Rc::clone(&self.worker), manager: Rc::clone(&self.manager) }
     }
 
     /// How much may wait in one direction.

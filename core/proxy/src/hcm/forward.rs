@@ -359,8 +359,6 @@ impl<C: ClientSide> Exchange<'_, C> {
         about_stream!(debug, "http", self, "stream reset: the client has gone");
         let (page, stats) = (&self.down.worker.page, &self.manager.stats);
         page.inc(stats.downstream_rq_rx_reset);
-        page.inc(stats.downstream_cx_destroy_active_rq);
-        page.inc(stats.downstream_cx_destroy_remote_active_rq);
         Ended::Abort
     }
 

@@ -17,6 +17,7 @@ use ringway_runtime::buffer::Buf;
 use super::binding::Binding;
 use super::downstream::{Downstream, Verdict};
 use super::exchange::Exchange;
+use super::farewell::linger;
 use super::pump::QUEUE_MAX;
 use super::sides::{Answer, Asked, ClientSide, Lost};
 use crate::tell::about_connection;
@@ -26,13 +27,9 @@ use crate::wire::{Broken, Event, Wire};
 /// How long an idle connection may stay when the worker or its listener is going away: long
 /// enough for a request that is on its way, short enough for an operator who waits.
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
-/// How long the last response may take to be sent when no stream timeout is configured.
-const FLUSH_PATIENCE: Duration = Duration::from_secs(300);
 /// Requests that one connection may be served in one turn of the loop: a client that sends many at
 /// once shares the core with the others.
 const BURST_MAX: u32 = 16;
-/// Bytes that are read and thrown away from a client that was told to go.
-const LINGER_BYTES: u64 = 1 << 20;
 
 /// The client of an HTTP/1 connection.
 #[derive(Debug)]
@@ -82,10 +79,12 @@ enum Next {
 pub(super) async fn serve(binding: Binding, transport: Transport, input: Buf) {
     let mut connection = Connection::new(binding, transport, input);
     let verdict = connection.run().await;
+    let Downstream { side, deadline, .. } = &mut connection.down;
     if verdict == Verdict::Close {
-        connection.linger().await;
+        side.wire.discard_input();
+        linger(&mut side.wire.stream, deadline, &side.binding.parting()).await;
     }
-    connection.down.side.count_bytes();
+    side.count_bytes();
 }
 
 impl Connection {
@@ -141,7 +140,7 @@ impl Connection {
 
     fn poll_next(&mut self, cx: &mut Context<'_>, head_since: &mut Option<Instant>) -> Poll<Next> {
         if let Poll::Ready(Err(_)) = self.down.side.wire.stream.poll_flush_unattended(cx) {
-            self.down.side.note_peer_close();
+            self.down.side.binding.note_peer_close();
             return Poll::Ready(Next::Ended);
         }
         if self.must_pause(cx) {
@@ -155,7 +154,7 @@ impl Connection {
                 return Poll::Ready(Next::Request);
             }
             Poll::Ready(Ok(_) | Err(Broken::Closed)) => {
-                self.down.side.note_peer_close();
+                self.down.side.binding.note_peer_close();
                 return Poll::Ready(Next::Ended);
             }
             Poll::Ready(Err(Broken::Protocol(error))) => {
@@ -246,59 +245,6 @@ impl Connection {
         let oldest = timeouts.max_connection_duration.map(|max| binding.info.start + max);
         let drained = binding.ending_since().map(|since| since.max(self.idle_since) + DRAIN_GRACE);
         [idle, oldest, drained].into_iter().flatten().min()
-    }
-
-    /// Sends what is queued, says goodbye, and gives the client a moment to read it: closing a
-    /// socket with unread bytes would reset the connection and destroy the response on its way
-    /// (`delayed_close_timeout`).
-    async fn linger(&mut self) {
-        let timeouts = self.binding().manager.timeouts;
-        let patience = timeouts.stream_idle.unwrap_or(FLUSH_PATIENCE);
-        self.down.deadline.set(Some(Instant::now() + patience));
-        self.down.side.wire.stream.say_goodbye();
-        let flushed = std::future::poll_fn(|cx| match self.down.side.wire.stream.poll_flush(cx) {
-            Poll::Ready(result) => Poll::Ready(result.is_ok()),
-            Poll::Pending => self.poll_flush_patience(cx).map(|()| false),
-        });
-        if !flushed.await {
-            return;
-        }
-        let wire = &mut self.down.side.wire;
-        wire.stream.shutdown_write();
-        let Some(delay) = timeouts.delayed_close else { return };
-        self.down.deadline.set(Some(Instant::now() + delay));
-        wire.discard_input();
-        let (start, _) = wire.stream.transferred();
-        std::future::poll_fn(|cx| self.poll_goodbye(cx, start)).await;
-    }
-
-    /// A client that does not take its last response is given up when nothing moves for the idle
-    /// time of a stream.
-    fn poll_flush_patience(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.down.deadline.poll(cx).is_pending() {
-            return Poll::Pending;
-        }
-        let binding = self.binding();
-        binding.worker.page.inc(binding.manager.stats.downstream_cx_delayed_close_timeout);
-        Poll::Ready(())
-    }
-
-    fn poll_goodbye(&mut self, cx: &mut Context<'_>, start: u64) -> Poll<()> {
-        loop {
-            if self.poll_flush_patience(cx).is_ready() {
-                return Poll::Ready(());
-            }
-            let stream = &mut self.down.side.wire.stream;
-            match stream.poll_receive(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(bytes)) if !bytes.is_empty() => {
-                    if stream.transferred().0 - start > LINGER_BYTES {
-                        return Poll::Ready(());
-                    }
-                }
-                Poll::Ready(_) => return Poll::Ready(()),
-            }
-        }
     }
 }
 
@@ -409,6 +355,7 @@ impl ClientSide for Http1 {
 
     fn send_end(&mut self, trailers: Option<&Fields>) {
         if std::mem::take(&mut self.chunked) {
+            let trailers = trailers.filter(|_| self.binding.manager.enable_trailers);
             encode_trailers(trailers, self.wire.stream.tail());
         }
         self.half_close = self.tunnel != Tunnel::No;
@@ -429,6 +376,9 @@ impl ClientSide for Http1 {
     }
 
     fn note_peer_close(&mut self) {
+        let (page, stats) = (&self.binding.worker.page, &self.binding.manager.stats);
+        page.inc(stats.downstream_cx_destroy_active_rq);
+        page.inc(stats.downstream_cx_destroy_remote_active_rq);
         self.binding.note_peer_close();
     }
 }

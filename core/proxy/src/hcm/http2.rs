@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ use ringway_runtime::deadline::Deadline;
 use super::binding::{Binding, Policy};
 use super::downstream::Downstream;
 use super::exchange::Exchange;
+use super::farewell::linger;
 use super::sides::{Answer, Asked, ClientSide, Lost};
 use crate::http2::{Counts, Driver, Ended, Item, Over, Session, Stream, Turn};
 use crate::transport::Transport;
@@ -26,8 +28,6 @@ use crate::wire::Event;
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
 /// Storage of requests that a connection keeps for the next ones.
 const SPARE_MAX: usize = 128;
-/// How long the last bytes may take to be sent when no `delayed_close_timeout` is configured.
-const FAREWELL: Duration = Duration::from_secs(1);
 
 /// What the streams of a connection share.
 #[derive(Debug)]
@@ -77,10 +77,16 @@ enum Due {
 pub(super) async fn serve(binding: Binding, transport: Transport, input: Buf) {
     let mut connection = Connection::new(binding, transport, input);
     let over = std::future::poll_fn(|cx| connection.poll(cx)).await;
+    connection.shared.session.end(over);
     connection.note(over);
-    connection.farewell().await;
-    let bytes = connection.driver.transport.transferred();
-    connection.shared.binding.borrow_mut().count_bytes(bytes);
+    let Connection { driver, shared, deadline, .. } = &mut connection;
+    if !matches!(over, Over::Closed) {
+        driver.say_last_words();
+        let parting = shared.binding.borrow().parting();
+        linger(&mut driver.transport, deadline, &parting).await;
+    }
+    let bytes = driver.transport.transferred();
+    shared.binding.borrow_mut().count_bytes(bytes);
 }
 
 impl Connection {
@@ -162,7 +168,7 @@ impl Connection {
             self.note_streams(now);
             self.leave_if_wanted(now);
             if self.shared.session.is_done() {
-                return Poll::Ready(Over::Closed);
+                return Poll::Ready(Over::Done);
             }
             let Some((at, due)) = self.next_due() else {
                 self.deadline.set(None);
@@ -178,7 +184,7 @@ impl Connection {
                 Due::End => {
                     self.count_idle_timeout();
                     self.say_last();
-                    return Poll::Ready(Over::Closed);
+                    return Poll::Ready(Over::Done);
                 }
             }
         }
@@ -238,26 +244,21 @@ impl Connection {
     /// Counts how the connection ended.
     fn note(&self, over: Over) {
         let mut binding = self.shared.binding.borrow_mut();
-        match over {
-            Over::Closed => binding.note_peer_close(),
-            Over::Failed(_) => {
-                let (page, stats) = (&binding.worker.page, &binding.manager.stats);
-                page.inc(stats.downstream_cx_protocol_error);
-            }
+        let page = Arc::clone(&binding.worker.page);
+        let manager = Rc::clone(&binding.manager);
+        let (stats, cut) = (&manager.stats, self.shared.session.has_cut_streams());
+        if cut {
+            page.inc(stats.downstream_cx_destroy_active_rq);
         }
-    }
-
-    /// Sends what is left and ends our side, within `delayed_close_timeout`.
-    async fn farewell(&mut self) {
-        let delay = self.shared.binding.borrow().manager.timeouts.delayed_close;
-        self.deadline.set(Some(Instant::now() + delay.unwrap_or(FAREWELL)));
-        let (driver, deadline) = (&mut self.driver, &mut self.deadline);
-        let flushed = std::future::poll_fn(|cx| match driver.poll_farewell(cx) {
-            Poll::Ready(result) => Poll::Ready(result.is_ok()),
-            Poll::Pending => deadline.poll(cx).map(|()| false),
-        });
-        if flushed.await {
-            self.driver.transport.shutdown_write();
+        match over {
+            Over::Closed => {
+                binding.note_peer_close();
+                if cut {
+                    page.inc(stats.downstream_cx_destroy_remote_active_rq);
+                }
+            }
+            Over::Done => {}
+            Over::Failed(_) => page.inc(stats.downstream_cx_protocol_error),
         }
     }
 }
@@ -316,7 +317,7 @@ impl Http2 {
 
     fn lost(&self, ended: Ended) -> Lost {
         match ended {
-            Ended::Connection(Over::Closed) => Lost::Closed,
+            Ended::Connection(Over::Closed | Over::Done) => Lost::Closed,
             Ended::Connection(Over::Failed(error)) => Lost::Reset {
                 details: error.details(),
                 flag: ResponseFlags::DOWNSTREAM_PROTOCOL_ERROR,
@@ -442,7 +443,6 @@ impl ClientSide for Http2 {
         self.stream.poll_flush(cx).map_err(|ended| self.lost(ended))
     }
 
-    fn note_peer_close(&mut self) {
-        self.shared.binding.borrow_mut().note_peer_close();
-    }
+    /// The connection counts its end once, whatever was on it.
+    fn note_peer_close(&mut self) {}
 }

@@ -4,12 +4,14 @@
 //! by its `binding` to the configuration; `exchange` is one request, from head to access log, between two `sides` of any protocol, in the storage of
 //! `downstream`. `request` prepares the head and `client` says who asks; `forward` sends it
 //! upstream and `pump` moves bodies both ways; `response` finishes the head of whatever is
-//! answered; `timers` knows which time is over.
+//! answered; `timers` knows which time is over; `farewell` is how a
+//! connection ends.
 
 mod binding;
 mod client;
 mod downstream;
 mod exchange;
+mod farewell;
 mod forward;
 mod grpc;
 mod http1;

@@ -208,8 +208,7 @@ impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
 
     fn end_request(&mut self, trailers: bool) {
         self.exchange.note_request_complete();
-        let with_trailers = trailers && self.upstream.cluster.policy.enable_trailers;
-        let fields = with_trailers.then(|| self.exchange.down.side.trailers());
+        let fields = trailers.then(|| self.exchange.down.side.trailers());
         self.server.send_end(fields);
     }
 
@@ -363,8 +362,7 @@ impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
         if trailers && !manager.access_logs.is_empty() {
             self.exchange.down.trailers.clone_from(self.server.trailers());
         }
-        let with_trailers = trailers && manager.enable_trailers;
-        let fields = with_trailers.then(|| self.server.trailers());
+        let fields = trailers.then(|| self.server.trailers());
         self.exchange.down.side.send_end(fields);
     }
 

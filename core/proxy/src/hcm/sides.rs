@@ -82,7 +82,7 @@ pub(crate) trait ClientSide {
     /// Sends what is queued; `Ready` when all of it is on its way.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>>;
 
-    /// The client is to blame for the end of its connection.
+    /// The client closed its connection in the middle of this exchange. Counts it.
     fn note_peer_close(&mut self);
 }
 

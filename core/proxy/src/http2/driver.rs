@@ -210,9 +210,9 @@ impl Driver {
         }
     }
 
-    /// Sends what is left, after the end.
-    pub(crate) fn poll_farewell(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Queues what is left, after the end.
+    pub(crate) fn say_last_words(&mut self) {
         self.session.engine.borrow_mut().poll_transmit(self.transport.tail());
-        self.transport.poll_flush(cx)
+        self.input = Buf::default();
     }
 }

@@ -28,6 +28,8 @@ pub(crate) struct Session {
     epoch: Instant,
     /// Who waits for the first SETTINGS of the peer.
     settling: RefCell<Vec<Waker>>,
+    /// The end has cut streams short.
+    cut: Cell<bool>,
     /// Why no stream can do anything any more.
     pub(super) over: Cell<Option<Over>>,
 }
@@ -37,6 +39,8 @@ pub(crate) struct Session {
 pub(crate) enum Over {
     /// The peer, or the network, closed it.
     Closed,
+    /// Nobody needs it any more.
+    Done,
     /// The peer broke a rule or a limit.
     Failed(ConnectionError),
 }
@@ -77,6 +81,7 @@ impl Session {
             driver: RefCell::default(),
             epoch: Instant::now(),
             settling: RefCell::default(),
+            cut: Cell::new(false),
             over: Cell::new(None),
         })
     }
@@ -123,6 +128,11 @@ impl Session {
             Some(_) => 0,
             None => self.engine.borrow().free_streams(),
         }
+    }
+
+    /// Whether its end has cut streams short.
+    pub(crate) fn has_cut_streams(&self) -> bool {
+        self.cut.get()
     }
 
     /// Whether no further stream is opened here.
@@ -236,7 +246,7 @@ impl Session {
     }
 
     /// The connection is over, and with it all streams.
-    pub(super) fn end(&self, over: Over) {
+    pub(crate) fn end(&self, over: Over) {
         if self.over.get().is_some() {
             return;
         }
@@ -245,12 +255,13 @@ impl Session {
             self.counts.failed(error);
         }
         self.settle();
-        for inbox in self.inboxes.take().into_values() {
+        for inbox in self.inboxes.borrow().values() {
             let mut mail = inbox.mail.borrow_mut();
-            if !mail.complete && mail.ended.is_none() {
+            if mail.ended.is_none() {
                 mail.ended = Some(Ended::Connection(over));
             }
             mail.wake();
+            self.cut.set(true);
         }
     }
 }

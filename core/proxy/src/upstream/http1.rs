@@ -172,6 +172,7 @@ impl ServerSide for Box<Connection> {
 
     fn send_end(&mut self, trailers: Option<&Fields>) {
         if std::mem::take(&mut self.chunked) {
+            let trailers = trailers.filter(|_| self.account.tally.policy.enable_trailers);
             encode_trailers(trailers, self.wire.stream.tail());
         }
         self.half_close = self.tunnel;

@@ -133,16 +133,17 @@ async fn drive(mux: Rc<Mux>, pool: Rc<Pool>, mut driver: Driver) {
     let over = std::future::poll_fn(|cx| poll(&mux, &mut driver, cx)).await;
     match over {
         Over::Closed => mux.account.note_peer_close(),
+        Over::Done => {}
         Over::Failed(_) => mux.account.tally.count(|stats| stats.upstream_cx_protocol_error),
     }
+    mux.session.end(over);
     mux.leaving.set(true);
     pool.mux_closed(&mux);
     // A GOAWAY that does not fit into the socket at once is not worth waiting for.
-    std::future::poll_fn(|cx| {
-        let _ = driver.poll_farewell(cx);
-        Poll::Ready(())
-    })
-    .await;
+    if !matches!(over, Over::Closed) {
+        driver.say_last_words();
+        std::future::poll_fn(|cx| Poll::Ready(driver.transport.poll_flush(cx).is_ready())).await;
+    }
     mux.account.count_bytes(driver.transport.transferred());
 }
 
@@ -160,7 +161,7 @@ fn poll(mux: &Rc<Mux>, driver: &mut Driver, cx: &mut Context<'_>) -> Poll<Over> 
     }
     mux.account.count_bytes(driver.transport.transferred());
     match mux.session.is_done() {
-        true => Poll::Ready(Over::Closed),
+        true => Poll::Ready(Over::Done),
         false => Poll::Pending,
     }
 }
@@ -217,7 +218,7 @@ impl Server {
                 self.mux.account.tally.count(|stats| stats.upstream_rq_rx_reset);
                 Failure { reason, flag: ResponseFlags::UPSTREAM_REMOTE_RESET }
             }
-            Ended::Connection(Over::Closed) => Failure {
+            Ended::Connection(Over::Closed | Over::Done) => Failure {
                 reason: ResetReason::ConnectionTermination,
                 flag: ResponseFlags::UPSTREAM_CONNECTION_TERMINATION,
             },
