@@ -84,6 +84,7 @@ impl Server {
     pub(crate) async fn stop(self) -> ExitCode {
         tracing::info!(target: "main", "exiting");
         stop_listening(&self.control.current());
+        self.leave_given_sockets().await;
         self.workers.tell(&self.control, Command::Stop);
         let (done, joined) = oneshot::channel();
         let workers = self.workers;
@@ -102,6 +103,18 @@ impl Server {
     }
 }
 
+impl Server {
+    /// A socket that was given cannot be shut down, and a ring that goes on accepting while it is
+    /// taken apart would lose connections that are for the next process.
+    async fn leave_given_sockets(&self) {
+        let current = self.control.current();
+        if current.listeners.iter().any(|listener| listener.sockets.given) {
+            self.workers.tell(&self.control, Command::StopListening);
+            tokio::time::sleep(LAST_ACCEPTS).await;
+        }
+    }
+}
+
 /// Waits for `/quitquitquit`; there is no time left for other commands.
 async fn quit(commands: &mut tokio::sync::mpsc::Receiver<admin::Command>) {
     while let Some(command) = commands.recv().await {
@@ -116,7 +129,8 @@ async fn quit(commands: &mut tokio::sync::mpsc::Receiver<admin::Command>) {
 /// socket for as long as an `accept` waits on it or anybody has a descriptor of it, and takes an
 /// io_uring apart only some time after its process has ended.
 pub(crate) fn stop_listening(snapshot: &Snapshot) {
-    for listener in &snapshot.listeners {
+    // Those that were given are for the next process.
+    for listener in snapshot.listeners.iter().filter(|listener| !listener.sockets.given) {
         for socket in &listener.sockets.fds {
             // An error means that it does not listen any more: it is shut down already.
             let _ = SockRef::from(socket).shutdown(std::net::Shutdown::Both);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use ringway_bridge::stats::Catalog;
-use ringway_config::compile::{Admin, BindSockets, Draft, OpenSinks};
+use ringway_config::compile::{Admin, Draft, GivenSockets, OpenSinks};
 use ringway_config::{ConfigError, Loaded, print};
 use ringway_control::ServerStats;
 use ringway_control::admin::{
@@ -53,8 +53,12 @@ pub(crate) fn run(options: &Options) -> ExitCode {
         Ok(claim) => claim,
         Err(message) => return Failure::Other(message).report(&name),
     };
+    let sockets = match given_sockets() {
+        Ok(sockets) => sockets,
+        Err(failure) => return failure.report(&name),
+    };
     in_runtime(async {
-        match Server::start(options.clone()).await {
+        match Server::start(options.clone(), sockets).await {
             Ok(server) if options.mode == Mode::InitOnly => server.stop().await,
             Ok(server) => server.serve().await,
             Err(failure) => failure.report(&name),
@@ -69,7 +73,7 @@ pub(crate) fn demo(args: &DemoArgs) -> ExitCode {
         return demo::refuse(&message);
     }
     in_runtime(async {
-        match Server::start(options).await {
+        match Server::start(options, GivenSockets::default()).await {
             Ok(server) => {
                 let listen = server.listener_address("demo").unwrap_or_default();
                 let admin = &server.admin_address;
@@ -83,6 +87,12 @@ pub(crate) fn demo(args: &DemoArgs) -> ExitCode {
             Err(failure) => demo::refuse(&failure.to_string()),
         }
     })
+}
+
+/// Of socket activation, if that is how the process was started.
+fn given_sockets() -> Result<GivenSockets, Failure> {
+    let sockets = ringway_runtime::inherited::sockets().and_then(GivenSockets::new);
+    sockets.map_err(failed("cannot take the sockets of the service manager"))
 }
 
 fn in_runtime(main: impl Future<Output = ExitCode>) -> ExitCode {
@@ -134,6 +144,7 @@ pub(crate) struct Server {
     driver: Driver,
     catalog: Arc<Catalog>,
     configuration: Configuration,
+    sockets: GivenSockets,
     pub(crate) control: Control,
     pub(crate) workers: Workers,
     pub(crate) logs: LogWriter,
@@ -149,7 +160,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    async fn start(options: Options) -> Result<Self, Failure> {
+    async fn start(options: Options, mut sockets: GivenSockets) -> Result<Self, Failure> {
         let started = Instant::now();
         let concurrency = options.concurrency.map_or_else(worker::cores, |n| n.max(1) as usize);
         let catalog = Arc::new(Catalog::default());
@@ -161,9 +172,10 @@ impl Server {
         let mut names = Names::new(Arc::clone(&page))
             .map_err(|error| Failure::Other(format!("cannot use the resolver: {error}")))?;
         let loaded = configuration.read().map_err(Failure::Configuration)?;
-        let draft = compile(&mut configuration, &loaded, &names, &mut logs)
+        let draft = compile(&mut configuration, &loaded, &names, &mut sockets, &mut logs)
             .map_err(Failure::Configuration)?;
         warn(&draft.warnings);
+        warn_of_unused(&sockets);
         let driver = choose_driver(options.driver)?;
         let (control, ends) = Control::new(&catalog, Arc::clone(&page), concurrency)
             .map_err(failed("cannot make the lines to the workers"))?;
@@ -201,6 +213,7 @@ impl Server {
             driver,
             catalog,
             configuration,
+            sockets,
             control,
             workers,
             logs,
@@ -331,7 +344,8 @@ impl Server {
             Ok(loaded) => loaded,
             Err(errors) => return refuse(&errors),
         };
-        let draft = match compile(&mut self.configuration, &loaded, &self.names, &mut self.logs) {
+        let (configuration, sockets) = (&mut self.configuration, &mut self.sockets);
+        let draft = match compile(configuration, &loaded, &self.names, sockets, &mut self.logs) {
             Ok(draft) => draft,
             Err(errors) => return refuse(&errors),
         };
@@ -384,6 +398,13 @@ fn warn(warnings: &[ConfigError]) {
     }
 }
 
+/// The service manager listens there, and nobody accepts.
+fn warn_of_unused(sockets: &GivenSockets) {
+    for address in sockets.unused() {
+        tracing::warn!(target: "main", "a socket was given on {address}, and no listener is there");
+    }
+}
+
 fn refuse(errors: &[ConfigError]) {
     for error in errors {
         tracing::error!(target: "config", "{error}");
@@ -395,9 +416,10 @@ fn compile(
     configuration: &mut Configuration,
     loaded: &Loaded,
     names: &Names,
+    sockets: &mut GivenSockets,
     logs: &mut LogWriter,
 ) -> Result<Draft, Vec<ConfigError>> {
-    configuration.compile(loaded, names.answers(), &mut BindSockets, &mut Sinks(logs))
+    configuration.compile(loaded, names.answers(), sockets, &mut Sinks(logs))
 }
 
 /// Opens the sinks of access logs with the log writer.

@@ -75,7 +75,7 @@ pub(crate) fn listener(catalog: &Catalog, name: &str, address: &str) -> Arc<List
     Arc::new(Listener {
         name: name.into(),
         address: Address::Ip(ip),
-        sockets: Arc::new(Sockets { fds: Vec::new(), address: Address::Ip(ip) }),
+        sockets: Arc::new(Sockets { fds: Vec::new(), address: Address::Ip(ip), given: false }),
         chains: Vec::new(),
         matcher: ChainMatcher::default(),
         buffer_limit: 1 << 20,

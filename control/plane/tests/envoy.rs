@@ -216,7 +216,7 @@ fn snapshot(catalog: &Catalog, listener: SocketAddr) -> Snapshot {
     let listener = Listener {
         name: "main".into(),
         address: address.clone(),
-        sockets: Arc::new(Sockets { fds: Vec::new(), address }),
+        sockets: Arc::new(Sockets { fds: Vec::new(), address, given: false }),
         chains: Vec::new(),
         matcher: ChainMatcher::default(),
         buffer_limit: 1 << 20,

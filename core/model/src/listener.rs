@@ -52,6 +52,9 @@ pub struct Sockets {
     pub fds: Vec<OwnedFd>,
     /// Keeps the kind at hand: accepted peers have an IP address or none.
     pub address: Address,
+    /// The process was started with them, and somebody else listens on them after it: they are
+    /// never shut down.
+    pub given: bool,
 }
 
 /// A filter chain: what is done with the bytes of a connection.

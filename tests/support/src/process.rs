@@ -4,8 +4,9 @@
 //! beyond that is `Proxy`.
 
 use std::fs::{self, File};
+use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -35,14 +36,38 @@ impl Process {
     /// Starts a program in a folder that has files already. `{folder}` in an argument stands for
     /// the folder's path.
     pub(crate) fn start_in(folder: TempDir, make: Make, arguments: &[&str]) -> Self {
+        let command = keeper::mortal(make.program());
+        Self::start_command(folder, command, Stdio::null(), arguments)
+    }
+
+    /// The same, started as systemd does it for a socket unit (sd_listen_fds(3)): the program
+    /// finds a socket at its descriptor 3.
+    pub(crate) fn start_with_socket(
+        folder: TempDir,
+        make: Make,
+        socket: OwnedFd,
+        arguments: &[&str],
+    ) -> Self {
+        // The shell becomes the program, so that `$$` is its number.
+        let script = "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\"";
+        let mut command = keeper::mortal(Path::new("sh"));
+        command.args(["-c", script, "sh"]).arg(make.program());
+        Self::start_command(folder, command, Stdio::from(socket), arguments)
+    }
+
+    fn start_command(
+        folder: TempDir,
+        mut command: Command,
+        stdin: Stdio,
+        arguments: &[&str],
+    ) -> Self {
         let path = folder.path().display().to_string();
         let log = |name| File::create(folder.path().join(name)).expect("the folder takes files");
-        let mut command = keeper::mortal(make.program());
         command.args(arguments.iter().map(|argument| argument.replace("{folder}", &path)));
         command.current_dir(folder.path());
-        command.stdin(Stdio::null()).stdout(log("stdout")).stderr(log("stderr"));
+        command.stdin(stdin).stdout(log("stdout")).stderr(log("stderr"));
         let child = keeper::spawn(command);
-        let child = child.unwrap_or_else(|error| panic!("{:?}: {error}", make.program()));
+        let child = child.unwrap_or_else(|error| panic!("{arguments:?}: {error}"));
         Self { child, folder }
     }
 

@@ -7,6 +7,7 @@ use std::fmt;
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::ops::{Deref, DerefMut};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::process::ExitStatus;
 use std::sync::Arc;
@@ -76,12 +77,13 @@ pub struct Launch {
     yaml: String,
     concurrency: usize,
     arguments: Vec<String>,
+    socket: Option<Arc<OwnedFd>>,
 }
 
 impl Launch {
     /// That program on this bootstrap, with one worker.
     pub fn new(make: Make, yaml: impl Into<String>) -> Self {
-        Self { make, yaml: yaml.into(), concurrency: 1, arguments: Vec::new() }
+        Self { make, yaml: yaml.into(), concurrency: 1, arguments: Vec::new(), socket: None }
     }
 
     /// With that many workers.
@@ -96,6 +98,13 @@ impl Launch {
         self
     }
 
+    /// With a socket of a service manager, which passes a duplicate and keeps its own.
+    pub fn socket(mut self, socket: impl AsFd) -> Self {
+        let copy = socket.as_fd().try_clone_to_owned().expect("a descriptor can be duplicated");
+        self.socket = Some(Arc::new(copy));
+        self
+    }
+
     /// Starts it and waits until it is ready. The file of the configuration is `config.yaml` in
     /// the proxy's folder, which the YAML may name as `{folder}`.
     pub fn start(self) -> Result<Proxy, StartError> {
@@ -104,7 +113,13 @@ impl Launch {
         fs::write(folder.path().join("config.yaml"), yaml).expect("the folder takes files");
         let arguments = self.arguments();
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let process = Process::start_in(folder, self.make, &arguments);
+        let process = match &self.socket {
+            None => Process::start_in(folder, self.make, &arguments),
+            Some(socket) => {
+                let socket = socket.try_clone().expect("a descriptor can be duplicated");
+                Process::start_with_socket(folder, self.make, socket, &arguments)
+            }
+        };
         let admin = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut proxy = Proxy { make: self.make, process, admin, listeners: Vec::new() };
         proxy.become_ready()?;

@@ -60,7 +60,8 @@ pub use admin::Admin;
 pub use dns::{DnsTarget, LookupFamily, Refresh, Resolved, ResolvedEndpoints};
 pub use sinks::{NoSinks, OpenSinks};
 pub use sockets::{
-    BindSockets, NoSockets, OpenSockets, OptionValue, SocketOption, SocketSpec, SocketState,
+    BindSockets, GivenSockets, NoSockets, OpenSockets, OptionValue, SocketOption, SocketSpec,
+    SocketState,
 };
 pub use tls::Updates;
 

@@ -4,6 +4,7 @@
 //! generation is published, so that a bad or busy address is an error of the configuration. The
 //! sockets are in blocking mode: whether a driver wants it otherwise is the runtime's business.
 
+mod given;
 mod options;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use ringway_model::cluster::TcpKeepalive;
 use ringway_model::listener::Sockets;
 use socket2::{Domain, Protocol, Socket, Type};
 
+pub use given::GivenSockets;
 pub use options::{OptionValue, SocketOption, SocketState};
 
 /// Everything that the sockets of one listener depend on. While it stays equal from one
@@ -79,7 +81,7 @@ pub struct NoSockets;
 
 impl OpenSockets for NoSockets {
     fn open(&mut self, spec: &SocketSpec) -> io::Result<Arc<Sockets>> {
-        Ok(Arc::new(Sockets { fds: Vec::new(), address: spec.address.clone() }))
+        Ok(Arc::new(Sockets { fds: Vec::new(), address: spec.address.clone(), given: false }))
     }
 }
 
@@ -115,7 +117,7 @@ fn tcp(spec: &SocketSpec, address: SocketAddr) -> io::Result<Sockets> {
         duplicates(first, spec.workers)?
     };
     let fds = sockets.into_iter().map(OwnedFd::from).collect();
-    Ok(Sockets { fds, address: Address::Ip(bound) })
+    Ok(Sockets { fds, address: Address::Ip(bound), given: false })
 }
 
 /// A bound socket that does not listen yet.

@@ -225,7 +225,8 @@ const COMMANDS: &[Entry] = &[
         path: "/runtime_modify",
         mutates: true,
         help: "Adds or modifies runtime values as passed in query parameters. To delete a \
-               previously added key, use an empty string as the value. E.g. ?key1=value1&key2=value2...",
+               previously added key, use an empty string as the value. E.g. \
+               ?key1=value1&key2=value2...",
         params: &[],
         handle: diagnostics::runtime_modify,
     },

@@ -31,7 +31,13 @@ pub(super) async fn accept(worker: Rc<Worker>, listening: Rc<Listening>, socket:
     loop {
         match socket.accept().await {
             Ok((stream, peer)) => begin(&worker, &listening, stream, peer),
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => return socket.close(),
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                // On a socket that was given, whoever connects now is for the next process.
+                if !listening.listener().sockets.given {
+                    socket.close();
+                }
+                return;
+            }
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, "accept failed");

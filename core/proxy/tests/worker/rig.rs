@@ -218,7 +218,7 @@ fn snapshot(
     let listener = Listener {
         name: "l".into(),
         address: address.clone(),
-        sockets: Arc::new(Sockets { fds: vec![socket.into()], address }),
+        sockets: Arc::new(Sockets { fds: vec![socket.into()], address, given: false }),
         filters: ListenerFilters::default(),
         chains: vec![Arc::new(chain)],
         matcher: ChainMatcher { rules: vec![(ChainMatch::default(), 0)], default: None },

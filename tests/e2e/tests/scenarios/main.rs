@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod access_log;
+mod activation;
 mod admin;
 mod balancing;
 mod bodies;

@@ -232,3 +232,64 @@ fn a_new_name_keeps_the_sockets_unless_their_port_was_chosen_by_the_kernel() {
     assert!(chosen.serves(&chosen.clone()));
     assert!(!chosen.serves(&SocketSpec { listener: Arc::from("other"), ..chosen.clone() }));
 }
+
+/// A socket as a service manager has it, and its address.
+fn given(ip: &str) -> (OwnedFd, Address) {
+    let listener = TcpListener::bind((ip, 0)).unwrap();
+    let address = Address::Ip(listener.local_addr().unwrap());
+    (listener.into(), address)
+}
+
+#[test]
+fn a_given_socket_is_shared_by_all_workers_and_can_be_had_again() {
+    let (fd, address) = given("127.0.0.1");
+    SockRef::from(&fd).set_nonblocking(true).unwrap();
+    let mut sockets = GivenSockets::new(vec![fd]).unwrap();
+    assert_eq!(sockets.unused().collect::<Vec<_>>(), [&address]);
+    for backlog in [16, 32] {
+        let spec = SocketSpec { backlog, ..spec(address.clone(), 3) };
+        let opened = sockets.open(&spec).unwrap();
+        assert_eq!((opened.fds.len(), opened.given), (3, true));
+        assert!(!SockRef::from(&opened.fds[0]).nonblocking().unwrap());
+        assert!(SockRef::from(&opened.fds[2]).tcp_nodelay().unwrap());
+        assert!(reaches(&opened, address.ip().unwrap()));
+    }
+    assert_eq!(sockets.unused().count(), 0);
+    // Another address is bound as ever.
+    let other = sockets.open(&spec(any_port("127.0.0.1"), 2)).unwrap();
+    assert_eq!((other.fds.len(), other.given), (2, false));
+}
+
+#[test]
+fn more_given_sockets_than_workers_are_refused() {
+    let bound = open(&spec(any_port("127.0.0.1"), 3));
+    let fds = bound.fds.iter().map(|fd| fd.try_clone().unwrap()).collect();
+    let mut sockets = GivenSockets::new(fds).unwrap();
+    let error = sockets.open(&spec(bound.address.clone(), 2)).unwrap_err().to_string();
+    assert!(error.starts_with("3 sockets were given for 2 workers"), "{error}");
+    // With as many workers each has its own, and with more they share.
+    for workers in [3, 4] {
+        assert_eq!(sockets.open(&spec(bound.address.clone(), workers)).unwrap().fds.len(), workers);
+    }
+}
+
+#[test]
+fn a_given_socket_that_takes_ipv4_needs_ipv4_compat() {
+    let Ok(listener) = TcpListener::bind("[::]:0") else { return };
+    let address = Address::Ip(listener.local_addr().unwrap());
+    let takes_ipv4 = !SockRef::from(&listener).only_v6().unwrap();
+    let mut sockets = GivenSockets::new(vec![listener.into()]).unwrap();
+    for ipv4_compat in [true, false] {
+        let spec = SocketSpec { ipv4_compat, ..spec(address.clone(), 1) };
+        assert_eq!(sockets.open(&spec).is_ok(), ipv4_compat == takes_ipv4);
+    }
+}
+
+#[test]
+fn what_does_not_listen_cannot_be_given() {
+    let bound = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let datagrams = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    for fd in [OwnedFd::from(bound), OwnedFd::from(datagrams)] {
+        assert!(GivenSockets::new(vec![fd]).is_err());
+    }
+}

@@ -27,13 +27,19 @@ pub(super) fn open(spec: &SocketSpec, path: &Arc<PathBuf>) -> io::Result<Sockets
     let address = SockAddr::unix(abstract_name.as_deref().unwrap_or(path))?;
     options::apply(&socket, &spec.options, SocketState::Prebind)?;
     socket.bind(&address)?;
-    if abstract_name.is_none() && spec.mode != 0 {
-        fs::set_permissions(path.as_path(), Permissions::from_mode(spec.mode))?;
-    }
+    set_mode(spec, path)?;
     options::apply(&socket, &spec.options, SocketState::Bound)?;
     listen(spec, &socket)?;
     let fds = duplicates(socket, spec.workers)?.into_iter().map(OwnedFd::from).collect();
-    Ok(Sockets { fds, address: Address::Pipe(Arc::clone(path)) })
+    Ok(Sockets { fds, address: Address::Pipe(Arc::clone(path)), given: false })
+}
+
+/// `pipe.mode`; an abstract name has no permissions.
+pub(super) fn set_mode(spec: &SocketSpec, path: &Path) -> io::Result<()> {
+    if spec.mode == 0 || abstract_name(path).is_some() {
+        return Ok(());
+    }
+    fs::set_permissions(path, Permissions::from_mode(spec.mode))
 }
 
 /// `@name` as the kernel writes it, with a zero byte in front.
