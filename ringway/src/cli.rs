@@ -54,7 +54,8 @@ pub(crate) struct Options {
     /// Take the default number of workers from the cpuset (it always is).
     #[arg(long)]
     pub(crate) cpuset_threads: bool,
-    /// Follow changes of the configuration file (SIGHUP does it once).
+    /// Follow changes of the configuration file (SIGHUP does it once): when it has been quiet for
+    /// 100 ms, and at the latest 2 s after a change, however busy its folder is.
     #[arg(long)]
     pub(crate) watch: bool,
     /// What drives the workers' IO: auto takes io_uring where the host allows it.

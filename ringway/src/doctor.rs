@@ -92,6 +92,18 @@ mod tests {
         assert_eq!(found, [("http", Some(80), Some(16384)), ("admin", Some(9901), None)]);
     }
 
+    /// The sockets that systemd would hold are those that the example asks for.
+    #[test]
+    fn the_socket_unit_goes_with_the_example() {
+        let tuning = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tuning");
+        let unit = std::fs::read_to_string(tuning.join("systemd/ringway.socket")).expect("read");
+        let value = |key| unit.lines().find_map(|line| line.strip_prefix(key)).expect(key);
+        let found = listeners(&tuning.join("edge.yaml")).expect("a good configuration");
+        let http = &found[0];
+        assert_eq!(value("ListenStream="), format!("[::]:{}", http.port.expect("a port")));
+        assert_eq!(value("Backlog="), http.backlog.expect("a backlog").to_string());
+    }
+
     #[test]
     fn a_configuration_that_is_not_there_is_an_error() {
         assert!(listeners(Path::new("/nowhere/envoy.yaml")).is_err());
