@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ringway_bridge::stats::Catalog;
 use ringway_config::compile::{
-    Compiler, Draft, Environment, OpenSinks, OpenSockets, ResolvedEndpoints,
+    Cause, Compiler, Draft, Environment, OpenSinks, OpenSockets, ResolvedEndpoints,
 };
 use ringway_config::{ConfigError, Loaded, Source, Support, load};
 
@@ -63,7 +63,19 @@ impl Configuration {
         sockets: &mut dyn OpenSockets,
         sinks: &mut dyn OpenSinks,
     ) -> Result<Draft, Vec<ConfigError>> {
-        self.compiler.compile(loaded, endpoints, sockets, sinks)
+        self.compile_for(Cause::Start, loaded, endpoints, sockets, sinks)
+    }
+
+    /// As [`Configuration::compile`], for another cause.
+    pub(crate) fn compile_for(
+        &mut self,
+        cause: Cause,
+        loaded: &Loaded,
+        endpoints: &ResolvedEndpoints,
+        sockets: &mut dyn OpenSockets,
+        sinks: &mut dyn OpenSinks,
+    ) -> Result<Draft, Vec<ConfigError>> {
+        self.compiler.compile_for(cause, loaded, endpoints, sockets, sinks)
     }
 
     /// The compiler, for changes of endpoints.

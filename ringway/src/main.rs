@@ -13,6 +13,7 @@ mod end;
 mod identity;
 mod logging;
 mod names;
+mod secrets;
 mod serve;
 mod validate;
 mod workers;

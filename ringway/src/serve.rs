@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use ringway_bridge::stats::Catalog;
-use ringway_config::compile::{Admin, Draft, GivenSockets, OpenSinks};
+use ringway_config::compile::{Admin, Cause, Draft, GivenSockets, OpenSinks};
 use ringway_config::{ConfigError, Loaded, print};
 use ringway_control::ServerStats;
 use ringway_control::admin::{
@@ -32,6 +32,7 @@ use crate::demo::{self, DemoArgs};
 use crate::end::{Signals, stop_listening};
 use crate::identity;
 use crate::names::Names;
+use crate::secrets::{self, Secrets};
 use crate::workers::Workers;
 use crate::{logging, validate};
 
@@ -155,6 +156,7 @@ pub(crate) struct Server {
     sources: watch::Sender<Arc<ConfigSource>>,
     pub(crate) commands: mpsc::Receiver<admin::Command>,
     watch: Option<FileWatch>,
+    secrets: Secrets,
     /// When the listeners close that `/drain_listeners?graceful` gave some time.
     close_at: Option<tokio::time::Instant>,
 }
@@ -179,14 +181,9 @@ impl Server {
         let driver = choose_driver(options.driver)?;
         let (control, ends) = Control::new(&catalog, Arc::clone(&page), concurrency)
             .map_err(failed("cannot make the lines to the workers"))?;
-        let workers = Workers::start(
-            ends,
-            log_senders,
-            &catalog,
-            driver,
-            Duration::from_micros(options.spin_us),
-        )
-        .map_err(failed("cannot start the workers"))?;
+        let spin = Duration::from_micros(options.spin_us);
+        let workers = Workers::start(ends, log_senders, &catalog, driver, spin)
+            .map_err(failed("cannot start the workers"))?;
         let lifecycle = Lifecycle::default();
         let (sender, commands) = mpsc::channel(COMMANDS_MAX);
         let sources = watch::Sender::new(Arc::new(source_of(&loaded)));
@@ -206,6 +203,7 @@ impl Server {
         ));
         let admin_address = open_admin(draft.admin.as_ref(), &options, &admin)?;
         names.follow(draft.dns, &draft.snapshot);
+        let secrets = Secrets::new(page, loaded, draft.watched, &draft.updates);
         let watch = watch_files(&options)?;
         let mut server = Self {
             options,
@@ -224,6 +222,7 @@ impl Server {
             sources,
             commands,
             watch,
+            secrets,
             close_at: None,
         };
         server.warm_up().await;
@@ -287,6 +286,7 @@ impl Server {
                     self.obey(command);
                 }
                 () = changed(&mut self.watch) => self.reload().await,
+                () = self.secrets.changed() => self.renew_secrets().await,
                 cluster = self.names.changed() => self.follow_names(&cluster).await,
                 () = at(self.close_at) => self.close_listeners(),
                 _ = flush.tick() => self.admin.flush(),
@@ -350,11 +350,34 @@ impl Server {
             Err(errors) => return refuse(&errors),
         };
         warn(&draft.warnings);
+        self.secrets.report(&draft.updates);
         self.names.follow(draft.dns, &draft.snapshot);
         self.sources.send_replace(Arc::new(source_of(&loaded)));
+        self.secrets.follow(loaded, draft.watched);
         self.publish(draft.snapshot).await;
         let generation = self.control.current().generation;
         tracing::info!(target: "config", generation, "the configuration was reloaded");
+    }
+
+    /// Compiles the configuration in force with the certificates and keys as they are by now.
+    async fn renew_secrets(&mut self) {
+        let Some(loaded) = self.secrets.loaded() else { return };
+        let endpoints = self.names.answers();
+        let (sockets, sinks) = (&mut self.sockets, &mut Sinks(&mut self.logs));
+        let compiled =
+            self.configuration.compile_for(Cause::Secrets, loaded, endpoints, sockets, sinks);
+        let draft = match compiled {
+            Ok(draft) => draft,
+            Err(errors) => return refuse(&errors),
+        };
+        self.secrets.report(&draft.updates);
+        self.secrets.watch(draft.watched);
+        if !secrets::differ(&self.control.current(), &draft.snapshot) {
+            return;
+        }
+        self.publish(draft.snapshot).await;
+        let generation = self.control.current().generation;
+        tracing::info!(target: "config", generation, "certificates were renewed");
     }
 
     async fn follow_names(&mut self, cluster: &str) {

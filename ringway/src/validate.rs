@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ringway_bridge::stats::Catalog;
 use ringway_config::ConfigError;
-use ringway_config::compile::{NoSinks, NoSockets, ResolvedEndpoints};
+use ringway_config::compile::{Cause, NoSinks, NoSockets, ResolvedEndpoints};
 
 use crate::cli::Options;
 use crate::configuration::Configuration;
@@ -50,7 +50,9 @@ fn check(
     let mut configuration = Configuration::new(path, inline, &Arc::new(Catalog::default()), 1);
     let loaded = configuration.read()?;
     let endpoints = ResolvedEndpoints::new();
-    let draft = configuration.compile(&loaded, &endpoints, &mut NoSockets, &mut NoSinks)?;
+    let (sockets, sinks) = (&mut NoSockets, &mut NoSinks);
+    let draft =
+        configuration.compile_for(Cause::Validation, &loaded, &endpoints, sockets, sinks)?;
     Ok(draft.warnings)
 }
 

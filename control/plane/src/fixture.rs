@@ -11,7 +11,7 @@ use ringway_model::address::Address;
 use ringway_model::cluster::{
     Cluster, ClusterId, ClusterPolicy, Endpoint, Locality, PriorityLimits,
 };
-use ringway_model::listener::{ChainMatcher, Listener, Sockets};
+use ringway_model::listener::{ChainMatcher, Listener, ListenerFilters, Sockets};
 use ringway_model::snapshot::Snapshot;
 use ringway_model::stats::{ClusterStats, Http2Stats, ListenerStats};
 
@@ -76,6 +76,7 @@ pub(crate) fn listener(catalog: &Catalog, name: &str, address: &str) -> Arc<List
         name: name.into(),
         address: Address::Ip(ip),
         sockets: Arc::new(Sockets { fds: Vec::new(), address: Address::Ip(ip), given: false }),
+        filters: ListenerFilters::default(),
         chains: Vec::new(),
         matcher: ChainMatcher::default(),
         buffer_limit: 1 << 20,

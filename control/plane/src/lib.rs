@@ -9,6 +9,7 @@
 
 pub mod admin;
 mod breaker_stats;
+mod certificates;
 mod distribution;
 pub mod dns;
 pub mod endpoint_stats;

@@ -1,7 +1,7 @@
 //! `server.*`: the statistics about the process itself.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use ringway_bridge::stat_group;
 use ringway_bridge::stats::{Catalog, Page};
@@ -9,6 +9,7 @@ use ringway_model::snapshot::Snapshot;
 
 use crate::admin::ServerState;
 use crate::breaker_stats::Breakers;
+use crate::certificates;
 use crate::process::Memory;
 use crate::telemetry::{Reading, Scalar};
 
@@ -96,6 +97,8 @@ impl ServerStats {
     pub(crate) fn refresh(&mut self, state: ServerState, catalog: &Catalog, snapshot: &Snapshot) {
         self.breakers.refresh(catalog, &self.page, snapshot);
         let (page, ids) = (&self.page, &self.ids);
+        let days = certificates::refresh(page, snapshot, SystemTime::now());
+        page.set(ids.days_until_first_cert_expiring, days.unwrap_or(NO_CERTIFICATE_DAYS));
         page.set(ids.live, u64::from(state == ServerState::Live));
         page.set(ids.state, state as u64);
         page.set(ids.uptime, self.started.elapsed().as_secs());

@@ -1,10 +1,12 @@
-//! Watched configuration files.
+//! Watched files: the configuration, and the files of certificates and keys.
 //!
 //! What is watched is the folder that a file is in, not the file: editors and `mv` replace the
 //! file, and Kubernetes swaps a symbolic link (`..data`) beside it, so a watch on the file itself
-//! would look at something that is gone. An event only makes the watch look: it tells of a change
+//! would look at something that is gone. Where a folder on the way is such a link, the folder that
+//! holds the link is watched as well. An event only makes the watch look: it tells of a change
 //! when the file's identity, size or time of modification is another than before.
 
+use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -25,6 +27,9 @@ pub struct FileWatch {
     watcher: RecommendedWatcher,
     events: mpsc::Receiver<()>,
     files: Vec<(PathBuf, Option<Fingerprint>)>,
+    /// Folders that are watched for their own sake.
+    also: Vec<PathBuf>,
+    /// All that are watched.
     folders: Vec<PathBuf>,
     /// Events that nobody has looked into yet. It lives here and not in the future of
     /// [`FileWatch::changed`], which is dropped whenever the control thread has something else to
@@ -84,9 +89,29 @@ impl FileWatch {
         })?;
         let files = files.into_iter().map(|file| (Fingerprint::of(&file), file));
         let files = files.map(|(fingerprint, file)| (file, fingerprint)).collect();
-        let mut watch = Self { watcher, events, files, folders: Vec::new(), burst: None };
+        let (also, folders) = (Vec::new(), Vec::new());
+        let mut watch = Self { watcher, events, files, also, folders, burst: None };
         watch.watch_folders()?;
         Ok(watch)
+    }
+
+    /// Watches these files from now on, and these folders. A file that was not watched before is
+    /// told of as changed: it may be another than when it was read.
+    pub fn follow(
+        &mut self,
+        files: impl IntoIterator<Item = PathBuf>,
+        folders: impl IntoIterator<Item = PathBuf>,
+    ) -> notify::Result<()> {
+        let mut known: HashMap<_, _> = self.files.drain(..).collect();
+        for file in files {
+            let fingerprint = known.remove(&file);
+            if fingerprint.is_none() {
+                self.burst.get_or_insert_with(Burst::new);
+            }
+            self.files.push((file, fingerprint.flatten()));
+        }
+        self.also = folders.into_iter().collect();
+        self.watch_folders()
     }
 
     /// Waits for the next change; returns the files that changed and exist.
@@ -147,15 +172,13 @@ impl FileWatch {
         changed
     }
 
-    /// Watches the folder of each file and, if it is a link, that of the file behind it.
+    /// Watches the folder of each file and, where there are links, those that hold the links and
+    /// that of the file behind them.
     fn watch_folders(&mut self) -> notify::Result<()> {
-        let folder = |path: &Path| match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-            _ => PathBuf::from("."),
-        };
-        let mut wanted = Vec::new();
+        let mut wanted = self.also.clone();
         for (file, known) in &self.files {
             wanted.push(folder(file));
+            wanted.extend(links(file).map(folder));
             wanted.extend(known.iter().map(|known| folder(&known.target)));
         }
         wanted.sort();
@@ -164,12 +187,33 @@ impl FileWatch {
             // It may not exist any more, and then it is not watched either.
             let _ = self.watcher.unwatch(gone);
         }
-        for new in wanted.iter().filter(|folder| !self.folders.contains(folder)) {
-            self.watcher.watch(new, RecursiveMode::NonRecursive)?;
-        }
+        let mut result = Ok(());
+        // One that cannot be watched is tried again next time, and keeps no other from it.
+        wanted.retain(|folder| {
+            if self.folders.contains(folder) {
+                return true;
+            }
+            let watched = self.watcher.watch(folder, RecursiveMode::NonRecursive);
+            let good = watched.is_ok();
+            result = std::mem::replace(&mut result, Ok(())).and(watched);
+            good
+        });
         self.folders = wanted;
-        Ok(())
+        result
     }
+}
+
+/// The folder that a file or a link is in.
+fn folder(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// The folders on the way to a file that are symbolic links.
+fn links(file: &Path) -> impl Iterator<Item = &Path> {
+    file.ancestors().skip(1).filter(|path| path.is_symlink())
 }
 
 #[cfg(test)]
@@ -242,6 +286,43 @@ mod tests {
             assert_eq!(next(&mut watch).await, [path("envoy.yaml")]);
             assert_eq!(fs::read_to_string(path("envoy.yaml")).expect("read"), version);
         }
+    }
+
+    #[tokio::test]
+    async fn a_swapped_link_on_the_way_is_a_change() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        for version in ["v1", "v2", "v3"] {
+            fs::create_dir(path(version)).expect("created");
+            fs::write(path(version).join("a.pem"), version).expect("written");
+        }
+        symlink("v1", path("current")).expect("linked");
+        let file = path("current").join("a.pem");
+        let mut watch = FileWatch::new([file.clone()]).expect("watched");
+        for version in ["v2", "v3"] {
+            symlink(version, path("new")).expect("linked");
+            fs::rename(path("new"), path("current")).expect("swapped");
+            assert_eq!(next(&mut watch).await, std::slice::from_ref(&file));
+        }
+    }
+
+    #[tokio::test]
+    async fn another_list_of_files_is_followed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("a"), "1").expect("written");
+        fs::write(path("b"), "1").expect("written");
+        let mut watch = FileWatch::new([]).expect("watched");
+        watch.follow([path("a")], []).expect("followed");
+        assert_eq!(next(&mut watch).await, [path("a")]);
+        watch.follow([path("a"), path("b")], []).expect("followed");
+        assert_eq!(next(&mut watch).await, [path("b")], "a is known");
+        fs::write(path("a"), "22").expect("written");
+        assert_eq!(next(&mut watch).await, [path("a")]);
+        watch.follow([path("b")], []).expect("followed");
+        fs::write(path("a"), "333").expect("written");
+        fs::write(path("b"), "333").expect("written");
+        assert_eq!(next(&mut watch).await, [path("b")]);
     }
 
     #[tokio::test]

@@ -217,6 +217,7 @@ fn snapshot(catalog: &Catalog, listener: SocketAddr) -> Snapshot {
         name: "main".into(),
         address: address.clone(),
         sockets: Arc::new(Sockets { fds: Vec::new(), address, given: false }),
+        filters: ringway_model::listener::ListenerFilters::default(),
         chains: Vec::new(),
         matcher: ChainMatcher::default(),
         buffer_limit: 1 << 20,

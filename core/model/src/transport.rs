@@ -1,7 +1,10 @@
 //! TLS of listeners and clusters (Envoy `DownstreamTlsContext`, `UpstreamTlsContext`).
 
 use ringway_bridge::stats::{GaugeId, StatName};
-use ringway_tls::{Certificate, ClientContext, ServerContext};
+use ringway_tls::{ClientContext, ServerContext};
+
+pub use ringway_tls::Certificate;
+pub use ringway_tls::certificate::Names;
 
 use crate::stats::SslStats;
 

@@ -56,7 +56,7 @@ impl Certificate {
             subject: reversed(parsed.subject()),
             common_name: common_name(&parsed),
             issuer: reversed(parsed.issuer()),
-            serial: hex(parsed.raw_serial()),
+            serial: serial(parsed.raw_serial()),
             not_before_unix_s: parsed.validity().not_before.timestamp(),
             not_after_unix_s: parsed.validity().not_after.timestamp(),
             not_after_text: parsed.validity().not_after.to_string(),
@@ -159,6 +159,12 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut sum = [0; 32];
     sum.copy_from_slice(digest(&SHA256, bytes).as_ref());
     sum
+}
+
+/// Without the byte 0 that keeps a number positive in DER.
+fn serial(bytes: &[u8]) -> String {
+    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+    hex(&bytes[zeros.min(bytes.len().saturating_sub(1))..])
 }
 
 fn hex(bytes: &[u8]) -> String {

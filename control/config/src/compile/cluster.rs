@@ -66,10 +66,7 @@ pub(super) fn policy(cx: &Cx<'_>, at: &At<'_>, cluster: &cluster::Cluster) -> Op
     let http = upstream_http::options(at, cluster);
     let thresholds = breakers::thresholds(cluster.circuit_breakers.as_ref());
     let connect_timeout = duration(&at.field("connect_timeout"), cluster.connect_timeout);
-    let stat_name = match cluster.alt_stat_name.as_str() {
-        "" => &cluster.name,
-        other => other,
-    };
+    let stat_name = scope(cluster);
     let tls = tls::upstream(cx, at, cluster.transport_socket.as_ref(), stat_name);
     let (balancing, http) = (balancing?, http?);
     let UpstreamHttp { common, enable_trailers, proper_case, protocol, http2 } = http;
@@ -147,6 +144,14 @@ pub(super) fn same_policy(one: &cluster::Cluster, other: &cluster::Cluster) -> b
     shares(one) == shares(other)
         && (!balancing::uses_locality_weights(one) || weights(one) == weights(other))
         && without_endpoints(one) == without_endpoints(other)
+}
+
+/// The part of the names of its statistics that stands for the cluster.
+pub(super) fn scope(cluster: &cluster::Cluster) -> &str {
+    match cluster.alt_stat_name.as_str() {
+        "" => &cluster.name,
+        other => other,
+    }
 }
 
 /// The name as the snapshot keeps it.

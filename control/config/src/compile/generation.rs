@@ -17,7 +17,7 @@ use super::proto::{cluster as cluster_proto, listener as listener_proto};
 use super::reads::Reads;
 use super::sockets::{OpenSockets, SocketSpec};
 use super::value::{buffer_limit, without_number};
-use super::{Cx, Watched, chain, cluster, listener, listener_filters, stat_names};
+use super::{Cause, Cx, Watched, chain, cluster, listener, listener_filters, stat_names, tls};
 
 /// What was compiled last, with the messages that it came from.
 #[derive(Debug, Default)]
@@ -180,12 +180,51 @@ fn policy(
     let same = |kept: &&KeptCluster| {
         cluster::same_policy(&kept.message, message) && kept.reads.are_unchanged(&cx.secrets)
     };
+    let as_before = |kept: &KeptCluster, reads: &Reads| {
+        cx.reads.borrow_mut().extend(reads);
+        Some((Arc::clone(&kept.compiled.policy), kept.thresholds))
+    };
     if let Some(kept) = before.filter(same) {
-        cx.reads.borrow_mut().extend(&kept.reads);
-        return Some((Arc::clone(&kept.compiled.policy), kept.thresholds));
+        return as_before(kept, &kept.reads);
+    }
+    let kept = before.filter(|kept| cluster::same_policy(&kept.message, message));
+    if let Some(kept) = kept.filter(|kept| keeps_secrets(cx, at, message, kept)) {
+        return as_before(kept, &kept.reads.unwatched());
     }
     let made = cluster::policy(cx, at, message)?;
     Some((Arc::new(made.policy), made.thresholds))
+}
+
+/// After a change of secrets alone: whether the context is still the one of the last generation,
+/// because the change is not for the better. Then the cluster is not another one.
+fn keeps_secrets(
+    cx: &Cx<'_>,
+    at: &At<'_>,
+    message: &cluster_proto::Cluster,
+    kept: &KeptCluster,
+) -> bool {
+    let now = || tls::upstream(cx, at, message.transport_socket.as_ref(), cluster::scope(message));
+    cx.cause == Cause::Secrets
+        && now().is_some_and(|now| tls::is_same(now.as_ref(), kept.compiled.policy.tls.as_ref()))
+}
+
+/// As [`keeps_secrets`] for the chains of a listener.
+fn chains_keep_secrets(
+    cx: &Cx<'_>,
+    at: &At<'_>,
+    message: &listener_proto::Listener,
+    kept: &KeptListener,
+) -> bool {
+    let scope = listener::scope(message, &kept.spec.address.to_string());
+    let mut before = kept.compiled.chains.iter();
+    cx.cause == Cause::Secrets
+        && kept.message == *message
+        && chain::each(message).all(|(index, one)| {
+            let socket = one.transport_socket.as_ref();
+            let now = chain::at_chain(at, index, |at| tls::downstream(cx, at, socket, &scope));
+            let before = before.next().and_then(|chain| chain.tls.as_ref());
+            now.is_some_and(|now| tls::is_same(now.as_ref(), before))
+        })
 }
 
 fn dns_target(
@@ -261,18 +300,23 @@ fn one_listener(
     let kept = last.listener(&name);
     let kept = kept.map(|kept| (kept, kept.reads.are_unchanged(&cx.secrets)));
     let unchanged = kept.filter(|(kept, same_reads)| *same_reads && kept.message == *message);
-    if let Some((kept, _)) = unchanged {
+    let as_before = |kept: &KeptListener, reads: Reads| {
         // Clusters may have changed all the same.
         for (index, one) in chain::each(message) {
             chain::at_chain(at, index, |at| chain::check_clusters(cx, at, one));
         }
-        return Some(Prepared {
-            index,
-            message: message.clone(),
-            spec: kept.spec.clone(),
-            reads: kept.reads.clone(),
-            parts: Parts::Kept(Arc::clone(&kept.compiled)),
-        });
+        let (spec, parts) = (kept.spec.clone(), Parts::Kept(Arc::clone(&kept.compiled)));
+        Some(Prepared { index, message: message.clone(), spec, reads, parts })
+    };
+    if let Some((kept, _)) = unchanged {
+        return as_before(kept, kept.reads.clone());
+    }
+    if let Some((kept, _)) = kept {
+        let (keeps, mut reads) = cx.reading(|| chains_keep_secrets(cx, at, message, kept));
+        if keeps {
+            reads.extend(&kept.reads.unwatched());
+            return as_before(kept, reads);
+        }
     }
     let same_reads = kept.filter(|(_, same_reads)| *same_reads).map(|(kept, _)| kept);
     let (prepared, reads) = cx.reading(|| new_listener(cx, at, message, name, same_reads));

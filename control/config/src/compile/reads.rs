@@ -56,6 +56,13 @@ impl Reads {
         self.folders.extend_from_slice(&part.folders);
     }
 
+    /// What is not watched: what a resource was read from beside its secrets.
+    pub(super) fn unwatched(&self) -> Reads {
+        let is_watched = |one: &&Read| matches!(one.from, From::File(_, _, true));
+        let list = self.list.iter().filter(|one| !is_watched(one)).cloned();
+        Reads { list: list.collect(), folders: Vec::new() }
+    }
+
     /// Whether all of it would be read alike again.
     pub(super) fn are_unchanged(&self, secrets: &Secrets<'_>) -> bool {
         let sum = |from: &From| read(from, secrets).ok().map(|bytes| sha256(&bytes));

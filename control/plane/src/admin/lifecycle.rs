@@ -1,11 +1,14 @@
 //! Commands about the server as a whole: ready, health, drain, quit, reset.
 
+use std::time::SystemTime;
+
 use hyper::StatusCode;
 use serde_json::json;
 
 use super::query::Request;
 use super::reply::Reply;
 use super::state::{AdminState, Command, ServerState};
+use crate::certificates;
 
 /// `/ready`
 pub(crate) fn ready(state: &AdminState, _: &Request) -> Reply {
@@ -54,9 +57,10 @@ pub(crate) fn reset_counters(state: &AdminState, _: &Request) -> Reply {
     Reply::ok()
 }
 
-/// `/certs`: no listener and no cluster can have a certificate yet.
-pub(crate) fn certs(_: &AdminState, _: &Request) -> Reply {
-    Reply::pretty(&json!({"certificates": []}))
+/// `/certs`
+pub(crate) fn certs(state: &AdminState, _: &Request) -> Reply {
+    let shown = certificates::shown(&state.snapshot.borrow(), SystemTime::now());
+    Reply::pretty(&json!({"certificates": shown}))
 }
 
 /// `/runtime`: there are no runtime layers yet.

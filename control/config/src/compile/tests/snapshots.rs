@@ -328,8 +328,6 @@ fn statistics_have_the_names_and_tags_of_envoy() {
     statistics(
         &compiler,
         &expect![[r#"
-            cluster.a.b_c.upstream_rq_2xx = cluster.b_c.upstream_rq_2xx [("envoy.cluster_name", "a")]
-            cluster.z.upstream_rq_2xx = cluster.upstream_rq_2xx [("envoy.cluster_name", "z")]
             http.web.downstream_rq_2xx = http.downstream_rq_2xx [("envoy.http_conn_manager_prefix", "web")]
             listener.127.0.0.1_0.http.web.downstream_rq_2xx = listener.http.downstream_rq_2xx [("envoy.listener_address", "127.0.0.1_0"), ("envoy.http_conn_manager_prefix", "web")]
         "#]],

@@ -51,7 +51,7 @@ pub(super) fn downstream(
     scope: &str,
 ) -> Option<Arc<DownstreamTls>> {
     let make = || down::context(cx, at, &unpack(at, any)?, scope);
-    let updated = || stat_names::listener_secrets(&cx.env.catalog, scope);
+    let updated = stat_names::listener_secrets(&cx.env.catalog, scope);
     let key = (scope.to_owned(), any.value.clone());
     kept_or(cx, at, |all| &mut all.downstream, key, make, updated)
 }
@@ -63,7 +63,7 @@ pub(super) fn upstream(
     scope: &str,
 ) -> Option<Arc<UpstreamTls>> {
     let make = || up::context(cx, at, &unpack(at, any)?, scope);
-    let updated = || stat_names::cluster_secrets(&cx.env.catalog, scope);
+    let updated = stat_names::cluster_secrets(&cx.env.catalog, scope);
     let key = (scope.to_owned(), any.value.clone());
     kept_or(cx, at, |all| &mut all.upstream, key, make, updated)
 }
@@ -74,7 +74,7 @@ fn kept_or<T>(
     kind: fn(&mut Contexts) -> &mut Kept<T>,
     key: (String, Vec<u8>),
     make: impl FnOnce() -> Option<T>,
-    updated: impl FnOnce() -> CounterId,
+    updated: CounterId,
 ) -> Option<Arc<T>> {
     let known = kind(&mut cx.tls.borrow_mut()).get(&key).cloned();
     let known = known.and_then(|(reads, context)| Some((reads, context.upgrade()?)));
@@ -89,7 +89,7 @@ fn kept_or<T>(
     match (made, known) {
         (Some(made), known) => {
             if known.is_some() {
-                cx.updates.borrow_mut().counts.push(updated());
+                cx.updates.borrow_mut().counts.push(updated);
             }
             let made = Arc::new(made);
             kind(&mut cx.tls.borrow_mut()).insert(key, (reads, Arc::downgrade(&made)));

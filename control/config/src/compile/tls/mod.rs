@@ -63,6 +63,14 @@ pub(super) fn upstream(
     context::upstream(cx, &at, any, scope).map(Some)
 }
 
+/// Whether two contexts are one.
+pub(super) fn is_same<T>(one: Option<&Arc<T>>, other: Option<&Arc<T>>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (one, other) => one.is_none() && other.is_none(),
+    }
+}
+
 /// The configuration of a socket that is not `raw_buffer`.
 #[expect(clippy::option_option, reason = "an error is not plain bytes")]
 fn encrypted<'s>(
