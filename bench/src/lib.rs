@@ -19,6 +19,7 @@ mod peers;
 mod process;
 mod programs;
 mod statistics;
+mod transport;
 mod usage;
 mod wire;
 mod workload;

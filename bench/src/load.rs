@@ -112,6 +112,28 @@ impl Reading {
 }
 
 impl Run<'_> {
+    /// Asks a few times and looks at every answer.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with one of them, or why there is none.
+    pub(crate) fn probe(&self) -> Result<(), String> {
+        // What is sent in a warm-up is not looked at.
+        let whole = Run { warmup: Duration::ZERO, ..self.clone() };
+        let mut command = whole.command(&self.folder.join("probe.json"));
+        command.args(["--requests", "100", "--timeout", "2s"]);
+        let done = command.output();
+        let output = done.map_err(|error| format!("{}: {error}", self.program.display()))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let report = fs::read_to_string(self.folder.join("probe.json")).ok();
+        let summary = report.and_then(|text| serde_json::from_str::<Summary>(&text).ok());
+        let failure = summary.and_then(|summary| summary.failures.into_iter().next());
+        let words = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        Err(failure.map_or(words, |failure| format!("{} {}", failure.failure, failure.example)))
+    }
+
     /// Runs the load against a proxy, and `meanwhile` beside it.
     ///
     /// # Errors
@@ -137,6 +159,15 @@ impl Run<'_> {
         sample(&summary, &before, &after)
     }
 
+    /// The generator in the transport of the workload, without a load.
+    pub(crate) fn holder(&self) -> Command {
+        let mut command = Command::new(self.program);
+        let transport = self.workload.transport;
+        command.args(transport.arguments(self.folder));
+        command.arg(transport.url(self.port, "/"));
+        command
+    }
+
     fn command(&self, report: &Path) -> Command {
         let mut command = Command::new(self.program);
         let seconds = |time: Duration| format!("{}ms", time.as_millis());
@@ -146,8 +177,12 @@ impl Run<'_> {
         command.args(["--connections", &workload.connections.to_string()]);
         command.args(["--threads", &threads.to_string(), "--cpus", &cpus.join(",")]);
         command.args(["--warmup", &seconds(self.warmup), "--duration", &seconds(self.duration)]);
-        command.args(["--expect-status", "200", "--quiet"]);
-        if !self.any_length {
+        command.arg("--quiet");
+        let transport = workload.transport;
+        if transport.is_http() {
+            command.args(["--expect-status", "200"]);
+        }
+        if !self.any_length && transport.is_http() {
             command.args(["--expect-length", &workload.answer.to_string()]);
         }
         command.arg(format!("--json={}", report.display()));
@@ -158,10 +193,11 @@ impl Run<'_> {
         if workload.new_connections {
             command.arg("--new-connections");
         }
-        if workload.upload.is_some() {
+        command.args(transport.arguments(self.folder));
+        if workload.upload.is_some() && transport.is_http() {
             command.arg("--body").arg(format!("@{}", self.folder.join("body").display()));
         }
-        let url = |path: String| format!("http://127.0.0.1:{}{path}", self.port);
+        let url = |path: String| transport.url(self.port, &path);
         command.args(workload.paths().into_iter().map(url));
         command
     }

@@ -21,13 +21,15 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// Starts one on `cpu` whose answers have `size` bytes unless a path asks for others.
+    /// Starts one on `cpu` whose answers have `size` bytes unless a path asks for others, and which
+    /// is told `arguments` besides.
     pub(crate) fn start(
         program: &Path,
         folder: &Path,
         name: &str,
         cpu: usize,
         size: usize,
+        arguments: &[&str],
     ) -> Result<Self, String> {
         let port_file = folder.join(format!("{name}.port"));
         // The port of an origin that has ended must not be taken for this one's.
@@ -35,7 +37,7 @@ impl Origin {
         let mut command = Command::new(program);
         command.args(["serve", "--listen", "127.0.0.1:0", "--threads", "1"]);
         command.args(["--cpus", &cpu.to_string(), "--size", &size.to_string()]);
-        command.arg("--port-file").arg(&port_file);
+        command.arg("--port-file").arg(&port_file).args(arguments);
         let started = Process::start(command, &[cpu], &folder.join(format!("{name}.log")));
         let mut process = started.map_err(|error| format!("{}: {error}", program.display()))?;
         let port = wait_for_port(&mut process, &port_file)?;

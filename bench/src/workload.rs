@@ -1,6 +1,9 @@
 //! The table of loads: what is asked for, by how many, and what else happens meanwhile.
 
+mod transports;
+
 use crate::peers::Needs;
+use crate::transport::Transport;
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -22,6 +25,7 @@ pub(crate) struct Workload {
     /// Each request on a connection of its own.
     pub(crate) new_connections: bool,
     pub(crate) needs: Needs,
+    pub(crate) transport: Transport,
     pub(crate) companions: Companions,
     /// Latencies are taken at fixed rates, too.
     pub(crate) latency: bool,
@@ -37,6 +41,8 @@ pub(crate) enum Companions {
     Idle(usize),
     /// Clients that read a large answer slowly.
     SlowReaders(usize),
+    /// As `Idle`, in the transport of the workload.
+    Held(usize),
 }
 
 const fn small(name: &'static str, title: &'static str, connections: usize) -> Workload {
@@ -48,6 +54,7 @@ const fn small(name: &'static str, title: &'static str, connections: usize) -> W
         answer: SMALL,
         new_connections: false,
         needs: Needs::Plain,
+        transport: Transport::PLAIN,
         companions: Companions::None,
         latency: false,
         remark: "",
@@ -63,7 +70,12 @@ const fn upload(name: &'static str, title: &'static str, count: usize, size: usi
 }
 
 /// All loads, in the order of reports.
-pub(crate) const ALL: [Workload; 16] = [
+fn all() -> impl Iterator<Item = &'static Workload> {
+    PLAIN.iter().chain(&transports::TRANSPORTS)
+}
+
+/// Those of HTTP/1.1 without TLS.
+static PLAIN: [Workload; 16] = [
     Workload { latency: true, ..small("small-1", "64 B answers, 1 keep-alive connection", 1) },
     Workload { latency: true, ..small("small-64", "64 B answers, 64 keep-alive connections", 64) },
     Workload {
@@ -126,7 +138,9 @@ impl Workload {
         self.connections
             + match self.companions {
                 Companions::None => 0,
-                Companions::Idle(count) | Companions::SlowReaders(count) => count,
+                Companions::Idle(count)
+                | Companions::SlowReaders(count)
+                | Companions::Held(count) => count,
             }
     }
 
@@ -144,18 +158,18 @@ impl Workload {
 pub(crate) fn choose(names: &[String], quick: bool) -> Result<Vec<Workload>, String> {
     if names.is_empty() {
         let chosen = |workload: &&Workload| !quick || QUICK.contains(&workload.name);
-        return Ok(ALL.iter().filter(chosen).cloned().collect());
+        return Ok(all().filter(chosen).cloned().collect());
     }
     let fits = |workload: &Workload, name: &str| {
         let rest = workload.name.strip_prefix(name);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
     };
-    if let Some(unknown) = names.iter().find(|name| !ALL.iter().any(|w| fits(w, name))) {
-        let known: Vec<&str> = ALL.iter().map(|workload| workload.name).collect();
+    if let Some(unknown) = names.iter().find(|name| !all().any(|w| fits(w, name))) {
+        let known: Vec<&str> = all().map(|workload| workload.name).collect();
         return Err(format!("no workload `{unknown}`: there are {}", known.join(", ")));
     }
     let chosen = |workload: &&Workload| names.iter().any(|name| fits(workload, name));
-    Ok(ALL.iter().filter(chosen).cloned().collect())
+    Ok(all().filter(chosen).cloned().collect())
 }
 
 #[cfg(test)]
@@ -169,7 +183,7 @@ mod tests {
 
     #[test]
     fn names_and_their_beginnings_choose() {
-        assert_eq!(chosen(&[], false).map(|all| all.len()), Ok(ALL.len()));
+        assert_eq!(chosen(&[], false).map(|all| all.len()), Ok(all().count()));
         assert_eq!(chosen(&[], true).map(|all| all.len()), Ok(QUICK.len()));
         let small = ["small-1", "small-64", "small-256", "small-1024", "connect"];
         assert_eq!(chosen(&["connect", "small"], true).as_deref(), Ok(&small[..]));

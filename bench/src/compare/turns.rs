@@ -11,6 +11,7 @@ use crate::load::{Run, Sample};
 use crate::origin::Origin;
 use crate::peers::{Kind, Needs, Peer, Setup};
 use crate::process::{self, Process};
+use crate::transport;
 use crate::usage;
 use crate::wire::{self, Answer};
 use crate::workload::{self, Workload};
@@ -32,6 +33,8 @@ const RELOAD_SIGNALS: usize = 3;
 const REST: Duration = Duration::from_millis(300);
 /// The second origin tells itself apart by the length of its answers.
 const OTHER_SIZE: usize = 65;
+/// What a sink takes for each of its answers, and a source gives.
+const MIB: usize = 1 << 20;
 
 /// A peer that runs.
 struct Contender {
@@ -50,7 +53,7 @@ struct Origins {
 impl Stage {
     /// All peers under one load.
     pub(super) fn workload(&self, workload: &Workload) -> Result<Outcome, String> {
-        let origins = self.origins()?;
+        let origins = self.origins(workload)?;
         if let Some(size) = workload.upload {
             let written = fs::write(self.folder.join("body"), vec![b'u'; size]);
             written.map_err(|error| format!("{}: {error}", self.folder.display()))?;
@@ -93,15 +96,21 @@ impl Stage {
         meanwhile: impl FnOnce(i32),
     ) -> Result<Sample, String> {
         let failed = |error| format!("{}: {error}", peer.kind.name());
-        let origins = self.origins()?;
+        let origins = self.origins(workload)?;
         let contender = self.contender(peer, workload, &origins).map_err(failed)?;
         let id = contender.process.id();
         self.run(&contender, workload, None).go(id, || meanwhile(id)).map_err(failed)
     }
 
-    fn origins(&self) -> Result<Origins, String> {
-        let start =
-            |name, size| Origin::start(&self.load, &self.folder, name, self.cores.origin, size);
+    fn origins(&self, workload: &Workload) -> Result<Origins, String> {
+        let transport = workload.transport;
+        let start = |name, size| {
+            let arguments = transport.origin_arguments();
+            Origin::start(&self.load, &self.folder, name, self.cores.origin, size, arguments)
+        };
+        if matches!(transport.origin, transport::Origin::Sink | transport::Origin::Source) {
+            return Ok(Origins { usual: start("origin", MIB)?, other: start("other", MIB)? });
+        }
         Ok(Origins { usual: start("origin", 64)?, other: start("other", OTHER_SIZE)? })
     }
 
@@ -112,7 +121,8 @@ impl Stage {
         workload: &Workload,
         origins: &Origins,
     ) -> Result<Contender, String> {
-        if let Some(reason) = peer.kind.cannot(workload.needs) {
+        let cannot = peer.kind.cannot(workload.needs);
+        if let Some(reason) = cannot.or_else(|| workload.transport.cannot(peer.kind)) {
             return Err(reason.to_owned());
         }
         // The floor connects to the origin for each of its clients, idle ones included.
@@ -127,18 +137,46 @@ impl Stage {
             port: free_port().map_err(|error| error.to_string())?,
             origin: origins.usual.port,
             needs: workload.needs,
+            transport: workload.transport,
             bulk: workload.is_bulk(),
         };
+        transport::write_identity(&setup.folder).map_err(|error| error.to_string())?;
         let started = peer.start(&setup, self.cores.proxy);
         let mut process = started.map_err(|error| format!("it does not start: {error}"))?;
-        await_answer(&mut process, setup.port)?;
-        check(workload, setup.port).map_err(|error| format!("it answers wrongly: {error}"))?;
+        if workload.transport.is_plain() {
+            await_answer(&mut process, setup.port)?;
+            check(workload, setup.port).map_err(|error| format!("it answers wrongly: {error}"))?;
+        } else {
+            self.await_probe(&mut process, workload, setup.port)?;
+        }
         let row = Row {
             peer: peer.kind.name().to_owned(),
             memory: Memory { started: resident(&process), ..Memory::default() },
             ..Row::default()
         };
         Ok(Contender { peer: peer.clone(), process, setup, row })
+    }
+
+    /// Waits for right answers in the transport of a workload.
+    fn await_probe(
+        &self,
+        process: &mut Process,
+        workload: &Workload,
+        port: u16,
+    ) -> Result<(), String> {
+        let run = self.run_at(port, workload, None);
+        let deadline = Instant::now() + START;
+        loop {
+            let Err(error) = run.probe() else { return Ok(()) };
+            if process.ended().is_some() {
+                return Err(format!("it ended: {}", process.last_words()));
+            }
+            if Instant::now() > deadline {
+                let words = process.last_words();
+                return Err(format!("it answers wrongly: {error}: {words}"));
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// One turn as fast as possible.
@@ -170,10 +208,19 @@ impl Stage {
     ) -> Result<Companions, String> {
         let count = match workload.companions {
             workload::Companions::None => return Ok(Companions::None),
-            workload::Companions::Idle(count) | workload::Companions::SlowReaders(count) => count,
+            workload::Companions::Idle(count)
+            | workload::Companions::SlowReaders(count)
+            | workload::Companions::Held(count) => count,
         };
         let before = resident(&contender.process);
-        let opened = Companions::open(workload.companions, contender.setup.port, &self.cores.load);
+        let port = contender.setup.port;
+        let opened = if let workload::Companions::Held(count) = workload.companions {
+            let load = self.run(contender, workload, None).holder();
+            let (cpus, log) = (&self.cores.load, self.folder.join("held.log"));
+            Companions::hold(load, count, cpus, &log, contender.process.id())
+        } else {
+            Companions::open(workload.companions, port, &self.cores.load)
+        };
         let opened = opened.map_err(|error| format!("{count} more connections: {error}"))?;
         thread::sleep(REST);
         if contender.row.samples.is_empty() {
@@ -189,12 +236,16 @@ impl Stage {
         workload: &'a Workload,
         rate: Option<f64>,
     ) -> Run<'a> {
+        self.run_at(contender.setup.port, workload, rate)
+    }
+
+    fn run_at<'a>(&'a self, port: u16, workload: &'a Workload, rate: Option<f64>) -> Run<'a> {
         Run {
             program: &self.load,
             folder: &self.folder,
             cores: &self.cores,
             workload,
-            port: contender.setup.port,
+            port,
             rate,
             spin: true,
             warmup: self.warmup(),

@@ -4,13 +4,14 @@ use std::io;
 use std::process::Command;
 
 use super::{Needs, Setup, add, cluster_prefix, each, path_text, route_path};
+use crate::transport::{Client, DIRECT, Identity, Origin};
 
 const FILE: &str = "envoy.yaml";
 const ENDPOINTS: &str = "endpoints.yaml";
 
 /// Ringway's command line and files.
 pub(super) fn ringway(command: &mut Command, setup: &Setup) -> io::Result<()> {
-    let file = setup.write(FILE, &bootstrap(setup, &static_cluster("origin", setup.origin)))?;
+    let file = setup.write(FILE, &bootstrap(setup, &static_cluster("origin", setup)))?;
     command.args(["-c", &path_text(&file), "--concurrency", "1", "-l", "error"]);
     // Another one may run on this machine.
     command.arg("--disable-hot-restart");
@@ -23,7 +24,7 @@ pub(super) fn envoy(command: &mut Command, setup: &Setup) -> io::Result<()> {
         setup.write(ENDPOINTS, &endpoints(setup.origin))?;
         watching_cluster(&path_text(&setup.file(ENDPOINTS)))
     } else {
-        static_cluster("origin", setup.origin)
+        static_cluster("origin", setup)
     };
     let file = setup.write(FILE, &bootstrap(setup, &cluster))?;
     command.args(["-c", &path_text(&file), "--concurrency", "1", "-l", "error"]);
@@ -33,7 +34,7 @@ pub(super) fn envoy(command: &mut Command, setup: &Setup) -> io::Result<()> {
 
 /// The whole file again, with another origin.
 pub(super) fn rewrite_ringway(setup: &Setup) -> io::Result<()> {
-    setup.replace(FILE, &bootstrap(setup, &static_cluster("origin", setup.origin)))
+    setup.replace(FILE, &bootstrap(setup, &static_cluster("origin", setup)))
 }
 
 /// Envoy's endpoints again, with another origin.
@@ -45,7 +46,7 @@ fn bootstrap(setup: &Setup, origin: &str) -> String {
     let mut clusters = origin.to_owned();
     if let Needs::Clusters(count) = setup.needs {
         clusters += &each(count, |text, number| {
-            text.push_str(&static_cluster(&format!("c{number:04}"), setup.origin));
+            text.push_str(&static_cluster(&format!("c{number:04}"), setup));
         });
     }
     format!(
@@ -56,26 +57,71 @@ static_resources:
     address: {{ socket_address: {{ address: 127.0.0.1, port_value: {port} }} }}
     tcp_backlog_size: 16384
     filter_chains:
-    - filters:
-      - name: envoy.filters.network.http_connection_manager
+    - {tls}filters:
+{filter}  clusters:
+{clusters}"#,
+        port = setup.port,
+        tls = tls(setup),
+        filter = if setup.transport.client == Client::Tcp { TCP.to_owned() } else { http(setup) },
+    )
+}
+
+const TCP: &str = r#"      - name: envoy.filters.network.tcp_proxy
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy
+          stat_prefix: bench
+          cluster: origin
+"#;
+
+fn http(setup: &Setup) -> String {
+    let upgrade = match setup.transport.client {
+        Client::WebSocket => "upgrade_configs: [{ upgrade_type: websocket }]\n          ",
+        _ => "",
+    };
+    format!(
+        r#"      - name: envoy.filters.network.http_connection_manager
         typed_config:
           "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
           stat_prefix: bench
-          route_config:
+          {upgrade}route_config:
             virtual_hosts:
             - name: bench
               domains: ["*"]
               routes:
 {routes}              - match: {{ prefix: "/" }}
-                route: {{ cluster: origin, timeout: 0s }}
+                {action}
           http_filters:
           - name: envoy.filters.http.router
             typed_config:
               "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
-  clusters:
-{clusters}"#,
-        port = setup.port,
+"#,
         routes = routes(setup.needs),
+        action = action(setup),
+    )
+}
+
+fn action(setup: &Setup) -> String {
+    match setup.transport.origin {
+        Origin::Direct => {
+            format!("direct_response: {{ status: 200, body: {{ inline_string: \"{DIRECT}\" }} }}")
+        }
+        _ => "route: { cluster: origin, timeout: 0s }".to_owned(),
+    }
+}
+
+fn tls(setup: &Setup) -> String {
+    let Some(Identity { certificate, key, .. }) = setup.identity() else { return String::new() };
+    format!(
+        r#"transport_socket:
+        name: envoy.transport_sockets.tls
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
+          common_tls_context:
+            alpn_protocols: [h2, http/1.1]
+            tls_certificates:
+            - certificate_chain: {{ filename: "{certificate}" }}
+              private_key: {{ filename: "{key}" }}
+      "#
     )
 }
 
@@ -110,17 +156,26 @@ const BREAKERS: &str = "circuit_breakers:
       - { max_connections: 100000, max_pending_requests: 100000, max_requests: 100000 }
 ";
 
-fn static_cluster(name: &str, port: u16) -> String {
+/// HTTP/2 to the origin.
+const HTTP2: &str = r#"typed_extension_protocol_options:
+      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+        explicit_http_config: { http2_protocol_options: {} }
+    "#;
+
+fn static_cluster(name: &str, setup: &Setup) -> String {
+    let protocol = if setup.transport.origin == Origin::Http2 { HTTP2 } else { "" };
     format!(
         "  - name: {name}
     connect_timeout: 5s
-    {BREAKERS}    load_assignment:
+    {protocol}{BREAKERS}    load_assignment:
       cluster_name: {name}
       endpoints:
       - lb_endpoints:
         - endpoint:
             address: {{ socket_address: {{ address: 127.0.0.1, port_value: {port} }} }}
-"
+",
+        port = setup.origin
     )
 }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::process::Command;
 
 use super::{MOST_CONNECTIONS, Needs, Setup, add, each, path_text, route_path};
+use crate::transport::{Client, DIRECT, Origin, Transport};
 
 const FILE: &str = "haproxy.cfg";
 const MAP: &str = "haproxy.map";
@@ -39,24 +40,54 @@ fn text(setup: &Setup) -> String {
   tune.pool-high-fd-ratio 100
   tune.pool-low-fd-ratio 100
 {buffers}defaults
-  mode http
+  mode {mode}
   timeout connect 5s
   timeout client 600s
   timeout server 600s
-  timeout http-keep-alive 600s
-  timeout http-request 600s
-  http-reuse always
 frontend bench
-  bind 127.0.0.1:{port} backlog 16384
-{choice}  default_backend origin
+  bind 127.0.0.1:{port} backlog 16384{protocols}
+{choice}  {answer}
 {backends}",
         buffers = if setup.bulk { "  tune.bufsize 65536\n" } else { "" },
         port = setup.port,
+        mode = mode(setup.transport.client),
+        protocols = protocols(setup),
+        answer = answer(setup.transport),
         backends = backends(setup),
     )
 }
 
+/// Bytes are spliced where that pays; what concerns HTTP only is not for TCP.
+fn mode(client: Client) -> &'static str {
+    match client {
+        Client::Tcp => "tcp\n  option splice-auto",
+        _ => {
+            "http\n  timeout http-keep-alive 600s\n  timeout http-request 600s\n  \
+             timeout tunnel 600s\n  http-reuse always"
+        }
+    }
+}
+
+fn protocols(setup: &Setup) -> String {
+    match (setup.identity(), setup.is_http2()) {
+        (None, false) => String::new(),
+        (None, true) => " proto h2".to_owned(),
+        (Some(identity), _) => format!(" ssl crt {} alpn h2,http/1.1", identity.both),
+    }
+}
+
+fn answer(transport: Transport) -> String {
+    match transport.origin {
+        Origin::Direct => {
+            format!("http-request return status 200 content-type text/plain string \"{DIRECT}\"")
+        }
+        _ => "default_backend origin".to_owned(),
+    }
+}
+
 fn backends(setup: &Setup) -> String {
+    let protocol = if setup.transport.origin == Origin::Http2 { " proto h2" } else { "" };
+    let backend = |name: &str, port| backend(name, port, protocol);
     let mut text = backend("origin", setup.origin);
     if let Needs::Clusters(count) = setup.needs {
         text += &each(count, |text, number| {
@@ -66,8 +97,8 @@ fn backends(setup: &Setup) -> String {
     text
 }
 
-fn backend(name: &str, port: u16) -> String {
-    format!("backend {name}\n  server origin 127.0.0.1:{port} pool-purge-delay 600s\n")
+fn backend(name: &str, port: u16, protocol: &str) -> String {
+    format!("backend {name}\n  server origin 127.0.0.1:{port}{protocol} pool-purge-delay 600s\n")
 }
 
 fn map(needs: Needs) -> String {

@@ -19,6 +19,7 @@ use nix::sys::signal::Signal;
 use crate::host;
 use crate::process::Process;
 use crate::programs;
+use crate::transport::{self, Client, Identity, Transport};
 
 /// Connections that every peer must allow.
 const MOST_CONNECTIONS: u32 = 12_000;
@@ -79,6 +80,7 @@ pub(crate) struct Setup {
     /// The origin's port.
     pub(crate) origin: u16,
     pub(crate) needs: Needs,
+    pub(crate) transport: Transport,
     /// Bodies are large.
     pub(crate) bulk: bool,
 }
@@ -92,6 +94,16 @@ impl Setup {
         let path = self.file(name);
         fs::write(&path, text)?;
         Ok(path)
+    }
+
+    /// The certificate of the proxy, with TLS.
+    fn identity(&self) -> Option<Identity> {
+        self.transport.is_tls().then(|| transport::identity(&self.folder))
+    }
+
+    /// Clients speak HTTP/2.
+    fn is_http2(&self) -> bool {
+        matches!(self.transport.client, Client::Http2 | Client::Grpc)
     }
 
     /// Writes a file so that whoever watches it sees the old or the new one, never a part.
@@ -252,6 +264,7 @@ mod tests {
             port: 1,
             origin: 2,
             needs: Needs::Routes(100),
+            transport: Transport::PLAIN,
             bulk: false,
         };
         let makers: [fn(&mut Command, &Setup) -> io::Result<()>; 5] =

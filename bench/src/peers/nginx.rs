@@ -4,6 +4,7 @@ use std::io;
 use std::process::Command;
 
 use super::{MOST_CONNECTIONS, Needs, Setup, add, cluster_prefix, each, path_text, route_path};
+use crate::transport::{Client, DIRECT, Identity, Origin, Transport};
 
 const FILE: &str = "nginx.conf";
 
@@ -21,6 +22,9 @@ pub(super) fn rewrite(setup: &Setup) -> io::Result<()> {
 }
 
 fn text(setup: &Setup) -> String {
+    if setup.transport.client == Client::Tcp {
+        return tcp(setup);
+    }
     let (upstreams, locations) = locations(setup);
     format!(
         "daemon off;
@@ -42,13 +46,12 @@ http {{
   client_max_body_size 0;
   client_body_buffer_size 64k;
   proxy_http_version 1.1;
-  proxy_set_header Connection \"\";
-  proxy_request_buffering off;
+{upgrade}  proxy_request_buffering off;
   proxy_max_temp_file_size 0;
 {buffers}  upstream origin {{ {server} }}
 {upstreams}  server {{
-    listen 127.0.0.1:{port} backlog=16384;
-{locations}    location / {{ proxy_pass http://origin; }}
+    listen 127.0.0.1:{port} backlog=16384{protocols};
+{certificate}{locations}    location / {{ {answer} }}
   }}
 }}
 ",
@@ -57,6 +60,70 @@ http {{
         buffers = buffers(setup.bulk),
         server = server(setup.origin),
         port = setup.port,
+        upgrade = upgrade(setup.transport.client),
+        protocols = protocols(setup),
+        certificate = certificate(setup),
+        answer = answer(setup.transport),
+    )
+}
+
+/// A WebSocket's handshake is passed on; otherwise connections to the origin are kept.
+fn upgrade(client: Client) -> &'static str {
+    match client {
+        Client::WebSocket => {
+            "  proxy_set_header Connection upgrade;\n  proxy_set_header Upgrade $http_upgrade;\n  \
+             proxy_read_timeout 600s;\n"
+        }
+        _ => "  proxy_set_header Connection \"\";\n",
+    }
+}
+
+fn protocols(setup: &Setup) -> String {
+    let tls = if setup.transport.is_tls() { " ssl" } else { "" };
+    let http2 = if setup.is_http2() { " http2" } else { "" };
+    format!("{tls}{http2}")
+}
+
+fn certificate(setup: &Setup) -> String {
+    setup.identity().map_or(String::new(), |identity| {
+        let Identity { certificate, key, .. } = identity;
+        format!("    ssl_certificate {certificate};\n    ssl_certificate_key {key};\n")
+    })
+}
+
+fn answer(transport: Transport) -> String {
+    match (transport.client, transport.origin) {
+        (_, Origin::Direct) => format!("default_type text/plain; return 200 \"{DIRECT}\";"),
+        (Client::Grpc, _) => "grpc_pass grpc://origin;".to_owned(),
+        _ => "proxy_pass http://origin;".to_owned(),
+    }
+}
+
+/// The stream module, which Debian keeps in a package of its own.
+fn tcp(setup: &Setup) -> String {
+    let module = ["/usr/lib/nginx/modules/ngx_stream_module.so"]
+        .into_iter()
+        .find(|path| std::path::Path::new(path).is_file())
+        .map_or(String::new(), |path| format!("load_module {path};\n"));
+    format!(
+        "{module}daemon off;
+user root;
+worker_processes 1;
+worker_rlimit_nofile 65536;
+error_log stderr error;
+pid {pid};
+events {{ worker_connections {MOST_CONNECTIONS}; }}
+stream {{
+  proxy_buffer_size 64k;
+  server {{
+    listen 127.0.0.1:{port} backlog=16384;
+    proxy_pass 127.0.0.1:{origin};
+  }}
+}}
+",
+        pid = path_text(&setup.file("nginx.pid")),
+        port = setup.port,
+        origin = setup.origin,
     )
 }
 
