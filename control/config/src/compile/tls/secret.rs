@@ -93,9 +93,7 @@ fn of_bootstrap<K: Kind, T>(
     let _ = cx.read(From::Secret(K::FIELD, name.to_owned()));
     let found = cx.secrets.find(K::FIELD, name);
     let Some((index, found)) = found.and_then(|(index, found)| Some((index, K::of(found)?))) else {
-        if !cx.unread.secrets {
-            at.invalid(format_args!("Unknown static secret: {name}"));
-        }
+        at.invalid(format_args!("Unknown static secret: {name}"));
         return None;
     };
     let root = at.root();
