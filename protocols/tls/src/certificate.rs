@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use x509_parser::asn1_rs::{Any, Tag};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -21,6 +21,15 @@ pub struct Names {
     pub ip: Vec<IpAddr>,
     /// Other names that are texts, each with its object identifier in dotted decimals.
     pub other: Vec<(String, String)>,
+}
+
+impl Names {
+    /// All of them, as Envoy lists them.
+    pub fn list(&self) -> Vec<String> {
+        let texts = [&self.dns, &self.uri].into_iter().flatten().cloned();
+        let ips = self.ip.iter().map(ToString::to_string);
+        texts.chain(ips).chain(self.email.iter().cloned()).collect()
+    }
 }
 
 /// A certificate, parsed.
@@ -44,6 +53,8 @@ pub struct Certificate {
     pub names: Names,
     /// SHA-256 over the DER form, as `verify_certificate_hash` wants it.
     pub sha256: [u8; 32],
+    /// SHA-1 over the DER form: a name for the certificate, no proof of anything.
+    pub sha1: [u8; 20],
     /// SHA-256 over the SubjectPublicKeyInfo, as `verify_certificate_spki` wants it.
     pub spki_sha256: [u8; 32],
 }
@@ -62,6 +73,7 @@ impl Certificate {
             not_after_text: parsed.validity().not_after.to_string(),
             names: names(&parsed)?,
             sha256: sha256(der),
+            sha1: sha1(der),
             spki_sha256: sha256(parsed.public_key().raw),
         })
     }
@@ -167,6 +179,13 @@ fn serial(bytes: &[u8]) -> String {
     hex(&bytes[zeros.min(bytes.len().saturating_sub(1))..])
 }
 
-fn hex(bytes: &[u8]) -> String {
+fn sha1(bytes: &[u8]) -> [u8; 20] {
+    let mut sum = [0; 20];
+    sum.copy_from_slice(digest(&SHA1_FOR_LEGACY_USE_ONLY, bytes).as_ref());
+    sum
+}
+
+/// Lower-case hexadecimal, without separators.
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

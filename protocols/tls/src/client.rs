@@ -3,14 +3,17 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use rustls::client::Resumption;
+use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::aws_lc_rs::kx_group;
 use rustls::pki_types::ServerName;
-use rustls::sign::SingleCertAndKey;
-use rustls::{ClientConfig, KeyLog};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, KeyLog, SignatureScheme};
 
+use crate::certificate::Certificate;
 use crate::load::{self, ContextError, Identity};
+use crate::notes;
 use crate::parameters::Parameters;
+use crate::select::parse_leaf;
 use crate::verify::{PeerVerifier, Validation};
 
 /// Envoy's groups of an upstream; the hybrid's kilobyte is sent only where `ecdh_curves` names it.
@@ -56,6 +59,8 @@ pub struct ServerNameError(pub String);
 #[derive(Debug, Clone)]
 pub struct ClientContext {
     pub(crate) config: Arc<ClientConfig>,
+    /// No server is talked to whose certificate is not good.
+    pub(crate) verifies: bool,
 }
 
 impl ClientContext {
@@ -71,7 +76,7 @@ impl ClientContext {
             None => builder.with_no_client_auth(),
             Some(identity) => {
                 let key = load::certified_key(identity, &provider)?;
-                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key)))
+                builder.with_client_cert_resolver(Arc::new(Presented::new(key)))
             }
         };
         config.alpn_protocols.clone_from(&options.alpn_protocols);
@@ -82,7 +87,31 @@ impl ClientContext {
         if let Some(log) = &options.key_log {
             config.key_log = Arc::clone(log);
         }
-        Ok(Self { config: Arc::new(config) })
+        Ok(Self { config: Arc::new(config), verifies: options.validation.is_strict() })
+    }
+}
+
+/// The certificate that is shown to every server that asks.
+#[derive(Debug)]
+struct Presented {
+    key: Arc<CertifiedKey>,
+    parsed: Option<Arc<Certificate>>,
+}
+
+impl Presented {
+    fn new(key: CertifiedKey) -> Self {
+        Self { parsed: parse_leaf(&key).map(Arc::new), key: Arc::new(key) }
+    }
+}
+
+impl ResolvesClientCert for Presented {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        notes::note(|notes| notes.local.clone_from(&self.parsed));
+        Some(Arc::clone(&self.key))
+    }
+
+    fn has_certs(&self) -> bool {
+        true
     }
 }
 

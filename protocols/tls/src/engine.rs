@@ -17,7 +17,10 @@ use rustls::{
 };
 
 use crate::client::{ClientContext, ServerNameError, server_name};
-use crate::error::TlsError;
+use crate::error::{Counter, TlsError};
+use crate::handshake::{self, Handshake, Peer};
+use crate::notes::{self, Notes, scheme_name};
+use crate::reason;
 use crate::server::ServerContext;
 
 /// Bytes that a handshake may take of the peer: two certificate chains of the largest size that
@@ -49,6 +52,29 @@ pub struct Engine {
     received_close: bool,
     sent_close: bool,
     replay: Option<Box<Replay>>,
+    /// What is only of interest until the handshake is over.
+    opening: Option<Box<Opening>>,
+}
+
+/// What an engine keeps while its handshake goes on.
+#[derive(Debug, Default)]
+struct Opening {
+    notes: Notes,
+    /// The first bytes of the peer, to say what it speaks when it is not TLS.
+    first: Vec<u8>,
+    session_id: Vec<u8>,
+    /// The name that we sent as a client.
+    sent_name: Option<Box<str>>,
+    /// A certificate that was resumed was good when it was first shown.
+    verifies: bool,
+}
+
+impl Opening {
+    fn note_session(&mut self, flight: &[u8]) {
+        if self.session_id.is_empty() {
+            self.session_id = handshake::session_id(flight).to_vec();
+        }
+    }
 }
 
 /// What it takes to begin again without ALPN. rustls ends a handshake without a protocol in common,
@@ -95,6 +121,8 @@ impl Engine {
         let mut engine = Self::new(connection.into(), now, timeout);
         let replay = |config| Box::new(Replay { config, said: Vec::new(), answered: 0 });
         engine.replay = context.without_alpn.clone().map(replay);
+        engine.opening =
+            Some(Box::new(Opening { verifies: context.verifies, ..Opening::default() }));
         Ok(engine)
     }
 
@@ -109,7 +137,13 @@ impl Engine {
         let name = server_name(sni)?;
         let connection = ClientConnection::new(Arc::clone(&context.config), name);
         Ok(connection
-            .map(|connection| Self::new(connection.into(), now, timeout))
+            .map(|connection| {
+                let mut engine = Self::new(connection.into(), now, timeout);
+                let (sent_name, verifies) = (sni.map(Box::from), context.verifies);
+                let opening = Opening { sent_name, verifies, ..Opening::default() };
+                engine.opening = Some(Box::new(opening));
+                engine
+            })
             .map_err(TlsError::from))
     }
 
@@ -117,7 +151,15 @@ impl Engine {
         connection.set_buffer_limit(Some(SEND_LIMIT));
         let deadline = timeout.and_then(|timeout| now.checked_add(timeout));
         let (received_close, sent_close) = (false, false);
-        Self { connection, deadline, handshake_bytes: 0, received_close, sent_close, replay: None }
+        Self {
+            connection,
+            deadline,
+            handshake_bytes: 0,
+            received_close,
+            sent_close,
+            replay: None,
+            opening: None,
+        }
     }
 
     /// Takes bytes from the peer, at most about one record's worth beyond what is decrypted, so
@@ -125,6 +167,9 @@ impl Engine {
     pub fn receive(&mut self, bytes: &[u8], now: Instant) -> Result<Progress, TlsError> {
         self.handle_timeout(now)?;
         let before = self.connection.is_handshaking();
+        if before && self.handshake_bytes == 0 {
+            self.note_first(bytes);
+        }
         let taken = self.take(bytes)?;
         if before {
             self.handshake_bytes += taken;
@@ -138,6 +183,20 @@ impl Engine {
             self.replay = None;
         }
         Ok(Progress { taken, established, handshake_work: before && taken > 0 })
+    }
+
+    fn note_first(&mut self, bytes: &[u8]) {
+        let is_client = self.is_client();
+        if let Some(opening) = &mut self.opening {
+            opening.first = bytes[..bytes.len().min(8)].to_vec();
+            if is_client {
+                opening.note_session(bytes);
+            }
+        }
+    }
+
+    fn is_client(&self) -> bool {
+        matches!(self.connection, Connection::Client(_))
     }
 
     fn take(&mut self, bytes: &[u8]) -> Result<usize, TlsError> {
@@ -165,7 +224,11 @@ impl Engine {
         if let Some(replay) = &mut self.replay {
             replay.said.extend_from_slice(said);
         }
-        match self.connection.process_new_packets() {
+        let Some(opening) = &mut self.opening else {
+            return Ok(self.connection.process_new_packets()?);
+        };
+        let connection = &mut self.connection;
+        match notes::with(&mut opening.notes, || connection.process_new_packets()) {
             Err(rustls::Error::NoApplicationProtocol) => self.begin_again(),
             result => Ok(result?),
         }
@@ -173,7 +236,11 @@ impl Engine {
 
     fn begin_again(&mut self) -> Result<IoState, TlsError> {
         let replay = self.replay.take().ok_or(rustls::Error::NoApplicationProtocol)?;
-        self.connection = replay.run()?.into();
+        let mut notes = Notes::default();
+        self.connection = notes::with(&mut notes, || replay.run())?.into();
+        if let Some(opening) = &mut self.opening {
+            opening.notes = notes;
+        }
         self.connection.set_buffer_limit(Some(SEND_LIMIT));
         Ok(self.connection.process_new_packets()?)
     }
@@ -214,6 +281,11 @@ impl Engine {
         if let Some(replay) = self.replay.as_mut().filter(|_| out.len() > start) {
             replay.answered = replay.said.len();
         }
+        if let Some(opening) = &mut self.opening
+            && matches!(self.connection, Connection::Server(_))
+        {
+            opening.note_session(&out[start..]);
+        }
         out.len() - start
     }
 
@@ -251,6 +323,47 @@ impl Engine {
     /// Asks for new keys (RFC 8446 section 4.6.3); an error before the end of the handshake.
     pub fn update_keys(&mut self) -> Result<(), TlsError> {
         Ok(self.connection.refresh_traffic_keys()?)
+    }
+
+    /// What is known now; call once, when the handshake is over or has failed.
+    pub fn conclude(&mut self) -> Handshake {
+        let opening = self.opening.take().map(|opening| *opening).unwrap_or_default();
+        let Opening { notes, session_id, sent_name, verifies, .. } = opening;
+        let (resumed, version) = (self.is_resumed().unwrap_or(false), self.version());
+        let mut chain: Vec<Vec<u8>> = self.peer_certificates().map(<[u8]>::to_vec).collect();
+        let validated = notes.validated || resumed && verifies && !chain.is_empty();
+        if chain.is_empty() {
+            // It was refused.
+            chain = notes.shown;
+        }
+        Handshake {
+            version,
+            cipher: self.cipher(),
+            group: self.group(),
+            alpn: self.alpn().map(Box::from),
+            server_name: self.server_name().map(Box::from).or(sent_name),
+            resumed,
+            session_id: match version {
+                Some("TLSv1.2") => session_id.into(),
+                _ => Box::default(),
+            },
+            local: notes.local,
+            peer_scheme: notes.scheme.and_then(scheme_name),
+            peer: Peer::new(chain, validated),
+        }
+    }
+
+    /// Why the handshake failed, in Envoy's words; empty when the peer just went away.
+    pub fn failure_reason(&self, error: &TlsError) -> String {
+        let opening = self.opening.as_deref();
+        let first = opening.map_or(&[][..], |opening| &opening.first);
+        let refused = opening.and_then(|opening| opening.notes.refused.as_ref());
+        reason::reason(error, first, refused.map(|(_, details)| details.as_str()))
+    }
+
+    /// What a certificate that is let pass all the same (`ACCEPT_UNTRUSTED`) is counted as.
+    pub fn tolerated(&self) -> Option<Counter> {
+        self.opening.as_ref()?.notes.refused.as_ref().map(|(counter, _)| *counter)
     }
 
     /// Whether the handshake still goes on.

@@ -53,11 +53,18 @@ impl TlsError {
     /// Which counter it adds to.
     pub fn counter(&self) -> Counter {
         match self {
-            Self::Protocol(Error::InvalidCertificate(CertificateError::Other(other))) => own(other),
-            Self::Protocol(Error::InvalidCertificate(_)) => Counter::FailVerifyError,
-            Self::Protocol(Error::NoCertificatesPresented) => Counter::FailVerifyNoCert,
+            Self::Protocol(error) => counter_of(error),
             _ => Counter::ConnectionError,
         }
+    }
+}
+
+pub(crate) fn counter_of(error: &Error) -> Counter {
+    match error {
+        Error::InvalidCertificate(CertificateError::Other(other)) => own(other),
+        Error::InvalidCertificate(_) => Counter::FailVerifyError,
+        Error::NoCertificatesPresented => Counter::FailVerifyNoCert,
+        _ => Counter::ConnectionError,
     }
 }
 

@@ -11,11 +11,14 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use crate::certificate::Certificate;
+use crate::notes;
 
 /// The certificates of one context, at least one.
 #[derive(Debug)]
 pub(crate) struct Selection {
     certificates: Vec<Arc<CertifiedKey>>,
+    /// What their leaves say, in the same order.
+    parsed: Vec<Option<Arc<Certificate>>>,
     /// Lower-case names (wildcards as `*.rest`) to places in `certificates`.
     by_name: HashMap<String, Vec<usize>>,
     /// `full_scan_certs_on_sni_mismatch`.
@@ -30,13 +33,14 @@ impl Selection {
         require_sni: bool,
     ) -> Self {
         let mut by_name: HashMap<String, Vec<usize>> = HashMap::new();
-        for (index, certified) in certificates.iter().enumerate() {
-            let parsed = certified.cert.first().and_then(|leaf| Certificate::parse(leaf));
-            for name in parsed.into_iter().flat_map(names) {
+        let parse = |one: &Arc<CertifiedKey>| parse_leaf(one).map(Arc::new);
+        let parsed: Vec<_> = certificates.iter().map(parse).collect();
+        for (index, parsed) in parsed.iter().enumerate() {
+            for name in parsed.iter().flat_map(|parsed| names(parsed)) {
                 by_name.entry(name.to_ascii_lowercase()).or_default().push(index);
             }
         }
-        Self { certificates, by_name, full_scan, require_sni }
+        Self { certificates, parsed, by_name, full_scan, require_sni }
     }
 
     fn select(&self, hello: &ClientHello<'_>) -> Option<&Arc<CertifiedKey>> {
@@ -64,11 +68,16 @@ impl Selection {
 }
 
 /// The names for which a certificate speaks: its common name only where it has no alternative.
-fn names(parsed: Certificate) -> Vec<String> {
-    match parsed.names.dns {
-        names if names.is_empty() => parsed.common_name.into_iter().collect(),
-        names => names,
+fn names(parsed: &Certificate) -> Vec<&String> {
+    match parsed.names.dns.is_empty() {
+        true => parsed.common_name.iter().collect(),
+        false => parsed.names.dns.iter().collect(),
     }
+}
+
+/// What the leaf says.
+pub(crate) fn parse_leaf(certified: &CertifiedKey) -> Option<Certificate> {
+    certified.cert.first().and_then(|leaf| Certificate::parse(leaf))
 }
 
 /// The first that the client can verify with ECDSA, else the first that it can verify at all.
@@ -85,6 +94,10 @@ fn best<'a>(
 
 impl ResolvesServerCert for Selection {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.select(&hello).cloned()
+        let selected = self.select(&hello)?;
+        let place = self.certificates.iter().position(|one| Arc::ptr_eq(one, selected));
+        let parsed = place.and_then(|place| self.parsed[place].clone());
+        notes::note(|notes| notes.local = parsed);
+        Some(Arc::clone(selected))
     }
 }

@@ -97,6 +97,8 @@ pub struct ServerContext {
     pub(crate) config: Arc<ServerConfig>,
     /// The same without ALPN, for clients whose protocols are all unknown; `None` without ALPN.
     pub(crate) without_alpn: Option<Arc<ServerConfig>>,
+    /// No client is let in with a certificate that is not good.
+    pub(crate) verifies: bool,
 }
 
 impl ServerContext {
@@ -126,7 +128,13 @@ impl ServerContext {
         }
         set_sessions(&mut config, &options.sessions, &identity)?;
         let without_alpn = (!config.alpn_protocols.is_empty()).then(|| without_alpn(&config));
-        Ok(Self { config: Arc::new(config), without_alpn })
+        let verifies = match &options.client_certificates {
+            ClientCertificates::Ignored => false,
+            ClientCertificates::Optional(asked) | ClientCertificates::Required(asked) => {
+                asked.is_strict()
+            }
+        };
+        Ok(Self { config: Arc::new(config), without_alpn, verifies })
     }
 }
 

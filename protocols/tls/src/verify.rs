@@ -18,8 +18,11 @@ use webpki::KeyUsage;
 
 use crate::certificate::Certificate;
 use crate::chain::Chain;
+use crate::error::counter_of;
 use crate::load::{self, ContextError, Source};
 use crate::name::{NameMatcher, dns_name_matches};
+use crate::notes;
+use crate::reason;
 
 /// How often a chain may be tried again at an earlier time with `allow_expired_certificate`.
 const EXPIRED_TRIES: usize = 4;
@@ -60,6 +63,15 @@ impl Validation {
         let provider = rustls::crypto::aws_lc_rs::default_provider();
         chain(self, &provider, KeyUsage::server_auth())?;
         self.trusted_ca.as_ref().map_or(Ok(Vec::new()), |source| load::parsed(source, "trusted_ca"))
+    }
+
+    /// Whether something is verified, and what fails is refused.
+    pub(crate) fn is_strict(&self) -> bool {
+        !self.accept_untrusted && (self.trusted_ca.is_some() || self.has_pins())
+    }
+
+    fn has_pins(&self) -> bool {
+        !self.hashes.is_empty() || !self.spki_hashes.is_empty()
     }
 }
 
@@ -138,6 +150,13 @@ impl PeerVerifier {
         let verified = self
             .verify_chain_at_some_time(leaf, intermediates, now)
             .and_then(|()| self.verify_leaf(leaf, name));
+        let verified = verified.inspect_err(|error| note_refusal(error, leaf));
+        notes::note(|notes| {
+            notes.shown =
+                std::iter::once(leaf).chain(intermediates).map(|der| der.to_vec()).collect();
+            notes.validated =
+                verified.is_ok() && (self.validation.has_pins() || self.chain.is_some());
+        });
         if self.validation.accept_untrusted { Ok(()) } else { verified }
     }
 
@@ -174,7 +193,7 @@ impl PeerVerifier {
 
     fn verify_leaf(&self, der: &[u8], name: Option<&ServerName<'_>>) -> Result<(), Error> {
         let wanted = &self.validation;
-        let pins = !wanted.hashes.is_empty() || !wanted.spki_hashes.is_empty();
+        let pins = wanted.has_pins();
         if !pins && wanted.names.is_empty() && !wanted.server_name {
             return Ok(());
         }
@@ -203,6 +222,24 @@ fn is_for(leaf: &Certificate, name: Option<&ServerName<'_>>) -> bool {
         Some(ServerName::IpAddress(ip)) => leaf.names.ip.contains(&(*ip).into()),
         _ => false,
     }
+}
+
+/// Keeps why a certificate is refused, for counters and logs.
+fn note_refusal(error: &Error, leaf: &[u8]) {
+    let Error::InvalidCertificate(inner) = error else { return };
+    let parsed = Certificate::parse(leaf);
+    let details = match inner {
+        CertificateError::Other(other) => match other.0.downcast_ref::<VerifyFailure>() {
+            Some(VerifyFailure::Name) => {
+                let names = parsed.map(|leaf| leaf.names.list().join(", ")).unwrap_or_default();
+                format!("SAN matcher, certificate SANs are [{names}]")
+            }
+            _ => "cert hash and spki".to_owned(),
+        },
+        inner => reason::chain(inner, parsed.is_some_and(|leaf| leaf.subject == leaf.issuer)),
+    };
+    let counter = counter_of(error);
+    notes::note(|notes| notes.refused = Some((counter, details)));
 }
 
 fn failure(failure: VerifyFailure) -> Error {
@@ -255,6 +292,7 @@ impl ClientCertVerifier for PeerVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
+        notes::note(|notes| notes.scheme = Some(signature.scheme));
         verify_tls12_signature(message, certificate, signature, self.algorithms())
     }
 
@@ -264,6 +302,7 @@ impl ClientCertVerifier for PeerVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
+        notes::note(|notes| notes.scheme = Some(signature.scheme));
         verify_tls13_signature(message, certificate, signature, self.algorithms())
     }
 
@@ -290,6 +329,7 @@ impl ServerCertVerifier for PeerVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
+        notes::note(|notes| notes.scheme = Some(signature.scheme));
         verify_tls12_signature(message, certificate, signature, self.algorithms())
     }
 
@@ -299,6 +339,7 @@ impl ServerCertVerifier for PeerVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
+        notes::note(|notes| notes.scheme = Some(signature.scheme));
         verify_tls13_signature(message, certificate, signature, self.algorithms())
     }
 
