@@ -70,7 +70,7 @@ stat_group! {
     pub struct HttpStats {
         counters {
             downstream_cx_total, downstream_cx_http1_total, downstream_cx_http2_total,
-            downstream_cx_upgrades_total, downstream_cx_destroy,
+            downstream_cx_ssl_total, downstream_cx_upgrades_total, downstream_cx_destroy,
             downstream_cx_destroy_local, downstream_cx_destroy_remote,
             downstream_cx_destroy_active_rq,
             downstream_cx_destroy_remote_active_rq, downstream_cx_drain_close,
@@ -94,7 +94,7 @@ stat_group! {
         }
         gauges {
             downstream_cx_active, downstream_cx_http1_active, downstream_cx_http2_active,
-            downstream_cx_upgrades_active, downstream_rq_active,
+            downstream_cx_ssl_active, downstream_cx_upgrades_active, downstream_rq_active,
         }
         histograms { downstream_cx_length_ms, downstream_rq_time }
     }

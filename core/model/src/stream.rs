@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use ringway_http::Version;
+use ringway_tls::Handshake;
 
 use crate::address::Address;
 
@@ -107,8 +108,10 @@ pub struct ConnectionInfo {
     pub direct_remote: Address,
     /// The name of the listener.
     pub listener: Arc<str>,
-    /// Whether the client speaks TLS.
-    pub tls: bool,
+    /// What the handshake came to, if the client speaks TLS.
+    pub tls: Option<Rc<Handshake>>,
+    /// Why the handshake failed (`%DOWNSTREAM_TRANSPORT_FAILURE_REASON%`).
+    pub transport_failure: Option<Rc<str>>,
     /// When it was accepted.
     pub start: Instant,
     /// What listener filters have found out, if anything.
@@ -187,6 +190,8 @@ pub struct StreamInfo {
     pub upstream_host: Option<Rc<str>>,
     /// Our own address towards the endpoint.
     pub upstream_local: Option<SocketAddr>,
+    /// What the handshake with the endpoint came to, if it speaks TLS.
+    pub upstream_tls: Option<Rc<Handshake>>,
     /// Why the transport to the endpoint failed.
     pub upstream_transport_failure: Option<Cow<'static, str>>,
     /// Attempts made (`%UPSTREAM_REQUEST_ATTEMPT_COUNT%`).
@@ -221,6 +226,7 @@ impl StreamInfo {
             cluster: None,
             upstream_host: None,
             upstream_local: None,
+            upstream_tls: None,
             upstream_transport_failure: None,
             attempts: 0,
             request_received: None,

@@ -20,6 +20,7 @@ use rustc_hash::FxHashMap;
 use crate::adopt;
 use crate::listener::Listening;
 use crate::log::Log;
+use crate::transport::{Gate, MetNames};
 use crate::upstream::Upstream;
 
 /// How often idle upstream connections are looked after and log lines handed over.
@@ -82,6 +83,10 @@ pub(crate) struct Worker {
     pub(crate) upstreams: RefCell<Vec<Option<Rc<Upstream>>>>,
     pub(crate) listening: RefCell<Vec<Rc<Listening>>>,
     pub(crate) log: Log,
+    /// Which TLS handshakes have their turn.
+    pub(crate) handshakes: Rc<Gate>,
+    /// TLS statistics that were met.
+    pub(crate) met_names: MetNames,
     adopted: Sender<u64>,
     drained: Sender<usize>,
     random: Cell<u64>,
@@ -129,6 +134,8 @@ impl Worker {
             upstreams: RefCell::default(),
             listening: RefCell::default(),
             log: Log::new(parts.log),
+            handshakes: Rc::default(),
+            met_names: MetNames::default(),
             adopted: parts.adopted,
             drained: parts.drained,
             random: Cell::new(seed(parts.index)),

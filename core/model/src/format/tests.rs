@@ -35,8 +35,9 @@ impl Stream {
             local: address("127.0.0.1:10000"),
             direct_remote: address("[::1]:5555"),
             listener: Arc::from("l"),
-            tls: false,
+            tls: None,
             preamble: None,
+            transport_failure: None,
             start: Instant::now(),
         };
         Self {

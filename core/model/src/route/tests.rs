@@ -98,8 +98,9 @@ impl Stream {
                 local: address.clone(),
                 direct_remote: address,
                 listener: Arc::from("l"),
-                tls: false,
+                tls: None,
                 preamble: None,
+                transport_failure: None,
                 start: Instant::now(),
             },
         }

@@ -54,6 +54,10 @@ impl Binding {
         let stats = &manager.stats;
         worker.page.inc(stats.downstream_cx_total);
         worker.page.raise(stats.downstream_cx_active, 1);
+        if info.tls.is_some() {
+            worker.page.inc(stats.downstream_cx_ssl_total);
+            worker.page.raise(stats.downstream_cx_ssl_active, 1);
+        }
         Self {
             revision: listening.revision(),
             manager: Rc::new(manager),
@@ -115,6 +119,10 @@ impl Binding {
         // The gauges follow the connection when the statistics have another prefix.
         page.lower(old.downstream_cx_active, 1);
         page.raise(new.downstream_cx_active, 1);
+        if self.info.tls.is_some() {
+            page.lower(old.downstream_cx_ssl_active, 1);
+            page.raise(new.downstream_cx_ssl_active, 1);
+        }
         if let Some(gauge) = self.protocol {
             page.lower(gauge(old), 1);
             page.raise(gauge(new), 1);
@@ -166,6 +174,9 @@ impl Drop for Binding {
         about_connection!(debug, "connection", self.info.id, "{end} close");
         let (page, stats) = (&self.worker.page, &self.manager.stats);
         page.lower(stats.downstream_cx_active, 1);
+        if self.info.tls.is_some() {
+            page.lower(stats.downstream_cx_ssl_active, 1);
+        }
         if let Some(gauge) = self.protocol {
             page.lower(gauge(stats), 1);
         }

@@ -135,7 +135,7 @@ fn forwarded<C: ClientSide>(exchange: &mut Exchange<'_, C>) {
     let policy = &manager.client_address;
     let info = &exchange.down.info;
     let head = &mut exchange.down.request;
-    let scheme: &[u8] = if info.tls { b"https" } else { b"http" };
+    let scheme: &[u8] = if info.tls.is_some() { b"https" } else { b"http" };
     let untrusted = policy.use_remote_address && policy.trusted_hops == 0;
     if untrusted || !head.fields.has(Known::XForwardedProto) {
         head.fields.set_known(Known::XForwardedProto, scheme);

@@ -292,6 +292,7 @@ impl<C: ClientSide> Exchange<'_, C> {
         upstream: &Rc<Upstream>,
     ) -> Result<(), Ended> {
         self.info.upstream_local = server.local_address();
+        self.info.upstream_tls = server.handshake().map(Rc::clone);
         let mut pump = Pump::new(self, &mut server, upstream);
         let result = std::future::poll_fn(|cx| pump.poll(cx)).await;
         let clean = pump.is_clean();

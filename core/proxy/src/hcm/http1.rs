@@ -112,7 +112,10 @@ impl Connection {
             let next = self.next().await;
             let manager = Rc::clone(&self.down.side.binding.manager);
             let exchange = match next {
-                Next::Ended => return Verdict::Abort,
+                Next::Ended => {
+                    self.down.side.wire.stream.part();
+                    return Verdict::Abort;
+                }
                 _ => Exchange::new(&mut self.down, &manager),
             };
             let verdict = match next {

@@ -30,25 +30,33 @@ use ringway_model::http::ConnectionManager;
 use ringway_model::stream::ConnectionInfo;
 
 use crate::listener::Listening;
-use crate::transport::Transport;
+use crate::transport::{Refused, Transport};
 use crate::worker::Worker;
 use binding::Binding;
 use sniff::First;
 
-/// Serves a connection to its end.
+/// Serves a connection to its end. One whose handshake was refused is counted as well: in Envoy,
+/// the connection manager has it from the first byte on.
 pub(crate) async fn serve(
     worker: Rc<Worker>,
     listening: Rc<Listening>,
     chain: Arc<str>,
     manager: Arc<ConnectionManager>,
-    stream: Transport,
+    accepted: Result<Transport, Refused>,
     info: ConnectionInfo,
 ) {
     let mut binding = Binding::new(worker, listening, chain, manager, info);
-    let mut transport = stream;
+    let mut transport = match accepted {
+        Ok(transport) => transport,
+        Err(Refused { timed_out: true }) => return,
+        Err(Refused { timed_out: false }) => return binding.note_peer_close(),
+    };
     match sniff::sniff(&mut binding, &mut transport).await {
         First::Http1(input) => http1::serve(binding, transport, input).await,
         First::Http2(input) => http2::serve(binding, transport, input).await,
-        First::Nothing => binding.count_bytes(transport.transferred()),
+        First::Nothing => {
+            transport.part();
+            binding.count_bytes(transport.transferred());
+        }
     }
 }

@@ -14,6 +14,7 @@ use ringway_http::{Body, Fields, Method, RequestHead, ResetReason, ResponseHead,
 use ringway_model::http::ConnectionManager;
 use ringway_model::stream::ResponseFlags;
 use ringway_runtime::buffer::Buf;
+use ringway_tls::Handshake;
 
 use crate::upstream::Pool;
 use crate::wire::Event;
@@ -150,6 +151,9 @@ pub(crate) trait ServerSide {
 
     /// Our own address towards the endpoint.
     fn local_address(&self) -> Option<SocketAddr>;
+
+    /// What the handshake with the endpoint came to, if there was one.
+    fn handshake(&self) -> Option<&Rc<Handshake>>;
 
     /// Counts an answer for the endpoint, by what it says of itself.
     fn count_answer(&self, good: bool);

@@ -74,8 +74,9 @@ fn connection_info(
         local: local_address(listener, stream),
         direct_remote,
         listener: Arc::clone(&listener.name),
-        tls: false,
+        tls: None,
         preamble: None,
+        transport_failure: None,
         start,
     }
 }

@@ -11,7 +11,7 @@ use ringway_runtime::stream::Stream;
 use super::{Listening, filters};
 use crate::hcm;
 use crate::tell::about_connection;
-use crate::transport::Transport;
+use crate::transport;
 use crate::worker::Worker;
 
 /// Lets the listener's filters look at a connection, then serves it.
@@ -76,7 +76,8 @@ impl Admitted {
     }
 
     async fn serve(self, worker: Rc<Worker>, listening: Rc<Listening>, stream: Stream) {
-        serve(worker, listening, &self.chain, stream, self.info).await;
+        let listener = Arc::clone(&self.open.listener);
+        serve(worker, listening, &listener, &self.chain, stream, self.info).await;
         drop(self.open);
     }
 }
@@ -85,15 +86,18 @@ impl Admitted {
 async fn serve(
     worker: Rc<Worker>,
     listening: Rc<Listening>,
+    listener: &Listener,
     chain: &FilterChain,
     stream: Stream,
-    info: ConnectionInfo,
+    mut info: ConnectionInfo,
 ) {
     let name = Arc::clone(&chain.name);
+    let accepted = transport::accept(&worker, &listening, listener, chain, stream, &mut info);
+    let accepted = accepted.await;
     match &chain.terminal {
         Terminal::Http(manager) => {
-            let (manager, stream) = (Arc::clone(manager), Transport::Plain(stream));
-            hcm::serve(worker, listening, name, manager, stream, info).await;
+            let manager = Arc::clone(manager);
+            hcm::serve(worker, listening, name, manager, accepted, info).await;
         }
     }
 }

@@ -3,18 +3,35 @@
 //! Owns: the choice between the two, which a codec never sees. Does not own: sockets and buffers
 //! (`ringway_runtime::stream`), nor the rules of TLS (`ringway_tls`).
 
+mod accept;
+mod connect;
+mod count;
+mod gate;
+mod handshake;
+mod secured;
+
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use ringway_runtime::buffer::Buf;
 use ringway_runtime::stream::Stream;
+use ringway_tls::Handshake;
 
-/// A connection. Lengths are those of the plaintext, except for [`Transport::transferred`].
+pub(crate) use accept::{Refused, accept};
+pub(crate) use connect::connect;
+pub(crate) use count::MetNames;
+pub(crate) use gate::Gate;
+pub(crate) use secured::Secured;
+
+/// A connection. All lengths are those of the plaintext.
 #[derive(Debug)]
 pub(crate) enum Transport {
     /// `raw_buffer`
     Plain(Stream),
+    /// `tls`
+    Tls(Box<Secured>),
 }
 
 impl Transport {
@@ -22,6 +39,7 @@ impl Transport {
     pub(crate) fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Buf>> {
         match self {
             Self::Plain(stream) => stream.poll_receive(cx),
+            Self::Tls(secured) => secured.poll_receive(cx),
         }
     }
 
@@ -29,6 +47,7 @@ impl Transport {
     pub(crate) fn tail(&mut self) -> &mut Vec<u8> {
         match self {
             Self::Plain(stream) => stream.tail(),
+            Self::Tls(secured) => secured.tail(),
         }
     }
 
@@ -36,6 +55,7 @@ impl Transport {
     pub(crate) fn push(&mut self, buf: Buf) {
         match self {
             Self::Plain(stream) => stream.push(buf),
+            Self::Tls(secured) => secured.push(buf),
         }
     }
 
@@ -43,6 +63,7 @@ impl Transport {
     pub(crate) fn queued_bytes(&self) -> usize {
         match self {
             Self::Plain(stream) => stream.queued_bytes(),
+            Self::Tls(secured) => secured.queued_bytes(),
         }
     }
 
@@ -50,6 +71,7 @@ impl Transport {
     pub(crate) fn is_flushed(&mut self) -> bool {
         match self {
             Self::Plain(stream) => stream.is_flushed(),
+            Self::Tls(secured) => secured.is_flushed(),
         }
     }
 
@@ -57,6 +79,7 @@ impl Transport {
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Plain(stream) => stream.poll_flush(cx),
+            Self::Tls(secured) => secured.poll_flush(cx),
         }
     }
 
@@ -64,6 +87,7 @@ impl Transport {
     pub(crate) fn poll_flush_unattended(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Plain(stream) => stream.poll_flush_unattended(cx),
+            Self::Tls(secured) => secured.poll_flush_unattended(cx),
         }
     }
 
@@ -71,20 +95,15 @@ impl Transport {
     pub(crate) fn relax(&mut self) {
         match self {
             Self::Plain(stream) => stream.relax(),
+            Self::Tls(secured) => secured.stream.relax(),
         }
     }
 
-    /// The protocol that ALPN has chosen.
-    pub(crate) fn alpn(&self) -> Option<&[u8]> {
-        match self {
-            Self::Plain(_) => None,
-        }
-    }
-
-    /// Bytes of the socket, received and given to sends.
+    /// Bytes received and bytes given to sends.
     pub(crate) fn transferred(&self) -> (u64, u64) {
         match self {
             Self::Plain(stream) => stream.transferred(),
+            Self::Tls(secured) => secured.transferred(),
         }
     }
 
@@ -93,6 +112,31 @@ impl Transport {
     pub(crate) fn say_goodbye(&mut self) {
         match self {
             Self::Plain(_) => {}
+            Self::Tls(secured) => secured.say_goodbye(),
+        }
+    }
+
+    /// Says goodbye on a connection that is dropped next, where nobody waits for it to be sent.
+    pub(crate) fn part(&mut self) {
+        match self {
+            Self::Plain(_) => {}
+            Self::Tls(secured) => secured.part(),
+        }
+    }
+
+    /// The protocol that was agreed on by ALPN.
+    pub(crate) fn alpn(&self) -> Option<&[u8]> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(secured) => secured.alpn(),
+        }
+    }
+
+    /// What the handshake came to, if there was one.
+    pub(crate) fn handshake(&self) -> Option<&Rc<Handshake>> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(secured) => Some(secured.handshake()),
         }
     }
 
@@ -109,6 +153,7 @@ impl Transport {
     fn stream(&self) -> &Stream {
         match self {
             Self::Plain(stream) => stream,
+            Self::Tls(secured) => &secured.stream,
         }
     }
 }

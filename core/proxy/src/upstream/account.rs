@@ -76,6 +76,10 @@ impl Account {
         self.in_use.set(false);
     }
 
+    pub(super) fn is_in_use(&self) -> bool {
+        self.in_use.get()
+    }
+
     pub(super) fn note_peer_close(&self) {
         self.closed_by_peer.set(true);
     }

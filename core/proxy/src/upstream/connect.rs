@@ -1,38 +1,59 @@
 //! Opening a connection to an endpoint.
 
 use std::io;
+use std::rc::Rc;
 use std::task::Poll;
 use std::time::Instant;
 
 use ringway_http::ResetReason;
 use ringway_model::address::Address;
+use ringway_model::cluster::Endpoint;
 use ringway_runtime::connect;
 use ringway_runtime::deadline::Deadline;
 use ringway_runtime::stream::Stream;
 
 use super::account::Tally;
 use super::ticket::ConnectFailure;
-use crate::transport::Transport;
+use crate::transport::{self, Transport};
+use crate::worker::Worker;
 
 /// Connects within `connect_timeout`, and counts how long that took or why it failed.
-pub(super) async fn open(address: &Address, tally: &Tally) -> Result<Transport, ConnectFailure> {
+pub(super) async fn open(
+    worker: &Rc<Worker>,
+    endpoint: &Endpoint,
+    tally: &Tally,
+) -> Result<Transport, ConnectFailure> {
     let start = Instant::now();
     let mut deadline = Deadline::new();
     deadline.set(Some(start + tally.policy.connect_timeout));
-    let mut attempt = std::pin::pin!(connect_to(address));
-    let stream = std::future::poll_fn(|cx| {
+    let mut attempt = std::pin::pin!(attempt(worker, endpoint, tally));
+    let transport = std::future::poll_fn(|cx| {
         if let Poll::Ready(result) = attempt.as_mut().poll(cx) {
-            return Poll::Ready(result.map_err(|error| refused(&error)));
+            return Poll::Ready(result);
         }
         deadline.poll(cx).map(|()| Err(timed_out(tally)))
     })
     .await?;
     let elapsed = start.elapsed().as_millis() as u64;
     tally.page.record(tally.policy.stats.upstream_cx_connect_ms, elapsed);
+    Ok(transport)
+}
+
+/// Connects, and makes the handshake if there is one to make.
+async fn attempt(
+    worker: &Rc<Worker>,
+    endpoint: &Endpoint,
+    tally: &Tally,
+) -> Result<Transport, ConnectFailure> {
+    let stream = connect_to(&endpoint.address).await.map_err(|error| refused(&error))?;
     if let Some(keepalive) = tally.policy.keepalive {
         stream.set_keepalive(keepalive.time, keepalive.interval, keepalive.probes);
     }
-    Ok(Transport::Plain(stream))
+    let secured = transport::connect(worker, tally.policy.tls.as_deref(), endpoint, stream).await;
+    secured.map_err(|reason| ConnectFailure {
+        reason: ResetReason::RemoteConnectionFailure,
+        transport: reason.into(),
+    })
 }
 
 async fn connect_to(address: &Address) -> io::Result<Stream> {

@@ -12,6 +12,7 @@ use ringway_http::h1::{
 use ringway_http::{Body, Fields, RequestHead, ResetReason, ResponseHead};
 use ringway_model::stream::ResponseFlags;
 use ringway_runtime::buffer::Buf;
+use ringway_tls::Handshake;
 
 use super::account::Account;
 use super::pool::Pool;
@@ -200,6 +201,10 @@ impl ServerSide for Box<Connection> {
         self.local
     }
 
+    fn handshake(&self) -> Option<&Rc<Handshake>> {
+        self.wire.stream.handshake()
+    }
+
     fn count_answer(&self, good: bool) {
         self.account.tally.count_answer(good);
     }
@@ -214,6 +219,9 @@ impl ServerSide for Box<Connection> {
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        if !self.account.is_in_use() {
+            self.wire.stream.part();
+        }
         self.account.count_bytes(self.wire.stream.transferred());
     }
 }

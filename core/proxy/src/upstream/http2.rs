@@ -10,6 +10,7 @@ use ringway_http::h2::{self, ErrorCode};
 use ringway_http::{Body, Fields, RequestHead, ResetReason, ResponseHead};
 use ringway_model::stream::ResponseFlags;
 use ringway_runtime::buffer::Buf;
+use ringway_tls::Handshake;
 
 use super::account::Account;
 use super::pool::Pool;
@@ -25,6 +26,7 @@ pub(crate) struct Mux {
     account: Account,
     pool: Weak<Pool>,
     local: Option<SocketAddr>,
+    handshake: Option<Rc<Handshake>>,
     /// Streams that were promised to requests and are not open yet.
     promised: Cell<usize>,
     /// No further streams are opened on it.
@@ -47,6 +49,7 @@ impl Mux {
         let options = policy.h2_keepalive.vary(&policy.h2, pool.worker.random());
         let counts = Counts::new(&account.tally.page, &policy.h2_stats);
         let local = transport.local_address();
+        let handshake = transport.handshake().map(Rc::clone);
         let driver = Driver::new(transport, Buf::default(), counts, |now_ms| {
             h2::Connection::client(options, now_ms)
         });
@@ -56,6 +59,7 @@ impl Mux {
             account,
             pool: Rc::downgrade(pool),
             local,
+            handshake,
             promised: Cell::new(0),
             leaving: Cell::new(false),
         });
@@ -286,6 +290,10 @@ impl ServerSide for Server {
 
     fn local_address(&self) -> Option<SocketAddr> {
         self.mux.local
+    }
+
+    fn handshake(&self) -> Option<&Rc<Handshake>> {
+        self.mux.handshake.as_ref()
     }
 
     fn count_answer(&self, good: bool) {

@@ -176,7 +176,7 @@ impl Pool {
         tracing::debug!(target: "pool", "creating a new connection to {to}");
         let pool = Rc::clone(self);
         ringway_runtime::spawn(async move {
-            let outcome = connect::open(&pool.endpoint.address, &pool.tally).await;
+            let outcome = connect::open(&pool.worker, &pool.endpoint, &pool.tally).await;
             pool.connecting.set(pool.connecting.get() - 1);
             match outcome {
                 Ok(transport) => pool.connected(transport, unit),

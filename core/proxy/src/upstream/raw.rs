@@ -9,6 +9,7 @@ use std::time::Instant;
 use ringway_http::{Body, Fields, ResetReason, ResponseHead};
 use ringway_model::stream::ResponseFlags;
 use ringway_runtime::buffer::Buf;
+use ringway_tls::Handshake;
 
 use super::account::Account;
 use super::pool::Pool;
@@ -95,6 +96,7 @@ impl ServerSide for Box<Raw> {
     }
 
     fn send_end(&mut self, _trailers: Option<&Fields>) {
+        self.transport.say_goodbye();
         self.half_close = true;
     }
 
@@ -116,6 +118,10 @@ impl ServerSide for Box<Raw> {
 
     fn local_address(&self) -> Option<SocketAddr> {
         self.transport.local_address()
+    }
+
+    fn handshake(&self) -> Option<&Rc<Handshake>> {
+        self.transport.handshake()
     }
 
     fn count_answer(&self, good: bool) {

@@ -3,3 +3,5 @@
 mod filters;
 mod first_request;
 mod rig;
+mod secured;
+mod tls_peer;

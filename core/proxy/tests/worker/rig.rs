@@ -22,8 +22,10 @@ use ringway_model::listener::*;
 use ringway_model::route::*;
 use ringway_model::snapshot::Snapshot;
 use ringway_model::stats::*;
+use ringway_model::transport::{DownstreamTls, UpstreamTls};
 use ringway_proxy::worker::{Command, Parts, run};
 use ringway_runtime::worker;
+use ringway_tls::{ClientContext, ServerContext};
 
 fn manager(catalog: &Catalog, routes: RouteTable, filters: HttpFilterChain) -> ConnectionManager {
     let name = StatName::new("", "", "@latency", &[]);
@@ -84,7 +86,11 @@ fn manager(catalog: &Catalog, routes: RouteTable, filters: HttpFilterChain) -> C
     }
 }
 
-fn cluster(catalog: &Catalog, address: std::net::SocketAddr) -> Arc<Cluster> {
+fn cluster(
+    catalog: &Catalog,
+    address: std::net::SocketAddr,
+    tls: Option<Arc<UpstreamTls>>,
+) -> Arc<Cluster> {
     let limit = ringway_bridge::limit::Limit::new;
     let limits = || PriorityLimits {
         connections: limit(1024),
@@ -107,7 +113,7 @@ fn cluster(catalog: &Catalog, address: std::net::SocketAddr) -> Arc<Cluster> {
         keepalive: None,
         enable_trailers: false,
         proper_case: false,
-        tls: None,
+        tls,
         protocol: ringway_model::cluster::UpstreamProtocol::Http1,
         h2: ringway_http::h2::Options::default(),
         h2_keepalive: Default::default(),
@@ -131,6 +137,15 @@ fn cluster(catalog: &Catalog, address: std::net::SocketAddr) -> Arc<Cluster> {
     })
 }
 
+/// What a test wants otherwise.
+#[derive(Default)]
+pub(crate) struct Setup {
+    pub(crate) filters: Vec<Arc<dyn HttpFilter>>,
+    pub(crate) downstream: Option<ServerContext>,
+    pub(crate) upstream: Option<ClientContext>,
+    pub(crate) handshake_timeout: Option<Duration>,
+}
+
 /// A worker that runs until it is stopped.
 pub(crate) struct Rig {
     pub(crate) address: SocketAddr,
@@ -144,11 +159,15 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn start(filters: Vec<Arc<dyn HttpFilter>>) -> Self {
+        Self::with(Setup { filters, ..Setup::default() })
+    }
+
+    pub(crate) fn with(setup: Setup) -> Self {
         let origin = TcpListener::bind("127.0.0.1:0").expect("a port");
         let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = socket.local_addr().expect("an address");
         let catalog = Arc::new(Catalog::default());
-        let snapshot = snapshot(&catalog, socket, &origin, filters);
+        let snapshot = snapshot(&catalog, socket, &origin, setup);
         let (publisher, mut readers) = published::channel(1);
         publisher.publish(&Arc::new(snapshot));
         let (bell, ear) = Bell::pair().expect("a bell");
@@ -204,16 +223,38 @@ fn snapshot(
     catalog: &Catalog,
     socket: TcpListener,
     origin: &TcpListener,
-    filters: Vec<Arc<dyn HttpFilter>>,
+    setup: Setup,
 ) -> Snapshot {
     let address = Address::Ip(socket.local_addr().expect("an address"));
     let named = |filter| (Arc::from("filter"), filter);
-    let filters = HttpFilterChain::new(filters.into_iter().map(named).collect());
+    let scope = |full: &str| StatName::new("", "", full, &[]);
+    let ssl = |prefix: &str| SslStats::register(catalog, prefix, prefix, &[]);
+    let downstream = |context| {
+        let (stats, scope) = (ssl("listener.l.ssl"), scope("listener.l.ssl"));
+        let (certificates, authorities) = Default::default();
+        Arc::new(DownstreamTls { context, stats, scope, certificates, authorities })
+    };
+    let upstream = |context| {
+        let (stats, scope) = (ssl("cluster.up.ssl"), scope("cluster.up.ssl"));
+        let sni = Some("a.test".into());
+        let (certificates, authorities) = Default::default();
+        let auto_host_sni = false;
+        Arc::new(UpstreamTls {
+            context,
+            sni,
+            auto_host_sni,
+            stats,
+            scope,
+            certificates,
+            authorities,
+        })
+    };
+    let filters = HttpFilterChain::new(setup.filters.into_iter().map(named).collect());
     let chain = FilterChain {
         name: "c".into(),
         terminal: Terminal::Http(Arc::new(manager(catalog, routes(), filters))),
-        tls: None,
-        transport_connect_timeout: None,
+        tls: setup.downstream.map(downstream),
+        transport_connect_timeout: setup.handshake_timeout,
     };
     let listener = Listener {
         name: "l".into(),
@@ -230,7 +271,7 @@ fn snapshot(
     Snapshot {
         generation: 1,
         listeners: vec![Arc::new(listener)],
-        clusters: vec![Some(cluster(catalog, origin))],
+        clusters: vec![Some(cluster(catalog, origin, setup.upstream.map(upstream)))],
         cluster_ids: Arc::default(),
     }
 }

@@ -32,8 +32,9 @@ fn connection() -> ConnectionInfo {
         local: address.clone(),
         direct_remote: address,
         listener: "l".into(),
-        tls: false,
+        tls: None,
         preamble: None,
+        transport_failure: None,
         start: Instant::now(),
     }
 }

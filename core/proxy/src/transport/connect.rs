@@ -1,0 +1,45 @@
+//! The upstream side of a handshake: `UpstreamTlsContext`.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use ringway_model::cluster::Endpoint;
+use ringway_model::transport::UpstreamTls;
+use ringway_runtime::stream::Stream;
+use ringway_tls::Engine;
+
+use super::handshake::{Failure, Handshaking};
+use super::{Transport, count};
+use crate::worker::Worker;
+
+/// The transport to an endpoint, after the handshake if the cluster has one to make. An error is the reason in Envoy's words, empty when the peer just went away. The caller
+/// keeps the time.
+pub(crate) async fn connect(
+    worker: &Rc<Worker>,
+    tls: Option<&UpstreamTls>,
+    endpoint: &Endpoint,
+    stream: Stream,
+) -> Result<Transport, String> {
+    let Some(tls) = tls else { return Ok(Transport::Plain(stream)) };
+    let outcome = match engine(tls, endpoint) {
+        Ok(engine) => Handshaking::new(stream, engine, Rc::clone(&worker.handshakes)).run().await,
+        Err(reason) => Err(Failure::of_ours(reason)),
+    };
+    match outcome {
+        Ok(established) => {
+            count::established(worker, &tls.stats, &tls.scope, &established);
+            Ok(Transport::Tls(Box::new(established.secured)))
+        }
+        Err(failure) => {
+            count::failed(worker, &tls.stats, &failure);
+            Err(failure.reason)
+        }
+    }
+}
+
+fn engine(tls: &UpstreamTls, endpoint: &Endpoint) -> Result<Engine, String> {
+    let hostname = Some(&*endpoint.hostname).filter(|name| tls.auto_host_sni && !name.is_empty());
+    let sni = hostname.or(tls.sni.as_deref());
+    let made = Engine::client(&tls.context, sni, Instant::now(), None);
+    made.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+}

@@ -1,0 +1,248 @@
+//! A stream with TLS on it.
+//!
+//! Plaintext that is to be sent waits here until the stream can take it, so that a head and the
+//! body behind it become one record and one send.
+
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+
+use ringway_runtime::buffer::{self, Buf, Class};
+use ringway_runtime::stream::Stream;
+use ringway_tls::{Engine, Handshake, TlsError};
+
+/// Records that may be read in one turn without yielding plaintext (tickets, key updates).
+const FRUITLESS_MAX: u32 = 16;
+/// What the seal adds to one record, and bytes of plaintext in it (RFC 8446 section 5.2).
+const OVERHEAD: usize = 5 + 1 + 16 + 8;
+const RECORD: usize = 16 << 10;
+
+/// An established connection.
+#[derive(Debug)]
+pub(crate) struct Secured {
+    pub(super) stream: Stream,
+    engine: Box<Engine>,
+    handshake: Rc<Handshake>,
+    /// Received and not yet taken by the engine.
+    input: Buf,
+    /// Plaintext to be sealed: whole buffers, then small pieces.
+    queue: Vec<Buf>,
+    tail: Vec<u8>,
+    queued_bytes: usize,
+    /// `close_notify` follows the plaintext.
+    leaving: bool,
+    received_bytes: u64,
+    sent_bytes: u64,
+}
+
+impl Secured {
+    pub(super) fn new(
+        stream: Stream,
+        engine: Box<Engine>,
+        handshake: Rc<Handshake>,
+        input: Buf,
+    ) -> Self {
+        Self {
+            stream,
+            engine,
+            handshake,
+            input,
+            queue: Vec::new(),
+            tail: Vec::new(),
+            queued_bytes: 0,
+            leaving: false,
+            received_bytes: 0,
+            sent_bytes: 0,
+        }
+    }
+
+    /// The protocol that was agreed on.
+    pub(super) fn alpn(&self) -> Option<&[u8]> {
+        self.handshake.alpn.as_deref()
+    }
+
+    pub(super) fn handshake(&self) -> &Rc<Handshake> {
+        &self.handshake
+    }
+
+    pub(super) fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Buf>> {
+        for _ in 0..FRUITLESS_MAX {
+            if let Some(plaintext) = self.take_plaintext() {
+                return Poll::Ready(Ok(plaintext));
+            }
+            if self.engine.peer_closed() {
+                return Poll::Ready(Ok(Buf::default()));
+            }
+            if self.input.is_empty() {
+                self.input = ready!(self.stream.poll_receive(cx))?;
+                // Like Envoy, takes an end without `close_notify` for one: many peers never say
+                // it, and the framing of messages tells whether something is missing.
+                if self.input.is_empty() {
+                    return Poll::Ready(Ok(Buf::default()));
+                }
+            }
+            let opened = self.open();
+            self.transmit(0);
+            // An answer to the peer (an alert, a key update) leaves at once; whether it could is
+            // for the next flush to find out.
+            let _ = self.stream.poll_flush_unattended(cx);
+            opened.map_err(io::Error::other)?;
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn open(&mut self) -> Result<(), TlsError> {
+        // The deadline of the handshake is over: the time does not matter any more.
+        let progress = self.engine.receive(&self.input, std::time::Instant::now())?;
+        self.input.consume(progress.taken);
+        if self.input.is_empty() {
+            self.input = Buf::default();
+        }
+        Ok(())
+    }
+
+    fn take_plaintext(&mut self) -> Option<Buf> {
+        let plaintext = self.engine.plaintext();
+        if plaintext.is_empty() {
+            return None;
+        }
+        let len = plaintext.len();
+        let mut copy = buffer::take(fitting(len));
+        copy.extend_from_slice(plaintext);
+        self.engine.consume(len);
+        self.received_bytes += len as u64;
+        Some(Buf::new(copy))
+    }
+
+    pub(super) fn tail(&mut self) -> &mut Vec<u8> {
+        if self.tail.capacity() == 0 {
+            self.tail = buffer::take(Class::SMALL);
+        }
+        &mut self.tail
+    }
+
+    pub(super) fn push(&mut self, buf: Buf) {
+        if !self.tail.is_empty() {
+            self.queued_bytes += self.tail.len();
+            self.queue.push(Buf::new(std::mem::take(&mut self.tail)));
+        }
+        if !buf.is_empty() {
+            self.queued_bytes += buf.len();
+            self.queue.push(buf);
+        }
+    }
+
+    pub(super) fn queued_bytes(&self) -> usize {
+        self.queued_bytes + self.tail.len() + self.stream.queued_bytes()
+    }
+
+    fn has_plaintext(&self) -> bool {
+        !self.queue.is_empty() || !self.tail.is_empty()
+    }
+
+    pub(super) fn is_flushed(&mut self) -> bool {
+        !self.has_plaintext() && self.stream.is_flushed()
+    }
+
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.stream.poll_flush(cx))?;
+            if !self.seal() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    pub(super) fn poll_flush_unattended(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            match self.stream.poll_flush_unattended(cx) {
+                Poll::Ready(flushed) => flushed?,
+                // What waits to be sealed has to be sent next.
+                Poll::Pending if self.has_plaintext() => ready!(self.stream.poll_flush(cx))?,
+                Poll::Pending => return Poll::Pending,
+            }
+            if !self.seal() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    /// Seals as much as one send should carry; false when there was nothing to seal.
+    fn seal(&mut self) -> bool {
+        let before = self.sent_bytes;
+        while let Some(first) = self.queue.first_mut() {
+            let sealed = self.engine.send(first);
+            first.consume(sealed);
+            self.sent_bytes += sealed as u64;
+            self.queued_bytes -= sealed;
+            if !first.is_empty() {
+                break;
+            }
+            self.queue.remove(0);
+        }
+        if self.queue.is_empty() && !self.tail.is_empty() {
+            self.seal_tail();
+        }
+        if self.leaving && !self.has_plaintext() {
+            self.engine.close();
+        }
+        let sealed = (self.sent_bytes - before) as usize;
+        self.transmit(sealed) || sealed > 0
+    }
+
+    fn seal_tail(&mut self) {
+        let sealed = self.engine.send(&self.tail);
+        self.sent_bytes += sealed as u64;
+        if sealed == self.tail.len() {
+            buffer::give(std::mem::take(&mut self.tail));
+        } else {
+            self.tail.drain(..sealed);
+        }
+    }
+
+    /// Moves what is sealed to the stream, so many bytes of plaintext; false when there is nothing.
+    fn transmit(&mut self, plaintext: usize) -> bool {
+        if !self.engine.wants_transmit() {
+            return false;
+        }
+        let len = plaintext + (plaintext / RECORD + self.queue.len() + 1) * OVERHEAD;
+        if len <= Class::SMALL.capacity() {
+            self.engine.transmit(self.stream.tail(), usize::MAX);
+        } else {
+            let mut sealed = buffer::take(fitting(len));
+            self.engine.transmit(&mut sealed, usize::MAX);
+            self.stream.push(Buf::new(sealed));
+        }
+        true
+    }
+
+    pub(super) fn say_goodbye(&mut self) {
+        self.leaving = true;
+        if !self.has_plaintext() {
+            self.engine.close();
+            self.transmit(0);
+        }
+    }
+
+    /// Says goodbye where nobody waits for it to be sent: it leaves if the socket has room.
+    pub(super) fn part(&mut self) {
+        if !self.has_plaintext() {
+            self.say_goodbye();
+            let _ = self.stream.poll_flush_unattended(&mut Context::from_waker(Waker::noop()));
+        }
+    }
+
+    pub(super) fn transferred(&self) -> (u64, u64) {
+        (self.received_bytes, self.sent_bytes)
+    }
+}
+
+/// The smallest class that holds `len` bytes, or the largest.
+fn fitting(len: usize) -> Class {
+    let mut class = Class::SMALL;
+    while class < Class::LARGE && class.capacity() < len {
+        class = class.grown();
+    }
+    class
+}
