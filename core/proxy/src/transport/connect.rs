@@ -12,8 +12,8 @@ use super::handshake::{Failure, Handshaking};
 use super::{Transport, count};
 use crate::worker::Worker;
 
-/// The transport to an endpoint, after the handshake if the cluster has one to make. An error is the reason in Envoy's words, empty when the peer just went away. The caller
-/// keeps the time.
+/// The transport to an endpoint, after the handshake if the cluster has one to make. An error is
+/// the reason in Envoy's words, empty when the peer just went away. The caller keeps the time.
 pub(crate) async fn connect(
     worker: &Rc<Worker>,
     tls: Option<&UpstreamTls>,
