@@ -9,6 +9,7 @@ mod json;
 mod operator;
 mod parse;
 mod time;
+mod tls;
 
 use std::fmt;
 

@@ -9,6 +9,7 @@ use ringway_http::{FieldName, Known, ResponseHead};
 use super::FormatContext;
 use super::address::{self, Part};
 use super::time::TimeFormat;
+use super::tls::TlsValue;
 use crate::route::RequestField;
 
 /// An operator with its arguments.
@@ -55,6 +56,21 @@ pub(super) enum Source {
     RouteName,
     ListenerName,
     LocalReplyBody,
+    DownstreamTls(TlsValue),
+    UpstreamTls(TlsValue),
+    DownstreamTransportFailure,
+    RequestedServerName(ServerName),
+}
+
+/// What `%REQUESTED_SERVER_NAME%` means.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum ServerName {
+    /// The name of the ClientHello, as a listener filter saw it.
+    Sni,
+    /// The same, or else the host of the request.
+    SniFirst,
+    /// The host of the request, or else that name.
+    HostFirst,
 }
 
 /// A stretch of a stream's life, in milliseconds.
@@ -142,12 +158,17 @@ impl Source {
             Self::UpstreamAttempts => number(u64::from(cx.info.attempts), out),
             Self::UpstreamCluster => text_of(cx.info.cluster.as_deref().map(str::as_bytes), out),
             Self::UpstreamTransportFailure => {
-                let reason = cx.info.upstream_transport_failure.as_deref();
-                non_empty(reason.unwrap_or_default().as_bytes(), out)
+                one_word(cx.info.upstream_transport_failure.as_deref(), out)
             }
             Self::RouteName => {
                 non_empty(cx.info.route_name.as_deref().unwrap_or_default().as_bytes(), out)
             }
+            Self::DownstreamTransportFailure => {
+                one_word(cx.connection.transport_failure.as_deref(), out)
+            }
+            Self::RequestedServerName(which) => server_name(cx, *which, out),
+            Self::DownstreamTls(value) => value.write(cx.connection.tls.as_deref(), out),
+            Self::UpstreamTls(value) => value.write(cx.info.upstream_tls.as_deref(), out),
             // Network filters and TLS give reasons; HTTP/1 over plain TCP ends without one.
             Self::ConnectionTermination => false,
             Self::ListenerName => non_empty(cx.connection.listener.as_bytes(), out),
@@ -276,13 +297,35 @@ fn details(cx: &FormatContext<'_>, keep_blanks: bool, out: &mut Vec<u8>) -> bool
         return false;
     }
     if !keep_blanks {
-        for byte in &mut out[start..] {
-            if byte.is_ascii_whitespace() {
-                *byte = b'_';
-            }
-        }
+        join_words(&mut out[start..]);
     }
     true
+}
+
+/// A reason in a line of words.
+fn one_word(reason: Option<&str>, out: &mut Vec<u8>) -> bool {
+    let start = out.len();
+    let some = non_empty(reason.unwrap_or_default().as_bytes(), out);
+    join_words(&mut out[start..]);
+    some
+}
+
+fn join_words(text: &mut [u8]) {
+    for byte in text {
+        if byte.is_ascii_whitespace() {
+            *byte = b'_';
+        }
+    }
+}
+
+fn server_name(cx: &FormatContext<'_>, which: ServerName, out: &mut Vec<u8>) -> bool {
+    let sni = cx.connection.requested_server_name.as_deref().unwrap_or_default().as_bytes();
+    let host = cx.request.map(|head| head.authority()).unwrap_or_default();
+    match which {
+        ServerName::Sni => non_empty(sni, out),
+        ServerName::SniFirst => non_empty(sni, out) || non_empty(host, out),
+        ServerName::HostFirst => non_empty(host, out) || non_empty(sni, out),
+    }
 }
 
 fn without_query(path: &[u8]) -> &[u8] {
@@ -290,7 +333,7 @@ fn without_query(path: &[u8]) -> &[u8] {
     &path[..end.unwrap_or(path.len())]
 }
 
-fn text_of(value: Option<&[u8]>, out: &mut Vec<u8>) -> bool {
+pub(super) fn text_of(value: Option<&[u8]>, out: &mut Vec<u8>) -> bool {
     let Some(value) = value else { return false };
     out.extend_from_slice(value);
     true

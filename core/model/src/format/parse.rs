@@ -5,8 +5,9 @@ use std::sync::OnceLock;
 use ringway_http::FieldName;
 
 use super::address::Part;
-use super::operator::{Operator, Original, ResponseField, Source, Span};
+use super::operator::{Operator, Original, ResponseField, ServerName, Source, Span};
 use super::time::TimeFormat;
+use super::tls::{self, Side, TlsValue};
 use super::{FormatError, FormatProblem, Segment};
 use crate::route::RequestField;
 
@@ -133,10 +134,7 @@ fn operator(raw: &Raw<'_>) -> Result<Operator, FormatProblem> {
 /// Operators that take arguments; `None` for any other.
 fn with_arguments(raw: &Raw<'_>) -> Result<Option<Source>, FormatProblem> {
     Ok(Some(match raw.name {
-        "START_TIME" => Source::StartTime(match raw.arguments {
-            None | Some("") => TimeFormat::Iso,
-            Some(format) => TimeFormat::parse(format).map_err(|message| raw.wrong(message))?,
-        }),
+        "START_TIME" => Source::StartTime(time_format(raw)?),
         "REQ" | "REQUEST_HEADER" => {
             let (name, fallback) = two_names(raw, request_field)?;
             Source::Request { name, fallback }
@@ -161,9 +159,46 @@ fn with_arguments(raw: &Raw<'_>) -> Result<Option<Source>, FormatProblem> {
             "ALLOW_WHITESPACES" => Source::ResponseCodeDetails { keep_blanks: true },
             _ => return Err(raw.wrong("takes ALLOW_WHITESPACES or nothing")),
         },
+        "DOWNSTREAM_PEER_CERT_V_START" | "UPSTREAM_PEER_CERT_V_START" => {
+            sided(raw.name, TlsValue::PeerStart(time_format(raw)?))
+        }
+        "DOWNSTREAM_PEER_CERT_V_END" | "UPSTREAM_PEER_CERT_V_END" => {
+            sided(raw.name, TlsValue::PeerEnd(time_format(raw)?))
+        }
+        "REQUESTED_SERVER_NAME" => {
+            Source::RequestedServerName(match raw.arguments.unwrap_or_default() {
+                "" | "SNI_ONLY" => ServerName::Sni,
+                "SNI_FIRST" => ServerName::SniFirst,
+                "HOST_FIRST" => ServerName::HostFirst,
+                _ => return Err(raw.wrong("takes SNI_ONLY, SNI_FIRST, HOST_FIRST or nothing")),
+            })
+        }
         name if name.ends_with("_WITHOUT_PORT") => return without_port(raw),
         _ => return Ok(None),
     }))
+}
+
+fn time_format(raw: &Raw<'_>) -> Result<TimeFormat, FormatProblem> {
+    match raw.arguments {
+        None | Some("") => Ok(TimeFormat::Iso),
+        Some(format) => TimeFormat::parse(format).map_err(|message| raw.wrong(message)),
+    }
+}
+
+/// The value of the side that the operator's name begins with.
+fn sided(name: &str, value: TlsValue) -> Source {
+    match name.starts_with("UPSTREAM_") {
+        true => Source::UpstreamTls(value),
+        false => Source::DownstreamTls(value),
+    }
+}
+
+/// What TLS knows of a side.
+fn of_tls(name: &str) -> Option<Source> {
+    let downstream = name.strip_prefix("DOWNSTREAM_").map(|rest| (Side::Downstream, rest));
+    let side = downstream.or(name.strip_prefix("UPSTREAM_").map(|rest| (Side::Upstream, rest)));
+    let (side, rest) = side?;
+    Some(sided(name, tls::value(side, rest)?))
 }
 
 fn without_arguments(name: &str) -> Option<Source> {
@@ -192,7 +227,8 @@ fn without_arguments(name: &str) -> Option<Source> {
         "RESPONSE_TRAILERS_BYTES" => Source::ResponseTrailersBytes,
         "HOSTNAME" => Source::Constant(hostname().as_bytes().into()),
         "STREAM_ID" => Source::Request { name: RequestField::new("x-request-id")?, fallback: None },
-        _ => return address(name),
+        "DOWNSTREAM_TRANSPORT_FAILURE_REASON" => Source::DownstreamTransportFailure,
+        _ => return address(name).or_else(|| of_tls(name)),
     })
 }
 

@@ -2,6 +2,7 @@
 
 mod json;
 mod time;
+mod tls;
 
 use std::rc::Rc;
 use std::sync::Arc;
