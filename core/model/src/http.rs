@@ -60,8 +60,10 @@ pub struct ConnectionManager {
     pub client_address: ClientAddress,
     /// Request ids.
     pub request_id: RequestIdPolicy,
-    /// `forward_client_cert_details`; without TLS only whether the header passes.
+    /// `forward_client_cert_details`.
     pub forward_client_cert: ForwardClientCert,
+    /// `set_current_client_cert_details`.
+    pub client_cert_details: ClientCertDetails,
     /// `scheme_header_transformation.scheme_to_overwrite`.
     pub scheme_to_overwrite: Option<Box<str>>,
     /// `proxy_100_continue`.
@@ -232,6 +234,21 @@ pub enum ForwardClientCert {
     SanitizeSet,
     /// `ALWAYS_FORWARD_ONLY`
     AlwaysForwardOnly,
+}
+
+/// `set_current_client_cert_details`: what is said beside the hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ClientCertDetails {
+    /// `subject`
+    pub subject: bool,
+    /// `cert`: the leaf as PEM.
+    pub cert: bool,
+    /// `chain`: all that the client showed, as PEM.
+    pub chain: bool,
+    /// `dns`
+    pub dns: bool,
+    /// `uri`
+    pub uri: bool,
 }
 
 /// Timers of the connection manager.

@@ -33,7 +33,7 @@ pub use self::forward::{
 use self::hosts::HostIndex;
 pub use self::hosts::RouteTableError;
 use self::index::RouteIndex;
-pub use self::matching::{PathMatch, RouteMatch};
+pub use self::matching::{ClientTls, PathMatch, RouteMatch};
 pub use self::mutation::{
     AppendAction, HeaderAdd, HeaderMutations, MutationError, mutable_name, removable_name,
 };
@@ -192,18 +192,19 @@ impl RouteTable {
     /// the whole request, as in Envoy, and serves [`Forward::choose`] too.
     ///
     /// Whether the request came by TLS is what `x-forwarded-proto` says, as in Envoy, so that a
-    /// proxy in front may have ended TLS; `is_tls` counts when that header is missing.
-    pub fn find(&self, head: &RequestHead, is_tls: bool, random: u64) -> Found<'_> {
+    /// proxy in front may have ended TLS; `tls` counts when that header is missing.
+    pub fn find(&self, head: &RequestHead, tls: impl Into<ClientTls>, random: u64) -> Found<'_> {
+        let tls = tls.into();
         if !head.has_authority() {
             return Found::NoVirtualHost;
         }
         let authority = self.host_of(head);
         let Some(at) = self.hosts.find(authority) else { return Found::NoVirtualHost };
         let virtual_host = &self.virtual_hosts[at];
-        if virtual_host.wants_tls(head, is_tls) {
+        if virtual_host.wants_tls(head, tls.secured) {
             return Found::TlsRequired { virtual_host };
         }
-        match virtual_host.find(head, self.path_of(head), random) {
+        match virtual_host.find(head, self.path_of(head), tls, random) {
             Some(route) => {
                 Found::Route(self.at(Position { virtual_host: at as u32, route: route as u32 }))
             }
@@ -276,8 +277,8 @@ impl VirtualHost {
 
     /// The first route that matches. A request without a path (CONNECT) matches `connect_matcher`
     /// only, also where a prefix is empty.
-    fn find(&self, head: &RequestHead, path: &[u8], random: u64) -> Option<usize> {
-        let matches = |route: &Route| route.matcher.matches(head, path, random);
+    fn find(&self, head: &RequestHead, path: &[u8], tls: ClientTls, random: u64) -> Option<usize> {
+        let matches = |route: &Route| route.matcher.matches(head, path, tls, random);
         if head.path().is_empty() {
             let tunnels = |route: &Route| matches!(route.matcher.path, PathMatch::Connect);
             return self.routes.iter().position(|route| tunnels(route) && matches(route));

@@ -187,5 +187,16 @@ fn sha1(bytes: &[u8]) -> [u8; 20] {
 
 /// Lower-case hexadecimal, without separators.
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut text = Vec::with_capacity(2 * bytes.len());
+    write_hex(bytes, &mut text);
+    text.into_iter().map(char::from).collect()
+}
+
+/// The same, appended.
+pub fn write_hex(bytes: &[u8], out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for byte in bytes {
+        let digits = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
+        out.extend_from_slice(&digits);
+    }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use ringway_http::h1::RequestLimits;
 use ringway_http::normalize::EscapedSlashes;
 use ringway_model::http::{
-    ClientAddress, Codec, ConnectionManager, ForwardClientCert, HostPolicy, HttpTimeouts,
-    InternalAddresses, PathPolicy, RequestIdPolicy, ServerHeader, Upgrade,
+    ClientAddress, ClientCertDetails, Codec, ConnectionManager, ForwardClientCert, HostPolicy,
+    HttpTimeouts, InternalAddresses, PathPolicy, RequestIdPolicy, ServerHeader, Upgrade,
 };
 use ringway_model::route::RouteTable;
 
@@ -83,6 +83,7 @@ pub(super) fn manager(
         client_address,
         request_id: request_id?,
         forward_client_cert: forward_client_cert(manager.forward_client_cert_details),
+        client_cert_details: client_cert_details(manager.set_current_client_cert_details.as_ref()),
         scheme_to_overwrite: scheme(manager.scheme_header_transformation.as_ref()),
         proxy_100_continue: manager.proxy_100_continue,
         suppress_envoy_headers: chain.suppress_envoy_headers,
@@ -227,6 +228,17 @@ fn forward_client_cert(number: i32) -> ForwardClientCert {
         Ok(Kind::SanitizeSet) => ForwardClientCert::SanitizeSet,
         Ok(Kind::AlwaysForwardOnly) => ForwardClientCert::AlwaysForwardOnly,
         Ok(Kind::Sanitize) | Err(_) => ForwardClientCert::Sanitize,
+    }
+}
+
+fn client_cert_details(wanted: Option<&options::SetCurrentClientCertDetails>) -> ClientCertDetails {
+    let Some(wanted) = wanted else { return ClientCertDetails::default() };
+    ClientCertDetails {
+        subject: or_bool(wanted.subject, false),
+        cert: wanted.cert,
+        chain: wanted.chain,
+        dns: wanted.dns,
+        uri: wanted.uri,
     }
 }
 

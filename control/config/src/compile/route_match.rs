@@ -17,6 +17,7 @@ pub(super) fn route_match(at: &At<'_>, matcher: &route::RouteMatch) -> Option<Ro
     let headers = each(&at.field("headers"), &matcher.headers, header);
     let query = each(&at.field("query_parameters"), &matcher.query_parameters, query);
     let cookies = each(&at.field("cookies"), &matcher.cookies, cookie);
+    let tls = matcher.tls_context.as_ref();
     Some(RouteMatch {
         path: path?,
         case_sensitive: or_bool(matcher.case_sensitive, true),
@@ -25,6 +26,8 @@ pub(super) fn route_match(at: &At<'_>, matcher: &route::RouteMatch) -> Option<Ro
         cookies: cookies?,
         runtime_fraction: matcher.runtime_fraction.as_ref().map(fraction),
         grpc: matcher.grpc.is_some(),
+        cert_presented: tls.and_then(|tls| tls.presented).map(|presented| presented.value),
+        cert_validated: tls.and_then(|tls| tls.validated).map(|validated| validated.value),
     })
 }
 

@@ -319,7 +319,8 @@ fn join_words(text: &mut [u8]) {
 }
 
 fn server_name(cx: &FormatContext<'_>, which: ServerName, out: &mut Vec<u8>) -> bool {
-    let sni = cx.connection.requested_server_name.as_deref().unwrap_or_default().as_bytes();
+    let preamble = cx.connection.preamble.as_deref();
+    let sni = preamble.map_or(&[][..], |preamble| preamble.server_name.as_bytes());
     let host = cx.request.map(|head| head.authority()).unwrap_or_default();
     match which {
         ServerName::Sni => non_empty(sni, out),

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ringway_tls::certificate::{Names, hex};
+use ringway_tls::certificate::{Names, write_hex};
 use ringway_tls::{Certificate, Handshake, write_escaped_pem};
 
 use super::operator::{ip, text_of};
@@ -102,9 +102,7 @@ impl TlsValue {
             Self::Version => text(handshake.version, out),
             Self::Cipher => text(handshake.cipher, out),
             Self::Group => text(handshake.group, out),
-            Self::SessionId => written(out, |out| {
-                out.extend_from_slice(hex(&handshake.session_id).as_bytes());
-            }),
+            Self::SessionId => written(out, |out| write_hex(&handshake.session_id, out)),
             Self::ServerName => text(handshake.server_name.as_deref(), out),
             Self::Peer(part) => of(peer.leaf(), *part, out),
             Self::Local(part) => of(handshake.local.as_deref(), *part, out),
@@ -173,8 +171,8 @@ impl Part {
             Self::Subject => out.extend_from_slice(certificate.subject.as_bytes()),
             Self::Issuer => out.extend_from_slice(certificate.issuer.as_bytes()),
             Self::Serial => out.extend_from_slice(certificate.serial.as_bytes()),
-            Self::Sha1 => out.extend_from_slice(hex(&certificate.sha1).as_bytes()),
-            Self::Sha256 => out.extend_from_slice(hex(&certificate.sha256).as_bytes()),
+            Self::Sha1 => write_hex(&certificate.sha1, out),
+            Self::Sha256 => write_hex(&certificate.sha256, out),
             Self::DnsNames => texts(dns, out),
             Self::UriNames => texts(uri, out),
             Self::EmailNames => texts(email, out),

@@ -1,6 +1,7 @@
 //! When a route matches (Envoy `RouteMatch`).
 
 use ringway_http::{Known, Method, RequestHead};
+use ringway_tls::Handshake;
 
 use super::pattern::Pattern;
 use super::value::{CookieMatch, Fraction, HeaderMatch, QueryMatch};
@@ -23,6 +24,36 @@ pub struct RouteMatch {
     pub runtime_fraction: Option<Fraction>,
     /// `grpc`: only gRPC requests.
     pub grpc: bool,
+    /// `tls_context.presented`: whether the client showed a certificate.
+    pub cert_presented: Option<bool>,
+    /// `tls_context.validated`: whether that certificate was verified and found good.
+    pub cert_validated: Option<bool>,
+}
+
+/// What routes ask of the client's connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ClientTls {
+    /// It speaks TLS.
+    pub secured: bool,
+    /// The client showed a certificate.
+    pub presented: bool,
+    /// That was verified and found good.
+    pub validated: bool,
+}
+
+/// With or without TLS, and no certificate of the client.
+impl From<bool> for ClientTls {
+    fn from(secured: bool) -> Self {
+        Self { secured, ..Self::default() }
+    }
+}
+
+impl From<Option<&Handshake>> for ClientTls {
+    fn from(handshake: Option<&Handshake>) -> Self {
+        let Some(handshake) = handshake else { return Self::default() };
+        let (presented, validated) = (handshake.peer.presented(), handshake.peer.validated);
+        Self { secured: true, presented, validated }
+    }
 }
 
 /// Which paths match. The query is never a part of it.
@@ -51,14 +82,24 @@ impl RouteMatch {
             cookies: Vec::new(),
             runtime_fraction: None,
             grpc: false,
+            cert_presented: None,
+            cert_validated: None,
         }
     }
 
     /// Whether a request matches; `path` is its path without the query.
-    pub(super) fn matches(&self, head: &RequestHead, path: &[u8], random: u64) -> bool {
+    pub(super) fn matches(
+        &self,
+        head: &RequestHead,
+        path: &[u8],
+        tls: ClientTls,
+        random: u64,
+    ) -> bool {
         // The path decides mostly, and is the cheapest to ask.
         self.path.matches(head, path, self.case_sensitive)
             && self.runtime_fraction.is_none_or(|fraction| fraction.holds(random))
+            && self.cert_presented.is_none_or(|wanted| wanted == tls.presented)
+            && self.cert_validated.is_none_or(|wanted| wanted == tls.validated)
             && (!self.grpc || grpc::is_grpc(&head.fields))
             && self.headers.iter().all(|matcher| matcher.matches(head))
             && self.query.iter().all(|matcher| matcher.matches(head))

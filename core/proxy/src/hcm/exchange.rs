@@ -170,8 +170,11 @@ impl<'c, C: ClientSide> Exchange<'c, C> {
 
     fn find_route(&mut self) -> Result<(), Box<LocalReply>> {
         let (stats, page) = (&self.manager.stats, &self.down.worker.page);
-        let found =
-            self.manager.routes.find(&self.down.request, self.down.info.tls.is_some(), self.random);
+        let found = self.manager.routes.find(
+            &self.down.request,
+            self.down.info.tls.as_deref(),
+            self.random,
+        );
         let matched = match found {
             Found::Route(matched) => matched,
             Found::TlsRequired { .. } => return Err(self.redirect_to_tls()),

@@ -9,6 +9,7 @@
 
 mod binding;
 mod client;
+mod client_cert;
 mod downstream;
 mod exchange;
 mod farewell;

@@ -8,13 +8,12 @@ use std::borrow::Cow;
 use ringway_http::h1::Upgrade;
 use ringway_http::normalize::{self, EscapedSlashes};
 use ringway_http::{Known, Method, Version, hop_by_hop};
-use ringway_model::http::ForwardClientCert;
 use ringway_model::route::Action;
 use ringway_model::stream::LocalReply;
 
-use super::client;
 use super::exchange::Exchange;
 use super::sides::ClientSide;
+use super::{client, client_cert};
 use crate::wire::Event;
 
 type Refusal = Box<LocalReply>;
@@ -33,7 +32,7 @@ pub(super) fn prepare<C: ClientSide>(exchange: &mut Exchange<'_, C>) -> Result<(
     append_via(exchange);
     client::tell_external_address(exchange);
     set_request_id(exchange);
-    sanitize_client_cert(exchange);
+    client_cert::forward(exchange);
     Ok(())
 }
 
@@ -238,14 +237,6 @@ fn uuid_v4(high: u64, low: u64) -> [u8; 36] {
         }
     }
     text
-}
-
-/// Without client certificates only `ALWAYS_FORWARD_ONLY` lets the header pass: nothing vouches
-/// for what it says.
-fn sanitize_client_cert<C: ClientSide>(exchange: &mut Exchange<'_, C>) {
-    if exchange.manager.forward_client_cert != ForwardClientCert::AlwaysForwardOnly {
-        exchange.down.request.fields.remove_known(Known::XForwardedClientCert);
-    }
 }
 
 #[cfg(test)]

@@ -65,6 +65,7 @@ fn manager(catalog: &Catalog, routes: RouteTable, filters: HttpFilterChain) -> C
             pack_trace_reason: true,
         },
         forward_client_cert: ForwardClientCert::Sanitize,
+        client_cert_details: ClientCertDetails::default(),
         scheme_to_overwrite: None,
         proxy_100_continue: false,
         suppress_envoy_headers: false,

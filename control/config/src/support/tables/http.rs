@@ -39,6 +39,7 @@ pub(super) const MESSAGES: &[Message] = &[
             field("preserve_external_request_id"),
             field("always_set_request_id_in_response"),
             field("forward_client_cert_details"),
+            field("set_current_client_cert_details"),
             field("proxy_100_continue"),
             field("represent_ipv4_remote_address_as_ipv4_mapped_ipv6"),
             field("normalize_path"),
@@ -52,6 +53,11 @@ pub(super) const MESSAGES: &[Message] = &[
             field("strip_trailing_host_dot"),
             field("append_x_forwarded_port"),
         ],
+    ),
+    message(
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.\
+         SetCurrentClientCertDetails",
+        &[field("subject"), field("cert"), field("chain"), field("dns"), field("uri")],
     ),
     message(
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.\

@@ -63,7 +63,12 @@ pub(super) const MESSAGES: &[Message] = &[
             field("cookies"),
             field("grpc"),
             field("connect_matcher"),
+            field("tls_context"),
         ],
+    ),
+    message(
+        "envoy.config.route.v3.RouteMatch.TlsContextMatchOptions",
+        &[field("presented"), field("validated")],
     ),
     message(
         "envoy.config.route.v3.HeaderMatcher",

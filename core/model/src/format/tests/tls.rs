@@ -3,6 +3,7 @@
 use ringway_tls::Handshake;
 
 use super::*;
+use crate::stream::Preamble;
 
 fn handshake() -> Rc<Handshake> {
     Rc::new(Handshake {
@@ -47,7 +48,8 @@ fn the_name_that_was_asked_for_may_fall_back_to_the_host() {
     let mut stream = Stream::finished();
     assert_eq!(stream.text("%REQUESTED_SERVER_NAME%"), "-");
     assert_eq!(stream.text("%REQUESTED_SERVER_NAME(SNI_FIRST)%"), "h");
-    stream.connection.requested_server_name = Some("a.test".into());
+    let preamble = Preamble { server_name: "a.test".into(), ..Preamble::default() };
+    stream.connection.preamble = Some(Rc::new(preamble));
     assert_eq!(stream.text("%REQUESTED_SERVER_NAME%"), "a.test");
     assert_eq!(stream.text("%REQUESTED_SERVER_NAME(SNI_FIRST)%"), "a.test");
     assert_eq!(stream.text("%REQUESTED_SERVER_NAME(HOST_FIRST)%"), "h");

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn matches(matcher: &RouteMatch, head: &RequestHead) -> bool {
-    matcher.matches(head, head.path_without_query(), 0)
+    matcher.matches(head, head.path_without_query(), ClientTls::default(), 0)
 }
 
 fn pattern(source: &str) -> Pattern {
@@ -395,4 +395,28 @@ fn connect_matcher_asks_the_other_conditions_too() {
     let matcher = RouteMatch { headers, ..RouteMatch::new(PathMatch::Connect) };
     assert!(matches(&matcher, &request("a:1", "", &[(":method", "CONNECT"), ("x-a", "1")])));
     assert!(!matches(&matcher, &request("a:1", "", &[(":method", "CONNECT")])));
+}
+
+#[test]
+fn a_route_may_ask_for_the_certificate_of_the_client() {
+    let tls = |presented, validated| ClientTls { secured: true, presented, validated };
+    for (presented, validated, client, expected) in [
+        (None, None, ClientTls::default(), true),
+        (Some(true), None, tls(true, false), true),
+        (Some(true), None, tls(false, false), false),
+        (Some(true), None, ClientTls::default(), false),
+        (Some(false), None, ClientTls::default(), true),
+        (Some(true), Some(true), tls(true, true), true),
+        (Some(true), Some(true), tls(true, false), false),
+        (None, Some(false), tls(true, false), true),
+    ] {
+        let matcher = RouteMatch {
+            cert_presented: presented,
+            cert_validated: validated,
+            ..RouteMatch::new(PathMatch::prefix("/"))
+        };
+        let head = get("/", &[]);
+        let actual = matcher.matches(&head, b"/", client, 0);
+        assert_eq!(actual, expected, "{presented:?} {validated:?} {client:?}");
+    }
 }
