@@ -146,6 +146,7 @@ async fn drive(mux: Rc<Mux>, pool: Rc<Pool>, mut driver: Driver) {
     // A GOAWAY that does not fit into the socket at once is not worth waiting for.
     if !matches!(over, Over::Closed) {
         driver.say_last_words();
+        driver.transport.say_goodbye();
         std::future::poll_fn(|cx| Poll::Ready(driver.transport.poll_flush(cx).is_ready())).await;
     }
     mux.account.count_bytes(driver.transport.transferred());
