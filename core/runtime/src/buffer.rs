@@ -6,8 +6,9 @@
 use std::cell::RefCell;
 use std::ops::Deref;
 
-/// Capacities of the classes.
-const CLASSES: [usize; 4] = [4 << 10, 16 << 10, 64 << 10, 256 << 10];
+/// Capacities of the classes. Bodies like to be powers of two, TLS records too, and a head goes
+/// before them: with room for it, message and buffer are one.
+const CLASSES: [usize; 4] = [4 << 10, 20 << 10, 68 << 10, 260 << 10];
 /// Buffers kept per class: at most 2 MiB, 2 MiB, 4 MiB and 4 MiB per worker. Enough small ones for
 /// what some hundred connections give back in one turn of the loop and take in the next.
 const KEPT: [usize; 4] = [512, 128, 64, 16];
@@ -19,7 +20,7 @@ pub struct Class(u8);
 impl Class {
     /// What an idle connection holds: 4 KiB.
     pub const SMALL: Self = Self(0);
-    /// The largest: 256 KiB.
+    /// The largest: 260 KiB.
     pub const LARGE: Self = Self(CLASSES.len() as u8 - 1);
 
     /// All classes, the smallest first.
@@ -35,6 +36,12 @@ impl Class {
     /// Bytes that a buffer of this class holds.
     pub fn capacity(self) -> usize {
         CLASSES[usize::from(self.0)]
+    }
+
+    /// The smallest class that holds so many bytes, or the largest.
+    pub fn fitting(bytes: usize) -> Self {
+        let index = CLASSES.iter().position(|capacity| *capacity >= bytes);
+        Self(index.map_or(Self::LARGE.0, |index| index as u8))
     }
 
     /// The next larger class, or the largest.

@@ -13,6 +13,7 @@ mod adapter;
 pub mod buffer;
 pub mod connect;
 pub mod deadline;
+mod flow;
 pub mod inherited;
 mod iovec;
 pub mod listener;

@@ -11,12 +11,13 @@ use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
 use std::task::{Context, Poll};
 
 use crate::buffer::{self, Buf, Class};
+use crate::flow::Flow;
 use crate::{adapter, ring};
 
 /// A TCP or Unix stream.
 pub struct Stream {
     io: Io,
-    class: Class,
+    flow: Flow,
     /// What was received and given back.
     front: Option<Buf>,
     sending: bool,
@@ -56,7 +57,7 @@ impl Stream {
     fn new(io: Io) -> Self {
         Self {
             io,
-            class: Class::SMALL,
+            flow: Flow::default(),
             front: None,
             sending: false,
             queue: Vec::new(),
@@ -75,13 +76,16 @@ impl Stream {
             return Poll::Ready(Ok(front));
         }
         let received = match &mut self.io {
-            Io::Ring(socket) => socket.poll_receive(cx, self.class),
-            Io::Monoio(socket) => socket.poll_receive(cx, self.class),
+            Io::Ring(socket) => socket.poll_receive(cx, self.flow.class()),
+            Io::Monoio(socket) => socket.poll_receive(cx, self.flow.class()),
         };
-        let Poll::Ready(received) = received else { return Poll::Pending };
+        let Poll::Ready(received) = received else {
+            self.flow.waits();
+            return Poll::Pending;
+        };
         let bytes = received?;
         self.received_bytes += bytes.len() as u64;
-        self.adapt(bytes.len());
+        self.flow.received(bytes.len());
         Poll::Ready(Ok(Buf::new(bytes)))
     }
 
@@ -94,22 +98,12 @@ impl Stream {
         }
     }
 
-    /// Follows the flow: a receive that fills its buffer makes the next one larger, one that
-    /// uses little of it makes the next one smaller.
-    fn adapt(&mut self, received: usize) {
-        if received >= self.class.capacity() {
-            self.class = self.class.grown();
-        } else if received < self.class.capacity() / 8 {
-            self.class = self.class.shrunk();
-        }
-    }
-
     /// The next receive holds a small buffer: call when the connection goes idle. A receive on
     /// our own ring holds none, and keeps the size that the flow had: the next response is most
     /// likely as large as the last.
     pub fn relax(&mut self) {
         if let Io::Monoio(_) = self.io {
-            self.class = Class::SMALL;
+            self.flow = Flow::default();
         }
     }
 
