@@ -17,7 +17,12 @@ use monoio::net::TcpStream;
 
 use crate::buffer::{self, Buf, Class};
 use crate::iovec::IoVecs;
-use crate::stream::Outgoing;
+
+/// What one send carries: nearly always a single piece.
+pub(crate) enum Outgoing {
+    One(Vec<u8>),
+    Many(Vec<Buf>),
+}
 
 /// An operation that never ends: each time it is polled it moves the current transfer along.
 type Endless = Pin<Box<dyn Future<Output = ()>>>;

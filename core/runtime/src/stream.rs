@@ -14,6 +14,9 @@ use crate::buffer::{self, Buf, Class};
 use crate::flow::Flow;
 use crate::{adapter, ring};
 
+/// Bytes in a tail from which on the next piece begins a new one.
+const TAIL_MAX: usize = 4096;
+
 /// A TCP or Unix stream.
 pub struct Stream {
     io: Io,
@@ -34,10 +37,21 @@ enum Io {
     Monoio(adapter::Socket),
 }
 
-/// What one send carries: nearly always a single piece.
-pub(crate) enum Outgoing {
-    One(Vec<u8>),
-    Many(Vec<Buf>),
+impl Io {
+    fn send_one(&mut self, bytes: Vec<u8>) {
+        match self {
+            Self::Ring(socket) => socket.send_one(bytes),
+            Self::Monoio(socket) => socket.send(adapter::Outgoing::One(bytes)),
+        }
+    }
+
+    /// Takes all of `queue`, and leaves its capacity.
+    fn send_many(&mut self, queue: &mut Vec<Buf>) {
+        match self {
+            Self::Ring(socket) => socket.send_many(queue),
+            Self::Monoio(socket) => socket.send(adapter::Outgoing::Many(std::mem::take(queue))),
+        }
+    }
 }
 
 impl Stream {
@@ -107,8 +121,12 @@ impl Stream {
         }
     }
 
-    /// Bytes to append to what will be sent next; for heads and small pieces.
+    /// Bytes to append to what will be sent next; for heads and small pieces. Ask for it anew for
+    /// each of them: one that is long enough is put aside, so that it never grows by copying.
     pub fn tail(&mut self) -> &mut Vec<u8> {
+        if self.tail.len() >= TAIL_MAX {
+            self.seal_tail();
+        }
         if self.tail.capacity() == 0 {
             self.tail = buffer::take(Class::SMALL);
         }
@@ -152,9 +170,8 @@ impl Stream {
     /// Sends what is queued; `Ready` when all of it has been handed to the kernel.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            if !self.sending {
-                let Some(outgoing) = self.next_outgoing() else { return Poll::Ready(Ok(())) };
-                self.send(outgoing);
+            if !self.sending && !self.send_queued() {
+                return Poll::Ready(Ok(()));
             }
             let sent = match &mut self.io {
                 Io::Ring(socket) => socket.poll_sent(cx),
@@ -171,9 +188,8 @@ impl Stream {
     /// queued behind a send under way does wake the task, since it must be sent next.
     pub fn poll_flush_unattended(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            if !self.sending {
-                let Some(outgoing) = self.next_outgoing() else { return Poll::Ready(Ok(())) };
-                self.send(outgoing);
+            if !self.sending && !self.send_queued() {
+                return Poll::Ready(Ok(()));
             }
             let Io::Ring(socket) = &mut self.io else { return self.poll_flush(cx) };
             if !self.queue.is_empty() || !self.tail.is_empty() {
@@ -185,27 +201,20 @@ impl Stream {
         }
     }
 
-    fn send(&mut self, outgoing: Outgoing) {
-        match &mut self.io {
-            Io::Ring(socket) => socket.send(outgoing),
-            Io::Monoio(socket) => socket.send(outgoing),
+    /// Starts a send of all that is queued; `false` when that is nothing.
+    fn send_queued(&mut self) -> bool {
+        self.sent_bytes += self.queued_bytes() as u64;
+        if !self.queue.is_empty() {
+            self.seal_tail();
+            self.queued_bytes = 0;
+            self.io.send_many(&mut self.queue);
+        } else if !self.tail.is_empty() {
+            self.io.send_one(std::mem::take(&mut self.tail));
+        } else {
+            return false;
         }
         self.sending = true;
-    }
-
-    fn next_outgoing(&mut self) -> Option<Outgoing> {
-        if self.queue.is_empty() {
-            if self.tail.is_empty() {
-                return None;
-            }
-            let tail = std::mem::take(&mut self.tail);
-            self.sent_bytes += tail.len() as u64;
-            return Some(Outgoing::One(tail));
-        }
-        self.seal_tail();
-        self.sent_bytes += self.queued_bytes as u64;
-        self.queued_bytes = 0;
-        Some(Outgoing::Many(std::mem::take(&mut self.queue)))
+        true
     }
 
     /// Bytes received and bytes given to sends since the stream was made.

@@ -5,14 +5,15 @@
 //! not wait for it; one armed accept yields many connections; completions are taken together with
 //! submissions in one system call per turn.
 //!
-//! `executor` runs tasks, `ops` are operations under way, `buffers` feeds the kernel, `socket`,
-//! `listener` and `connect` are what the rest of this crate uses.
+//! `executor` runs tasks, `ops` are operations under way, `buffers` feeds the kernel, `socket`
+//! and its `send`, `listener` and `connect` are what the rest of this crate uses.
 
 mod buffers;
 pub(crate) mod connect;
 mod executor;
 pub(crate) mod listener;
 mod ops;
+mod send;
 pub(crate) mod socket;
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -46,6 +47,9 @@ pub(crate) struct Ring {
     uring: RefCell<IoUring>,
     ops: Ops,
     groups: RefCell<Groups>,
+    /// Messages to use again.
+    #[expect(clippy::vec_box, reason = "they go in and out boxed, and never move")]
+    messages: RefCell<Vec<Box<send::Message>>>,
     executor: Executor,
     /// How long to look for completions before sleeping, while requests are under way.
     spin: Duration,
@@ -78,6 +82,7 @@ pub(crate) fn install(spin: Duration) -> io::Result<Rc<Ring>> {
         uring: RefCell::new(uring),
         ops: Ops::default(),
         groups: RefCell::new(groups),
+        messages: RefCell::default(),
         executor: Executor::default(),
         spin,
         last_completion: Cell::new(Instant::now()),

@@ -10,7 +10,8 @@ use slab::Slab;
 use super::Ring;
 use super::connect::Connecting;
 use super::listener::Accepting;
-use super::socket::{Receive, Send};
+use super::send::Send;
+use super::socket::Receive;
 
 /// Completions with this number are of interest to nobody (cancel, close).
 const NOBODY: u64 = u64::MAX;

@@ -1,4 +1,4 @@
-//! A connected socket: one receive and one send at a time.
+//! A connected socket: one receive and one send at a time (`send`).
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -12,22 +12,16 @@ use io_uring::{cqueue, opcode, types};
 
 use super::Ring;
 use super::ops::Op;
+use super::send::Send;
 use crate::buffer::{self, Buf, Class};
-use crate::stream::Outgoing;
-
-/// Buffers of one vectored send; Linux allows 1024.
-const BATCH_MAX: usize = 64;
-/// Bytes of one send. The kernel waits for room on behalf of a send a hundred-odd times and then
-/// gives it a thread of its own; against a slow reader, a larger one would come to that.
-const SEND_MAX: usize = 256 << 10;
 
 /// The stream's end; dropping it cancels what is under way and closes the socket.
 pub(crate) struct Socket(Rc<Shared>);
 
 /// What the stream and its operations share. The socket is closed when both are gone.
 pub(super) struct Shared {
-    ring: Rc<Ring>,
-    fd: RawFd,
+    pub(super) ring: Rc<Ring>,
+    pub(super) fd: RawFd,
     /// The stream is gone: what is under way ends, and nothing follows it.
     abandoned: Cell<bool>,
     /// What has arrived and was not taken yet.
@@ -103,10 +97,14 @@ impl Socket {
         Poll::Pending
     }
 
-    /// Starts a send; there is none under way.
-    pub(crate) fn send(&self, outgoing: Outgoing) {
-        debug_assert!(self.0.sending.get().is_none(), "one send at a time");
-        Send::start(&self.0, outgoing);
+    /// Starts a send of one piece; there is none under way.
+    pub(crate) fn send_one(&self, bytes: Vec<u8>) {
+        Send::one(&self.0, bytes);
+    }
+
+    /// Starts a send of all of `queue`; there is none under way.
+    pub(crate) fn send_many(&self, queue: &mut Vec<Buf>) {
+        Send::many(&self.0, queue);
     }
 
     /// Takes note of a send that has succeeded; a failed one stays to be told of.
@@ -162,8 +160,25 @@ impl Drop for Shared {
 
 impl Shared {
     /// Whether an operation may follow another one by itself.
-    fn goes_on(&self) -> bool {
+    pub(super) fn goes_on(&self) -> bool {
         !self.abandoned.get() && !self.ring.ending.get()
+    }
+
+    pub(super) fn send_begins(&self, number: u64) {
+        debug_assert!(self.sending.get().is_none(), "one send at a time");
+        self.sending.set(Some(number));
+    }
+
+    /// The send under way is no more; with an outcome the sender is told.
+    pub(super) fn send_ends(&self, outcome: Option<io::Result<()>>) {
+        self.sending.set(None);
+        if outcome.is_none() {
+            return;
+        }
+        *self.sent.borrow_mut() = outcome;
+        if let Some(waker) = self.sender.take() {
+            waker.wake();
+        }
     }
 
     fn stop_stream(&self, number: u64) {
@@ -269,129 +284,5 @@ impl Receive {
             }
             code => socket.deliver(Err(io::Error::from_raw_os_error(-code))),
         }
-    }
-}
-
-/// A send under way.
-pub(super) struct Send {
-    socket: Rc<Shared>,
-    data: Data,
-}
-
-enum Data {
-    One(Buf),
-    Many(Box<Many>),
-}
-
-/// Several buffers as one message. Boxed: the kernel is pointed at all of it.
-struct Many {
-    waiting: Vec<Buf>,
-    batch: Vec<Buf>,
-    iovecs: Vec<libc::iovec>,
-    message: libc::msghdr,
-}
-
-impl Send {
-    fn start(socket: &Rc<Shared>, outgoing: Outgoing) {
-        let data = match outgoing {
-            Outgoing::One(bytes) => Data::One(Buf::new(bytes)),
-            Outgoing::Many(waiting) => Data::Many(Many::new(waiting)),
-        };
-        Self { socket: Rc::clone(socket), data }.submit();
-    }
-
-    fn submit(self) {
-        let socket = Rc::clone(&self.socket);
-        let ring = &socket.ring;
-        let fd = types::Fd(socket.fd);
-        // The whole of it or an error: the kernel waits for room, nobody here does.
-        let flags = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
-        let number = ring.ops.keep(Op::Send(self));
-        let entry = ring.ops.with(number, |op| match op {
-            Op::Send(Self { data: Data::Many(many), .. }) => {
-                opcode::SendMsg::new(fd, many.aim()).flags(flags as u32).build()
-            }
-            Op::Send(Self { data: Data::One(buf), .. }) => {
-                let length = buf.len().min(SEND_MAX) as u32;
-                opcode::Send::new(fd, buf.as_ptr(), length).flags(flags).build()
-            }
-            _ => opcode::Nop::new().build(),
-        });
-        socket.sending.set(Some(number));
-        ring.start(number, entry);
-    }
-
-    pub(super) fn complete(mut self, _: &Rc<Ring>, result: i32) {
-        self.socket.sending.set(None);
-        let outcome = match usize::try_from(result) {
-            Ok(0) => Err(io::ErrorKind::WriteZero.into()),
-            Ok(sent) if self.data.advance(sent) => Ok(()),
-            // That was a part, or it was interrupted: the rest follows. A send that was cancelled
-            // half-way ends like that as well, and must not wait for the peer for ever.
-            Ok(_) if self.socket.goes_on() => return self.submit(),
-            Ok(_) => Err(io::ErrorKind::ConnectionAborted.into()),
-            Err(_) => Err(io::Error::from_raw_os_error(-result)),
-        };
-        *self.socket.sent.borrow_mut() = Some(outcome);
-        if let Some(waker) = self.socket.sender.take() {
-            waker.wake();
-        }
-    }
-}
-
-impl Data {
-    /// Takes note of `sent` bytes; `true` when that was all.
-    fn advance(&mut self, sent: usize) -> bool {
-        match self {
-            Self::One(buf) => {
-                buf.consume(sent);
-                buf.is_empty()
-            }
-            Self::Many(many) => many.advance(sent),
-        }
-    }
-}
-
-impl Many {
-    fn new(waiting: Vec<Buf>) -> Box<Self> {
-        // SAFETY: all zeroes is a valid message header: no address, no data, no control.
-        let message = unsafe { std::mem::zeroed() };
-        Box::new(Self { waiting, batch: Vec::new(), iovecs: Vec::new(), message })
-    }
-
-    /// Points the message at what is left of the batch, or at the next one.
-    fn aim(&mut self) -> *const libc::msghdr {
-        if self.batch.is_empty() {
-            let count = self.waiting.len().min(BATCH_MAX);
-            self.batch.extend(self.waiting.drain(..count));
-        }
-        self.iovecs.clear();
-        let mut room = SEND_MAX;
-        for buf in &self.batch {
-            let iov_len = buf.len().min(room);
-            let iov_base = buf.as_ptr() as *mut libc::c_void;
-            self.iovecs.push(libc::iovec { iov_base, iov_len });
-            room -= iov_len;
-            if room == 0 {
-                break;
-            }
-        }
-        self.message.msg_iov = self.iovecs.as_mut_ptr();
-        self.message.msg_iovlen = self.iovecs.len();
-        &raw const self.message
-    }
-
-    fn advance(&mut self, mut sent: usize) -> bool {
-        let mut done = 0;
-        for buf in &mut self.batch {
-            if sent < buf.len() {
-                buf.consume(sent);
-                break;
-            }
-            sent -= buf.len();
-            done += 1;
-        }
-        self.batch.drain(..done);
-        self.batch.is_empty() && self.waiting.is_empty()
     }
 }
