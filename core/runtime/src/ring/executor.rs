@@ -4,7 +4,7 @@
 //! it costs nothing, a stale one wakes nobody, and one that strays to another thread finds no
 //! ring there and does nothing.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
@@ -14,11 +14,16 @@ use slab::Slab;
 
 type Boxed = Pin<Box<dyn Future<Output = ()>>>;
 
+/// So many tasks are a crowd: when three quarters of one have left, their memory is given back.
+const CROWD: usize = 1024;
+
 #[derive(Default)]
 pub(super) struct Executor {
     tasks: RefCell<Slab<Task>>,
     ready: RefCell<VecDeque<Id>>,
     generation: RefCell<u32>,
+    /// The most tasks that there were at a time, since a crowd has left.
+    most: Cell<usize>,
 }
 
 struct Task {
@@ -41,6 +46,14 @@ impl Executor {
         let task = Task { future: Some(future), generation: *generation, queued: true };
         let key = self.tasks.borrow_mut().insert(task) as u32;
         self.ready.borrow_mut().push_back(Id { key, generation: *generation });
+    }
+
+    /// Whether a crowd has left since this was last asked.
+    pub(super) fn crowd_has_left(&self) -> bool {
+        let (most, now) = (self.most.get(), self.tasks.borrow().len());
+        let left = most >= CROWD && now < most / 4;
+        self.most.set(if left { now } else { most.max(now) });
+        left
     }
 
     /// Drops all tasks.

@@ -27,6 +27,7 @@ use io_uring::{IoUring, squeue, types};
 use self::buffers::Groups;
 use self::executor::Executor;
 use self::ops::Ops;
+use crate::buffer;
 
 /// Submission queue entries.
 const ENTRIES: u32 = 4096;
@@ -74,6 +75,7 @@ pub(crate) fn current() -> Option<Rc<Ring>> {
 
 /// Makes the ring of this thread.
 pub(crate) fn install(spin: Duration) -> io::Result<Rc<Ring>> {
+    buffer::map_large_ones();
     let uring = builder().build(ENTRIES)?;
     // Nothing here should need the kernel's own threads; should it, then not one per connection.
     uring.submitter().register_iowq_max_workers(&mut [KERNEL_THREADS; 2])?;
@@ -119,6 +121,9 @@ impl Ring {
         }));
         while !done.get() {
             self.executor.run_ready();
+            if buffer::has_excess() | self.executor.crowd_has_left() {
+                self.executor.spawn(Box::pin(buffer::trim_until_done()));
+            }
             let next = crate::deadline::fire();
             if done.get() {
                 break;
