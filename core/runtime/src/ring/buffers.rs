@@ -13,7 +13,7 @@ use io_uring::types::BufRingEntry;
 use crate::buffer::{self, Class};
 
 /// Buffers offered per class: how many receives may complete in one turn without a second try.
-const OFFERED: [u16; 4] = [256, 64, 32, 8];
+const OFFERED: [u16; 4] = [256, 64, 32, 16];
 
 /// One group per class; the group's number is the class's.
 pub(super) struct Groups([Group; 4]);

@@ -88,7 +88,7 @@ impl Socket {
         }
         match self.0.receiving.get() {
             Receiving::Nothing if class == Class::SMALL => Receive::stream(&self.0),
-            Receiving::Nothing => Receive::once(&self.0, class, None),
+            Receiving::Nothing => Receive::once(&self.0, class, 0),
             // Bulk is cheaper in large buffers.
             Receiving::Stream(number) if class != Class::SMALL => self.0.stop_stream(number),
             _ => {}
@@ -198,27 +198,38 @@ impl Shared {
 pub(super) struct Receive {
     socket: Rc<Shared>,
     class: Class,
-    /// A buffer of its own, when the kernel had none left to choose from.
+    /// How often the kernel had no buffer left to choose from.
+    refused: u8,
+    /// A buffer of its own, after that.
     own: Option<Vec<u8>>,
 }
+
+/// How often the kernel may have no buffer left before a receive gets one of its own.
+const REFUSED_MAX: u8 = 3;
 
 impl Receive {
     /// Arms a receive that yields small buffers until it is stopped.
     fn stream(socket: &Rc<Shared>) {
         let class = Class::SMALL;
-        let op = Self { socket: Rc::clone(socket), class, own: None };
+        let op = Self { socket: Rc::clone(socket), class, refused: 0, own: None };
         let number = socket.ring.ops.keep(Op::Receive(op));
         let fd = types::Fd(socket.fd);
         socket.receiving.set(Receiving::Stream(number));
         socket.ring.start(number, opcode::RecvMulti::new(fd, class.index() as u16).build());
     }
 
-    /// Arms a receive of one buffer.
-    fn once(socket: &Rc<Shared>, class: Class, own: Option<Vec<u8>>) {
+    /// Arms a receive of one buffer. The kernel looks for one before it looks for bytes: when
+    /// other receives of the same turn took all of them, it is asked again, since they have been
+    /// replaced by then. A buffer of its own would be held for as long as nothing comes, so it is
+    /// the last resort, and small.
+    fn once(socket: &Rc<Shared>, class: Class, refused: u8) {
         let ring = &socket.ring;
+        let last_resort = refused >= REFUSED_MAX;
+        let class = if last_resort { Class::SMALL } else { class };
+        let own = last_resort.then(|| buffer::take(class));
         let fd = types::Fd(socket.fd);
         let length = class.capacity() as u32;
-        let op = Self { socket: Rc::clone(socket), class, own };
+        let op = Self { socket: Rc::clone(socket), class, refused, own };
         let number = ring.ops.keep(Op::Receive(op));
         let own = ring.ops.with(number, |op| match op {
             Op::Receive(Self { own: Some(bytes), .. }) => bytes.as_mut_ptr(),
@@ -237,7 +248,7 @@ impl Receive {
 
     /// The same operation outside of the table of operations.
     pub(super) fn share(&self) -> Self {
-        Self { socket: Rc::clone(&self.socket), class: self.class, own: None }
+        Self { socket: Rc::clone(&self.socket), class: self.class, refused: 0, own: None }
     }
 
     /// One more buffer of a stream that goes on.
@@ -255,7 +266,7 @@ impl Receive {
     }
 
     pub(super) fn complete(self, ring: &Rc<Ring>, result: i32, flags: u32) {
-        let Self { socket, class, own } = self;
+        let Self { socket, class, refused, own } = self;
         let stopped = matches!(socket.receiving.get(), Receiving::Stopping(_));
         socket.receiving.set(Receiving::Nothing);
         let chosen = cqueue::buffer_select(flags);
@@ -274,7 +285,7 @@ impl Receive {
             0.. => socket.deliver(Ok(bytes)),
             // More connections had bytes in this turn than buffers were offered.
             code if code == -libc::ENOBUFS && socket.goes_on() => {
-                Self::once(&socket, class, Some(buffer::take(class)));
+                Self::once(&socket, class, refused + 1);
             }
             // What was received before is still there to take, and the next poll arms anew.
             code if stopped && code == -libc::ECANCELED => {
