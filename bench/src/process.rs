@@ -17,6 +17,9 @@ use nix::unistd::Pid;
 
 /// Descriptors that each process may have: enough for 10,000 idle connections twice.
 const DESCRIPTORS: u64 = 65_536;
+/// The nice value of what is compared.
+const RANK: i32 = -10;
+const RANK_TEXT: &str = "-10";
 /// What a process gets to end in peace before it is killed.
 const PEACE: Duration = Duration::from_secs(3);
 /// Between two looks at whether a process has ended.
@@ -48,6 +51,23 @@ pub(crate) fn descriptors() -> u64 {
     getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft)
 }
 
+/// Puts the calling process before whatever else wants its CPU, where that is permitted (to root):
+/// strangers would be in every figure. On a desktop's kernel only the session's rank counts, so it
+/// gets a session of its own.
+fn come_first() {
+    // Each is worth having without the others, and none is needed.
+    let _ = nix::unistd::setsid();
+    // SAFETY: three numbers and a constant path; the descriptor is our own.
+    unsafe {
+        libc::setpriority(libc::PRIO_PROCESS, 0, RANK);
+        let file = libc::open(c"/proc/self/autogroup".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+        if file >= 0 {
+            libc::write(file, RANK_TEXT.as_ptr().cast(), RANK_TEXT.len());
+            libc::close(file);
+        }
+    }
+}
+
 /// A process that ends when this value goes away.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -64,6 +84,7 @@ impl Process {
         let before_exec = move || {
             sched_setaffinity(Pid::from_raw(0), &set)?;
             let _ = setrlimit(Resource::RLIMIT_NOFILE, DESCRIPTORS, DESCRIPTORS);
+            come_first();
             // The bench may be killed: then its children must not stay.
             nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
             Ok(())
