@@ -58,6 +58,8 @@ struct Connection {
     idle_since: Option<Instant>,
     /// Since when it is going away.
     leaving_since: Option<Instant>,
+    /// Since when the client owes the rest of a head.
+    head_since: Option<Instant>,
     /// The last GOAWAY was said.
     said_last: bool,
 }
@@ -69,6 +71,8 @@ enum Due {
     Leave,
     /// `drain_timeout` after the first GOAWAY.
     LastGoaway,
+    /// `request_headers_timeout`, or that of an idle stream.
+    Late,
     /// `idle_timeout`, or the end of what was left to do.
     End,
 }
@@ -111,6 +115,7 @@ impl Connection {
             served: 0,
             idle_since: None,
             leaving_since: None,
+            head_since: None,
             said_last: false,
         }
     }
@@ -181,6 +186,11 @@ impl Connection {
             match due {
                 Due::Leave => self.leave(now),
                 Due::LastGoaway => self.say_last(),
+                Due::Late => {
+                    self.count_late_head();
+                    self.say_last();
+                    return Poll::Ready(Over::Done);
+                }
                 Due::End => {
                     self.count_idle_timeout();
                     self.say_last();
@@ -191,6 +201,8 @@ impl Connection {
     }
 
     fn note_streams(&mut self, now: Instant) {
+        let owes = self.shared.session.is_mid_head();
+        self.head_since = owes.then(|| self.head_since.unwrap_or(now));
         if self.shared.session.open_streams() > 0 {
             self.idle_since = None;
         } else if self.idle_since.is_none() {
@@ -231,7 +243,14 @@ impl Connection {
         let unused = idle.zip(timeouts.connection_idle).map(|(since, idle)| since + idle);
         let drained = idle.zip(leaving).map(|(idle, leaving)| idle.max(leaving) + DRAIN_GRACE);
         let end = [unused, drained].into_iter().flatten().min().map(|at| (at, Due::End));
-        [leave, last, end].into_iter().flatten().min_by_key(|(at, _)| *at)
+        let head = timeouts.request_headers.or(timeouts.stream_idle);
+        let late = self.head_since.zip(head).map(|(since, head)| (since + head, Due::Late));
+        [leave, last, late, end].into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    fn count_late_head(&self) {
+        let binding = self.shared.binding.borrow();
+        binding.worker.page.inc(binding.manager.stats.downstream_rq_header_timeout);
     }
 
     fn count_idle_timeout(&self) {

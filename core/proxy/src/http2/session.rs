@@ -117,6 +117,11 @@ impl Session {
         }
     }
 
+    /// Whether the peer owes the rest of a head.
+    pub(crate) fn is_mid_head(&self) -> bool {
+        self.engine.borrow().is_mid_head()
+    }
+
     /// Streams that are open.
     pub(crate) fn open_streams(&self) -> usize {
         self.engine.borrow().open_streams()

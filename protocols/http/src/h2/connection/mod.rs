@@ -352,6 +352,17 @@ impl Connection {
         self.outbound.bytes.len()
     }
 
+    /// Whether the preface or a header block has begun and not ended: the peer owes the rest.
+    #[must_use]
+    pub fn is_mid_head(&self) -> bool {
+        self.block.is_some()
+            || match self.reading {
+                Reading::Preface(_) => true,
+                Reading::Payload(header) => header.kind == frame::HEADERS,
+                _ => false,
+            }
+    }
+
     /// What waits to be sent.
     #[must_use]
     pub fn backlog(&self) -> Backlog {
