@@ -38,7 +38,6 @@ stat_group! {
             connection_error, handshake, session_reused, no_certificate, fail_verify_no_cert,
             fail_verify_error, fail_verify_san, fail_verify_cert_hash, ocsp_staple_failed,
             ocsp_staple_omitted, ocsp_staple_responses, ocsp_staple_requests,
-            was_key_usage_invalid,
         }
         gauges {}
         histograms {}

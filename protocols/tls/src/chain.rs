@@ -78,6 +78,16 @@ impl Chain {
         self.anchors.iter().map(|anchor| DistinguishedName::in_sequence(&anchor.subject)).collect()
     }
 
+    /// The authority of the name that has issued a certificate, in DER.
+    pub(crate) fn issuer_of(&self, leaf: &[u8]) -> Option<Vec<u8>> {
+        let (_, leaf) = X509Certificate::from_der(leaf).ok()?;
+        let issued = |der: &&CertificateDer<'_>| {
+            let parsed = X509Certificate::from_der(der);
+            parsed.is_ok_and(|(_, one)| one.subject().as_raw() == leaf.issuer().as_raw())
+        };
+        self.trusted.iter().find(issued).map(|der| der.to_vec())
+    }
+
     /// Whether the chain is good at that time.
     pub(crate) fn verify(
         &self,

@@ -16,8 +16,9 @@ use crate::parameters::Parameters;
 use crate::select::parse_leaf;
 use crate::verify::{PeerVerifier, Validation};
 
-/// Envoy's groups of an upstream; the hybrid's kilobyte is sent only where `ecdh_curves` names it.
-const GROUPS: &[&dyn rustls::crypto::SupportedKxGroup] = &[kx_group::X25519, kx_group::SECP256R1];
+/// Envoy's groups of an upstream. The hybrid is sent with TLS 1.3 only.
+const GROUPS: &[&dyn rustls::crypto::SupportedKxGroup] =
+    &[kx_group::X25519MLKEM768, kx_group::X25519, kx_group::SECP256R1];
 
 /// All that a client context is made of.
 #[derive(Clone)]

@@ -349,7 +349,7 @@ impl Engine {
             },
             local: notes.local,
             peer_scheme: notes.scheme.and_then(scheme_name),
-            peer: Peer::new(chain, validated),
+            peer: Peer::new(chain, validated, notes.issuer.as_deref()),
         }
     }
 

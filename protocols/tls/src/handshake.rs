@@ -37,13 +37,17 @@ pub struct Peer {
     pub chain: Vec<Vec<u8>>,
     /// They were verified and found good.
     pub validated: bool,
+    /// Who has signed the leaf, if it was verified and that is known.
+    pub issuer: Option<Certificate>,
     parsed: OnceCell<Vec<Certificate>>,
 }
 
 impl Peer {
     /// A peer with this chain.
-    pub fn new(chain: Vec<Vec<u8>>, validated: bool) -> Self {
-        Self { chain, validated, parsed: OnceCell::new() }
+    pub fn new(chain: Vec<Vec<u8>>, validated: bool, issuer: Option<&[u8]>) -> Self {
+        let issuer = issuer.or(chain.get(1).map(Vec::as_slice)).filter(|_| validated);
+        let issuer = issuer.and_then(Certificate::parse);
+        Self { chain, validated, issuer, parsed: OnceCell::new() }
     }
 
     /// Whether it showed a certificate.

@@ -21,6 +21,8 @@ pub(crate) struct Notes {
     pub(crate) scheme: Option<SignatureScheme>,
     /// The chain that the peer showed, in DER, if it was refused or let pass unverified.
     pub(crate) shown: Vec<Vec<u8>>,
+    /// The authority that has signed the peer's certificate, where the peer did not show it.
+    pub(crate) issuer: Option<Vec<u8>>,
     /// The chain led to an authority, and everything else that is asked of it was met.
     pub(crate) validated: bool,
     /// Why a certificate was refused, or would have been without `ACCEPT_UNTRUSTED`.

@@ -30,6 +30,22 @@ pub struct Parameters {
     pub ecdh_curves: Vec<String>,
 }
 
+/// BoringSSL's order: what is cheapest first.
+const SUITES: &[SupportedCipherSuite] = {
+    use provider::cipher_suite::*;
+    &[
+        TLS13_AES_128_GCM_SHA256,
+        TLS13_AES_256_GCM_SHA384,
+        TLS13_CHACHA20_POLY1305_SHA256,
+        TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+        TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+        TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+        TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+        TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+        TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+    ]
+};
+
 impl Parameters {
     /// Envoy's defaults of a downstream context.
     pub fn downstream() -> Self {
@@ -64,6 +80,7 @@ impl Parameters {
         default_groups: &[&'static dyn SupportedKxGroup],
     ) -> Result<Arc<CryptoProvider>, ContextError> {
         let mut chosen = provider::default_provider();
+        chosen.cipher_suites = SUITES.to_vec();
         if !self.cipher_suites.is_empty() {
             chosen.cipher_suites.retain(|suite| suite.tls13().is_some());
             let names = self.cipher_suites.iter().flat_map(|name| members(name));

@@ -154,6 +154,10 @@ impl PeerVerifier {
         notes::note(|notes| {
             notes.shown =
                 std::iter::once(leaf).chain(intermediates).map(|der| der.to_vec()).collect();
+            notes.issuer = match (&self.chain, intermediates) {
+                (Some(chain), []) if verified.is_ok() => chain.issuer_of(leaf),
+                _ => None,
+            };
             notes.validated =
                 verified.is_ok() && (self.validation.has_pins() || self.chain.is_some());
         });

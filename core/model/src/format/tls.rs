@@ -23,7 +23,7 @@ pub(super) enum TlsValue {
     Local(Part),
     /// Each certificate that the peer showed.
     PeerChain(Part),
-    /// The one behind the peer's, if they were verified.
+    /// The one that has signed the peer's, if they were verified.
     PeerIssuer(Part),
     PeerPem,
     PeerStart(TimeFormat),
@@ -42,6 +42,7 @@ pub(super) enum Part {
     UriNames,
     EmailNames,
     IpNames,
+    OtherNames,
 }
 
 /// The value of that name without its side, `DOWNSTREAM_` or `UPSTREAM_`.
@@ -86,6 +87,8 @@ fn of_one_side(side: Side, name: &str) -> Option<TlsValue> {
         (_, "PEER_CHAIN_SERIALS") => TlsValue::PeerChain(Part::Serial),
         (_, "PEER_ISSUER_FINGERPRINT_256") => TlsValue::PeerIssuer(Part::Sha256),
         (_, "PEER_ISSUER_SERIAL") => TlsValue::PeerIssuer(Part::Serial),
+        (_, "PEER_OTHERNAME_SAN") => TlsValue::Peer(Part::OtherNames),
+        (_, "LOCAL_OTHERNAME_SAN") => TlsValue::Local(Part::OtherNames),
         (_, "LOCAL_SUBJECT") => TlsValue::Local(Part::Subject),
         (_, "LOCAL_EMAIL_SAN") => TlsValue::Local(Part::EmailNames),
         _ => return None,
@@ -109,10 +112,7 @@ impl TlsValue {
             Self::PeerChain(part) => joined(peer.certificates(), out, |one, out| {
                 part.write(one, out);
             }),
-            Self::PeerIssuer(part) => {
-                let issuer = peer.certificates().get(1).filter(|_| peer.validated);
-                of(issuer, *part, out)
-            }
+            Self::PeerIssuer(part) => of(peer.issuer.as_ref(), *part, out),
             Self::PeerPem => match peer.chain.first() {
                 Some(leaf) => {
                     write_escaped_pem(leaf, out);
@@ -163,7 +163,7 @@ fn time(unix_s: Option<i64>, format: &TimeFormat, out: &mut Vec<u8>) -> bool {
 
 impl Part {
     fn write(self, certificate: &Certificate, out: &mut Vec<u8>) {
-        let Names { dns, uri, email, ip: addresses, .. } = &certificate.names;
+        let Names { dns, uri, email, ip: addresses, other } = &certificate.names;
         let texts = |list: &[String], out: &mut Vec<u8>| {
             joined(list, out, |text, out| out.extend_from_slice(text.as_bytes()));
         };
@@ -178,6 +178,9 @@ impl Part {
             Self::EmailNames => texts(email, out),
             Self::IpNames => {
                 joined(addresses, out, |address, out| ip(*address, out));
+            }
+            Self::OtherNames => {
+                joined(other, out, |(_, text), out| out.extend_from_slice(text.as_bytes()));
             }
         }
     }

@@ -48,8 +48,8 @@ fn stat_name(scope: &StatName, kind: &'static str, name: &str) -> StatName {
         "sigalgs" => "envoy.ssl_sigalg",
         _ => "envoy.ssl_version",
     };
-    let mut tags = scope.tags.clone();
-    tags.push((tag, name.to_owned()));
+    let mut tags = vec![(tag, name.to_owned())];
+    tags.extend_from_slice(&scope.tags);
     let full = format!("{}.{kind}.{name}", scope.full);
     StatName { full, base: format!("{}.{kind}", scope.base), tags }
 }
