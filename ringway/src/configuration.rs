@@ -41,8 +41,9 @@ impl Configuration {
         Self { path, inline, support, compiler: Compiler::new(environment) }
     }
 
-    /// Reads the sources: syntax, fields, rules, support. Every error at once.
-    pub(crate) fn read(&self) -> Result<Loaded, Vec<ConfigError>> {
+    /// Reads the sources: syntax, fields, rules, support. Every error at once, those included that
+    /// compiling what could be read has found.
+    pub(crate) fn read(&self, cause: Cause) -> Result<Loaded, Vec<ConfigError>> {
         let mut sources = Vec::new();
         if let Some(path) = &self.path {
             // A name that is not UTF-8 is shown with marks in it, and not found.
@@ -53,6 +54,7 @@ impl Configuration {
             sources.push(Source::inline(text));
         }
         load::read(&sources, &self.support)
+            .map_err(|refused| self.compiler.errors_of(cause, refused))
     }
 
     /// Compiles what was read into the next generation.

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use ringway_bridge::stats::Catalog;
 use ringway_config::ConfigError;
-use ringway_config::compile::{NoSinks, NoSockets, OpenSockets, ResolvedEndpoints, SocketSpec};
+use ringway_config::compile::{
+    Cause, NoSinks, NoSockets, OpenSockets, ResolvedEndpoints, SocketSpec,
+};
 use ringway_model::address::Address;
 use ringway_model::listener::Sockets;
 use ringway_runtime::worker::{self, Driver};
@@ -44,7 +46,7 @@ pub(crate) fn main(args: &DoctorArgs) -> ExitCode {
 fn listeners(path: &Path) -> Result<Vec<ListenerFacts>, Vec<ConfigError>> {
     let catalog = Arc::new(Catalog::default());
     let mut configuration = Configuration::new(Some(path.to_owned()), None, &catalog, 1);
-    let loaded = configuration.read()?;
+    let loaded = configuration.read(Cause::Start)?;
     let mut asked = Asked::default();
     let endpoints = ResolvedEndpoints::new();
     let draft = configuration.compile(&loaded, &endpoints, &mut asked, &mut NoSinks)?;

@@ -173,7 +173,7 @@ impl Server {
         let mut configuration = Configuration::new(path, inline, &catalog, concurrency);
         let mut names = Names::new(Arc::clone(&page))
             .map_err(|error| Failure::Other(format!("cannot use the resolver: {error}")))?;
-        let loaded = configuration.read().map_err(Failure::Configuration)?;
+        let loaded = configuration.read(Cause::Start).map_err(Failure::Configuration)?;
         let draft = compile(&mut configuration, &loaded, &names, &mut sockets, &mut logs)
             .map_err(Failure::Configuration)?;
         warn(&draft.warnings);
@@ -340,7 +340,7 @@ impl Server {
 
     /// Reads the configuration anew. What is wrong is said, and the generation before stays.
     async fn reload(&mut self) {
-        let loaded = match self.configuration.read() {
+        let loaded = match self.configuration.read(Cause::Start) {
             Ok(loaded) => loaded,
             Err(errors) => return refuse(&errors),
         };

@@ -48,7 +48,7 @@ fn check(
     inline: Option<String>,
 ) -> Result<Vec<ConfigError>, Vec<ConfigError>> {
     let mut configuration = Configuration::new(path, inline, &Arc::new(Catalog::default()), 1);
-    let loaded = configuration.read()?;
+    let loaded = configuration.read(Cause::Validation)?;
     let endpoints = ResolvedEndpoints::new();
     let (sockets, sinks) = (&mut NoSockets, &mut NoSinks);
     let draft =

@@ -2,7 +2,7 @@
 
 use crate::error::{ConfigError, ErrorKind};
 use crate::path::Path;
-use crate::source::Position;
+use crate::source::{self, Node, Position};
 
 /// Most errors that are kept: whoever has a thousand mistakes needs not the thousand-and-first.
 const MAX_FINDINGS: usize = 1000;
@@ -50,6 +50,25 @@ impl Findings {
     /// a later check says about it would only repeat the first error in other words.
     pub(crate) fn touch(&self, path: &Path) -> bool {
         self.found.iter().any(|have| have.path.contains(path) || path.contains(&have.path))
+    }
+
+    /// True when the field is not written, and its message has a key that nobody knows: that key
+    /// may have been meant for it. `root` is the text.
+    pub(crate) fn may_misspell(&self, path: &Path, root: &Node) -> bool {
+        self.found.iter().filter(|have| have.kind == ErrorKind::UnknownField).any(|have| {
+            let (message, steps) = (have.path.parent(), path.steps());
+            steps.len() > message.len()
+                && steps.starts_with(message)
+                && !source::is_written(root, &steps[..=message.len()])
+        })
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Finding> {
+        self.found.iter()
+    }
+
+    pub(crate) fn retain(&mut self, keep: impl FnMut(&Finding) -> bool) {
+        self.found.retain(keep);
     }
 
     /// In the order of the text. `files` are the names of the sources by their number.

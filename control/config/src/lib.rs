@@ -22,7 +22,7 @@ mod support;
 mod validate;
 
 pub use error::{ConfigError, ErrorKind};
-pub use load::Loaded;
+pub use load::{Loaded, Refused};
 pub use located::Located;
 pub use source::{Format, Source};
 pub use support::{Support, parity_markdown};

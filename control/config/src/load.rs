@@ -36,13 +36,60 @@ impl fmt::Debug for Loaded {
     }
 }
 
+/// Why a bootstrap was refused, and what could be read of it all the same, since the compiler may
+/// find more that is wrong: [`crate::compile::Compiler::errors_of`].
+#[derive(Debug)]
+pub struct Refused(Reason);
+
+#[derive(Debug)]
+enum Reason {
+    /// It is not known what the texts say.
+    Unread(Vec<ConfigError>),
+    Partly(Box<Partial>),
+}
+
+/// A bootstrap without what was wrong in it.
+#[derive(Debug)]
+pub(crate) struct Partial {
+    pub(crate) bootstrap: Bootstrap,
+    pub(crate) located: Located,
+    /// What was wrong.
+    pub(crate) findings: Findings,
+}
+
+impl Refused {
+    /// What could be read, or all that is wrong where that is nothing.
+    pub(crate) fn into_partial(self) -> Result<Box<Partial>, Vec<ConfigError>> {
+        match self.0 {
+            Reason::Unread(errors) => Err(errors),
+            Reason::Partly(partial) => Ok(partial),
+        }
+    }
+}
+
+/// What reading has found, in the order of the text.
+impl From<Refused> for Vec<ConfigError> {
+    fn from(refused: Refused) -> Self {
+        match refused.into_partial() {
+            Ok(partial) => partial.located.errors(partial.findings),
+            Err(errors) => errors,
+        }
+    }
+}
+
+impl From<Vec<ConfigError>> for Refused {
+    fn from(errors: Vec<ConfigError>) -> Self {
+        Self(Reason::Unread(errors))
+    }
+}
+
 /// Reads the texts, each over those before it as protobuf's `MergeFrom` does: `--config-yaml`
 /// after the file of `--config-path`. Without any text the bootstrap is empty, as Envoy's is.
 ///
 /// # Errors
-/// All that is wrong, in the order of the text. When a text is not even YAML or JSON, only that
-/// is reported: what it would have said is not known.
-pub fn read(sources: &[Source], support: &Support) -> Result<Loaded, Vec<ConfigError>> {
+/// All that is wrong without a look at what it means, in the order of the text. When a text is not
+/// even YAML or JSON, only that is reported: what it would have said is not known.
+pub fn read(sources: &[Source], support: &Support) -> Result<Loaded, Refused> {
     let trees = parse_all(sources)?;
     let mut findings = Findings::default();
     let message = decode_all(&trees, &mut findings);
@@ -53,16 +100,17 @@ pub fn read(sources: &[Source], support: &Support) -> Result<Loaded, Vec<ConfigE
     let unsupported = support::check(support, &message, located.root(), &findings);
     findings.extend(violations);
     findings.extend(unsupported);
-    if !findings.is_empty() {
-        return Err(located.errors(findings));
-    }
     match message.transcode_to() {
-        Ok(bootstrap) => Ok(Loaded { bootstrap, message, located }),
+        Ok(bootstrap) if findings.is_empty() => Ok(Loaded { bootstrap, message, located }),
+        Ok(bootstrap) => {
+            Err(Refused(Reason::Partly(Box::new(Partial { bootstrap, located, findings }))))
+        }
+        Err(_) if !findings.is_empty() => Err(located.errors(findings).into()),
         // Types and descriptors are of one package, so again only the depth can be wrong: typed
         // messages count one level more in a Struct.
         Err(_) => {
             let message = decode::TOO_DEEP.to_owned();
-            Err(vec![located.error(ErrorKind::Syntax, &Path::default(), message)])
+            Err(vec![located.error(ErrorKind::Syntax, &Path::default(), message)].into())
         }
     }
 }

@@ -39,6 +39,11 @@ impl Path {
         self.steps.pop();
     }
 
+    /// The steps to the message or list that this stands in; none for the outermost message.
+    pub(crate) fn parent(&self) -> &[Step] {
+        self.steps.split_last().map_or(&[], |(_, above)| above)
+    }
+
     /// True when `self` is `other` or stands above it.
     pub(crate) fn contains(&self, other: &Path) -> bool {
         other.steps.starts_with(&self.steps)

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use expect_test::expect_file;
 use ringway_bridge::stats::Catalog;
 use ringway_config::compile::{
-    Compiler, Draft, Environment, NoSinks, NoSockets, ResolvedEndpoints,
+    Cause, Compiler, Draft, Environment, NoSinks, NoSockets, ResolvedEndpoints,
 };
 use ringway_config::{ConfigError, ErrorKind, Source, Support, load};
 use ringway_model::filter::Registry;
@@ -98,13 +98,14 @@ fn compiled(file: &Path) -> Result<Draft, Vec<ConfigError>> {
     let mut source = source.expect("the corpus is readable");
     // The folder of the checkout has no place in the expected errors.
     source.name = file.file_name().expect("a file").to_string_lossy().into_owned();
-    let loaded = load::read(&[source], &Support::built_in())?;
     let mut compiler = Compiler::new(Environment {
         catalog: Arc::new(Catalog::default()),
         registry: Registry::default(),
         workers: 1,
         local_ip: "192.0.2.1".parse().expect("an address"),
     });
+    let loaded = load::read(&[source], &Support::built_in())
+        .map_err(|refused| compiler.errors_of(Cause::Start, refused))?;
     compiler.compile(&loaded, &ResolvedEndpoints::new(), &mut NoSockets, &mut NoSinks)
 }
 

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use ringway_bridge::stats::Catalog;
-use ringway_config::compile::{Compiler, Environment, NoSinks, NoSockets, ResolvedEndpoints};
+use ringway_config::compile::{
+    Cause, Compiler, Environment, NoSinks, NoSockets, ResolvedEndpoints,
+};
 use ringway_config::{Format, Loaded, Source, Support, load, print};
 use ringway_model::filter::Registry;
 
@@ -86,7 +88,8 @@ fn read(text: &str, format: Format) {
             assert!(same, "{text}\nis read as\n{}", print::compact(&again.message));
             compile(&loaded);
         }
-        Err(errors) => {
+        Err(refused) => {
+            let errors = compiler().errors_of(Cause::Start, refused);
             assert!(!errors.is_empty());
             for error in errors {
                 assert!(error.line <= lines, "{error} in a text of {lines} lines");
@@ -120,13 +123,17 @@ fn mutated(text: &str, (place, cut, word): (f64, usize, &str)) -> String {
 }
 
 /// Compiles twice, so that the second finds what the first left. What is refused has a reason.
-fn compile(loaded: &Loaded) {
-    let mut compiler = Compiler::new(Environment {
+fn compiler() -> Compiler {
+    Compiler::new(Environment {
         catalog: Arc::new(Catalog::default()),
         registry: Registry::default(),
         workers: 1,
         local_ip: "192.0.2.1".parse().unwrap(),
-    });
+    })
+}
+
+fn compile(loaded: &Loaded) {
+    let mut compiler = compiler();
     for _ in 0..2 {
         let answers = ResolvedEndpoints::new();
         let result = compiler.compile(loaded, &answers, &mut NoSockets, &mut NoSinks);

@@ -42,6 +42,11 @@ impl<'a> Report<'a> {
         Err(errors)
     }
 
+    /// All errors, those in other files apart.
+    pub(super) fn into_found(self) -> (Findings, Vec<ConfigError>) {
+        (self.findings.into_inner(), self.elsewhere.into_inner())
+    }
+
     pub(super) fn is_clean(&self) -> bool {
         self.findings.borrow().is_empty() && self.elsewhere.borrow().is_empty()
     }

@@ -27,6 +27,7 @@ mod layer4_stats;
 mod listener;
 mod listener_filters;
 mod mutation;
+mod partial;
 mod pattern;
 mod proto;
 mod protocol;
@@ -67,9 +68,10 @@ pub use tls::Updates;
 
 use crate::error::ConfigError;
 use crate::load::Loaded;
-use at::Report;
-use generation::Generation;
-use proto::bootstrap::bootstrap::StaticResources;
+use at::{At, Report};
+use generation::{Generation, KeptCluster, Prepared};
+use partial::Unread;
+use proto::bootstrap::Bootstrap;
 use reads::{From, Reads, Secrets};
 use tls::Contexts;
 
@@ -165,6 +167,7 @@ struct Cx<'a> {
     ids: &'a RefCell<ClusterIds>,
     limits: &'a RefCell<HashMap<String, [PriorityLimits; 2]>>,
     clusters: HashSet<&'a str>,
+    unread: Unread,
     sinks: RefCell<&'a mut dyn OpenSinks>,
     tls: &'a RefCell<Contexts>,
     secrets: Secrets<'a>,
@@ -183,7 +186,7 @@ impl Cx<'_> {
     }
 
     fn has_cluster(&self, name: &str) -> bool {
-        self.clusters.contains(name)
+        self.unread.clusters || self.clusters.contains(name)
     }
 
     fn read(&self, from: From) -> io::Result<Vec<u8>> {
@@ -205,6 +208,34 @@ impl Cx<'_> {
         let mut limits = self.limits.borrow_mut();
         limits.entry(cluster.to_owned()).or_insert_with(breakers::new_limits).clone()
     }
+}
+
+/// A bootstrap without its sockets.
+struct Parts {
+    clusters: Vec<KeptCluster>,
+    listeners: Vec<Prepared>,
+    admin: Option<Admin>,
+}
+
+/// Compiles all that needs no socket.
+fn parts(
+    cx: &Cx<'_>,
+    root: &At<'_>,
+    bootstrap: &Bootstrap,
+    last: &Generation,
+    endpoints: &ResolvedEndpoints,
+) -> Parts {
+    let (none, at) = (Default::default(), root.field("static_resources"));
+    let statics = bootstrap.static_resources.as_ref().unwrap_or(&none);
+    let clusters = generation::clusters(cx, &at, &statics.clusters, last, endpoints);
+    let listeners = generation::listeners(cx, &at, &statics.listeners, last);
+    tls::check_secrets(&at.field("secrets"), &statics.secrets);
+    let admin = bootstrap.admin.as_ref();
+    let admin = admin.map(|one| admin::admin(cx, &root.field("admin"), one));
+    if let Some(runtime) = &bootstrap.layered_runtime {
+        admin::check_runtime(&root.field("layered_runtime"), runtime);
+    }
+    Parts { clusters, listeners, admin }
 }
 
 impl Compiler {
@@ -248,39 +279,43 @@ impl Compiler {
         sinks: &mut dyn OpenSinks,
     ) -> Result<Draft, Vec<ConfigError>> {
         let report = Report::new(&loaded.located);
-        let none = StaticResources::default();
-        let statics = loaded.bootstrap.static_resources.as_ref().unwrap_or(&none);
-        let cx = Cx {
-            env: &self.env,
-            ids: &self.ids,
-            limits: &self.limits,
-            clusters: statics.clusters.iter().map(|cluster| cluster.name.as_str()).collect(),
-            sinks: RefCell::new(sinks),
-            tls: &self.tls,
-            secrets: Secrets(&statics.secrets),
-            cause,
-            now_unix_s: now_unix_s(),
-            updates: RefCell::default(),
-            reads: RefCell::default(),
-        };
+        let cx = self.cx(cause, &loaded.bootstrap, sinks);
         let root = report.root();
-        let at = root.field("static_resources");
-        let clusters = generation::clusters(&cx, &at, &statics.clusters, &self.last, endpoints);
-        let prepared = generation::listeners(&cx, &at, &statics.listeners, &self.last);
-        let admin = loaded.bootstrap.admin.as_ref();
-        let admin = admin.map(|one| admin::admin(&cx, &root.field("admin"), one));
-        if let Some(runtime) = &loaded.bootstrap.layered_runtime {
-            admin::check_runtime(&root.field("layered_runtime"), runtime);
-        }
+        let parts = parts(&cx, &root, &loaded.bootstrap, &self.last, endpoints);
+        let Parts { clusters, listeners: prepared, admin } = parts;
         let mut listeners = Vec::new();
         if report.is_clean() {
+            let at = root.field("static_resources");
             listeners = generation::open(&at, prepared, &self.last, sockets);
         }
-        tls::check_secrets(&at.field("secrets"), &statics.secrets);
         let updates = cx.updates.take();
         let warnings = report.finish()?;
         let next = Generation::new(clusters, listeners);
         Ok(Draft { updates, ..self.adopt(next, admin, warnings) })
+    }
+
+    fn cx<'a>(
+        &'a self,
+        cause: Cause,
+        bootstrap: &'a Bootstrap,
+        sinks: &'a mut dyn OpenSinks,
+    ) -> Cx<'a> {
+        let statics = bootstrap.static_resources.as_ref();
+        let clusters = statics.map_or(&[][..], |statics| &statics.clusters);
+        Cx {
+            env: &self.env,
+            ids: &self.ids,
+            limits: &self.limits,
+            clusters: clusters.iter().map(|cluster| cluster.name.as_str()).collect(),
+            unread: Unread::default(),
+            sinks: RefCell::new(sinks),
+            tls: &self.tls,
+            secrets: Secrets(statics.map_or(&[][..], |statics| &statics.secrets)),
+            cause,
+            now_unix_s: now_unix_s(),
+            updates: RefCell::default(),
+            reads: RefCell::default(),
+        }
     }
 
     /// The last generation with the addresses that a resolver found for the names of one cluster:

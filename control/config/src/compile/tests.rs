@@ -56,7 +56,7 @@ fn compiler() -> Compiler {
 fn loaded(yaml: &str) -> Loaded {
     let support = Support::built_in().with_http_filter(Idle.type_url(), Idle.supported());
     load::read(&[Source::inline(yaml)], &support)
-        .unwrap_or_else(|errors| panic!("{}\n{yaml}", lines(&errors)))
+        .unwrap_or_else(|refused| panic!("{}\n{yaml}", lines(&Vec::from(refused))))
 }
 
 fn lines(errors: &[ConfigError]) -> String {

@@ -129,7 +129,9 @@ impl Decoder<'_> {
         let mut values = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
             self.path.push(Step::Index(index));
-            values.extend(self.element(&kind, item));
+            // What cannot be read keeps its place, or the paths of those behind it would be wrong.
+            let value = self.element(&kind, item);
+            values.push(value.unwrap_or_else(|| Value::default_value(&kind)));
             self.path.pop();
         }
         Value::List(values)

@@ -11,7 +11,10 @@ fn source(name: &str, text: &str) -> Source {
 fn outcome(sources: &[Source]) -> String {
     match read(sources, &Support::built_in()) {
         Ok(loaded) => print::compact(&loaded.message),
-        Err(errors) => errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+        Err(refused) => {
+            let errors = Vec::from(refused);
+            errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+        }
     }
 }
 
@@ -127,6 +130,6 @@ fn deep_values_are_read_or_refused() {
 }
 
 fn errors_of(text: &str) -> Vec<String> {
-    let errors = read(&[source("a.yaml", text)], &Support::built_in()).err();
-    errors.unwrap_or_default().iter().map(ToString::to_string).collect()
+    let refused = read(&[source("a.yaml", text)], &Support::built_in()).err();
+    refused.map(Vec::from).unwrap_or_default().iter().map(ToString::to_string).collect()
 }

@@ -7,9 +7,19 @@ use crate::path::Step;
 /// Where the text says what the path names, or the nearest place above it: a missing field is
 /// reported where its message begins.
 pub(crate) fn locate(root: &Node, steps: &[Step]) -> Position {
+    walk(root, steps).0
+}
+
+/// Whether the text says something at the path itself.
+pub(crate) fn is_written(root: &Node, steps: &[Step]) -> bool {
+    walk(root, steps).1 == steps.len()
+}
+
+/// The place, and how many of the steps lead there.
+fn walk(root: &Node, steps: &[Step]) -> (Position, usize) {
     let mut node = root;
     let mut position = root.position;
-    for step in steps {
+    for (taken, step) in steps.iter().enumerate() {
         node = inside_typed_struct(node);
         let next = match (step, &node.kind) {
             (Step::Field(name), Kind::Map(entries)) => find(entries, |key| same_field(key, name)),
@@ -23,10 +33,10 @@ pub(crate) fn locate(root: &Node, steps: &[Step]) -> Position {
         };
         match next {
             Some((below, place)) => (node, position) = (below, place),
-            None => return position,
+            None => return (position, taken),
         }
     }
-    position
+    (position, steps.len())
 }
 
 /// Errors about a field point at its key, not at what may be a long value below it.

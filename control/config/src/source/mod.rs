@@ -12,7 +12,7 @@ mod yaml;
 
 use std::fs;
 
-pub(crate) use locate::locate;
+pub(crate) use locate::{is_written, locate};
 pub(crate) use merge::merge;
 pub(crate) use node::{Entry, Kind, Node, Position};
 

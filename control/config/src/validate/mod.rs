@@ -223,7 +223,8 @@ impl Validator<'_> {
     }
 
     fn violation(&mut self, message: impl Into<String>) {
-        if !self.decoded.touch(&self.path) {
+        let is_known = self.decoded.touch(&self.path);
+        if !is_known && !self.decoded.may_misspell(&self.path, self.root) {
             self.findings.push(Finding {
                 kind: ErrorKind::Invalid,
                 path: self.path.clone(),

@@ -87,6 +87,9 @@ static_resources:
     connect_timeout: soon
     lb_policy: FASTEST
   - nam: two
+  - name: three
+    load_assignment: { cluster_name: three, endpoints: { lb_endpoints: { endpoint: {
+      address: { socket_address: { address: not-an-ip, port_value: 80 } } } } } }
 ";
     let log = refusal(yaml);
     for (line, path) in [
@@ -94,6 +97,8 @@ static_resources:
         (6, "static_resources.clusters[0].connect_timeout"),
         (7, "static_resources.clusters[0].lb_policy"),
         (8, "static_resources.clusters[1].nam"),
+        // The compiler's, which comes after all the others.
+        (11, "static_resources.clusters[2].load_assignment.endpoints[0].lb_endpoints[0].endpoint"),
     ] {
         let place = format!("config.yaml:{line}:");
         let said = log.lines().any(|said| said.contains(&place) && said.contains(path));

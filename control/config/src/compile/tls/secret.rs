@@ -93,7 +93,9 @@ fn of_bootstrap<K: Kind, T>(
     let _ = cx.read(From::Secret(K::FIELD, name.to_owned()));
     let found = cx.secrets.find(K::FIELD, name);
     let Some((index, found)) = found.and_then(|(index, found)| Some((index, K::of(found)?))) else {
-        at.invalid(format_args!("Unknown static secret: {name}"));
+        if !cx.unread.secrets {
+            at.invalid(format_args!("Unknown static secret: {name}"));
+        }
         return None;
     };
     let root = at.root();
