@@ -4,8 +4,8 @@
 
 use std::collections::VecDeque;
 
-use ringway_http::RequestHead;
 use ringway_http::h2::{Connection, ErrorCode, Event, Options, SendError, StreamId};
+use ringway_http::{RequestHead, ResetReason};
 
 use super::http1::decimal;
 use super::{Answers, Malformed};
@@ -142,10 +142,16 @@ impl Streams {
                     answers.end(!self.connection.is_leaving());
                 }
             }
-            Event::Reset { stream, code, error, .. } => {
+            Event::Reset { stream, code, reason, error } => {
                 self.forget(stream);
-                if answers.select(number(stream)) {
-                    answers.reset(code, error);
+                let refused = reason == ResetReason::RemoteRefusedStreamReset;
+                if !answers.select(number(stream)) {
+                    return;
+                }
+                // RFC 9113 section 8.7.
+                match refused && self.connection.is_leaving() {
+                    true => answers.not_processed(),
+                    false => answers.reset(code, error),
                 }
             }
             Event::Writable(stream) => self.go_on(stream),

@@ -34,6 +34,9 @@ pub(crate) trait Answers {
     fn end(&mut self, keep_alive: bool);
     /// It will not come, for this reason; other answers are not concerned.
     fn reset(&mut self, _code: ErrorCode, _error: Option<MessageError>) {}
+    /// It will not come, since the server goes away and has not looked at the request: another
+    /// connection may carry it.
+    fn not_processed(&mut self) {}
 }
 
 /// Why bytes are no answer; the text ends up in the report.

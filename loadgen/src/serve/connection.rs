@@ -183,15 +183,16 @@ impl Client {
         }
         let half = |size: u64| if answer.ending == Ending::Truncated { size / 2 } else { size };
         match answer.body {
-            Body::Bytes(size) | Body::UntilClose(size) => self.bytes(half(size)).await,
+            Body::Bytes(size) | Body::UntilClose(size) => self.bytes(0, half(size)).await,
             Body::Chunked { count, size, pause } => {
-                for _ in 0..half(count) {
+                for number in 0..half(count) {
                     if !pause.is_zero() {
                         self.flush().await?;
                         ringway_runtime::sleep(pause).await;
                     }
                     self.link.tail().extend_from_slice(format!("{size:x}\r\n").as_bytes());
-                    self.bytes(size).await?;
+                    let from = number.saturating_mul(size);
+                    self.bytes(from, from.saturating_add(size)).await?;
                     self.link.tail().extend_from_slice(b"\r\n");
                 }
                 if answer.ending != Ending::Truncated {
@@ -206,11 +207,10 @@ impl Client {
         }
     }
 
-    /// Sends so many bytes of the usual body, in pieces.
-    async fn bytes(&mut self, size: u64) -> io::Result<()> {
-        let mut at = 0;
-        while at < size {
-            let to = (at + PIECE).min(size);
+    /// Sends bytes `at..end` of the usual body, in pieces.
+    async fn bytes(&mut self, mut at: u64, end: u64) -> io::Result<()> {
+        while at < end {
+            let to = (at + PIECE).min(end);
             fill(self.link.tail(), at, to);
             at = to;
             if self.link.queued_bytes() > MAX_QUEUED {

@@ -3,6 +3,7 @@
 //! Everything a request meets between its due time and its record happens in one poll function,
 //! without a lock, a timer or an allocation.
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -32,8 +33,8 @@ fn sent(link: &mut Link, cx: &mut Context<'_>) -> Result<(), Lost> {
 pub(super) struct Exchange {
     core: Rc<Core>,
     slot: Rc<Slot>,
-    /// Taken, but not yet sent.
-    pending: Option<Due>,
+    /// Taken, but not yet sent, or refused by a connection that ends: at most a pipeline.
+    pending: VecDeque<Due>,
     open: OpenRequests,
     sent_on_this: u64,
     /// The connection carries no further request.
@@ -54,7 +55,7 @@ impl Exchange {
         Self {
             core,
             slot,
-            pending: None,
+            pending: VecDeque::new(),
             open: OpenRequests::default(),
             sent_on_this: 0,
             closing: false,
@@ -67,9 +68,12 @@ impl Exchange {
         poll_fn(|cx| {
             self.slot.wake_me(cx);
             self.now = self.core.now();
-            self.pending = self.pending.or_else(|| self.next_due());
+            if self.pending.is_empty() {
+                let due = self.next_due();
+                self.pending.extend(due);
+            }
             match self.core.phase.get() {
-                _ if self.pending.is_some() => Poll::Ready(true),
+                _ if !self.pending.is_empty() => Poll::Ready(true),
                 Phase::Stopping => Poll::Ready(false),
                 _ => Poll::Pending,
             }
@@ -132,7 +136,7 @@ impl Exchange {
                         self.broken(malformed)
                     })?;
                 }
-                Err(_) if self.open.is_empty() && self.pending.is_none() => {
+                Err(_) if self.open.is_empty() && self.pending.is_empty() => {
                     return Poll::Ready(Ok(()));
                 }
                 Err(error) => {
@@ -158,7 +162,7 @@ impl Exchange {
 
     /// Nothing is open, and nothing more will be sent on this connection.
     fn is_over(&self) -> bool {
-        let nothing_left = || self.pending.is_none() && self.core.phase.get() == Phase::Stopping;
+        let nothing_left = || self.pending.is_empty() && self.core.phase.get() == Phase::Stopping;
         self.open.is_empty() && (self.closing || nothing_left())
     }
 
@@ -166,7 +170,7 @@ impl Exchange {
     fn send(&mut self, link: &mut Link, engine: &mut Engine) {
         self.closing |= engine.is_leaving();
         while !self.closing && self.open.len() < self.core.plan.pipeline && engine.room() > 0 {
-            let Some(due) = self.pending.take().or_else(|| self.next_due()) else { break };
+            let Some(due) = self.pending.pop_front().or_else(|| self.next_due()) else { break };
             self.sent_on_this += 1;
             let core = &self.core;
             let last = Some(self.sent_on_this) == core.plan.requests_per_connection;
@@ -181,7 +185,7 @@ impl Exchange {
             );
             let Some(bytes) = bytes else {
                 // It goes on the next connection.
-                self.pending = Some(due);
+                self.pending.push_front(due);
                 self.closing = true;
                 break;
             };
@@ -231,7 +235,7 @@ impl Exchange {
 
     /// The connection is lost, and with it every request that was on it.
     pub(super) fn fail_all(&mut self, failure: Failure, text: &str) {
-        let pending = self.pending.take().map(|due| due.at);
+        let pending = self.pending.drain(..).map(|due| due.at);
         let lost = self.open.reset().chain(pending);
         let mut count = 0;
         let mut record = self.core.record.borrow_mut();
@@ -347,6 +351,13 @@ impl Answers for Exchange {
         core.answers.set(core.answers.get() + 1);
         core.last_result.set(self.now);
         self.slot.answers.set(self.slot.answers.get() + 1);
+    }
+
+    fn not_processed(&mut self) {
+        self.closing = true;
+        if let Some(open) = self.take_current() {
+            self.pending.push_back(Due { at: open.due, by_clock: false });
+        }
     }
 
     fn reset(&mut self, code: ErrorCode, error: Option<MessageError>) {
