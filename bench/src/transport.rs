@@ -105,8 +105,8 @@ impl Transport {
         let mut add = |words: &[&str]| arguments.extend(words.iter().map(|w| (*w).to_owned()));
         match self.tls {
             Tls::None => {}
-            Tls::Full => add(&["--insecure"]),
-            Tls::Resumed => add(&["--insecure", "--resume"]),
+            Tls::Full => add(&["--insecure", "--tls-version", "1.3"]),
+            Tls::Resumed => add(&["--insecure", "--tls-version", "1.3", "--resume"]),
         }
         match (self.client, self.origin) {
             (Client::Http2, _) => add(&["--http2"]),

@@ -3,7 +3,7 @@
 mod transports;
 
 use crate::peers::Needs;
-use crate::transport::Transport;
+use crate::transport::{Origin, Transport};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -146,7 +146,8 @@ impl Workload {
 
     /// Bodies are large enough to be worth large buffers.
     pub(crate) fn is_bulk(&self) -> bool {
-        self.answer.max(self.upload.unwrap_or(0)) >= 16 * KIB
+        let bytes = matches!(self.transport.origin, Origin::Sink | Origin::Source);
+        bytes || self.answer.max(self.upload.unwrap_or(0)) >= 16 * KIB
     }
 }
 

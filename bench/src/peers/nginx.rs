@@ -87,7 +87,10 @@ fn protocols(setup: &Setup) -> String {
 fn certificate(setup: &Setup) -> String {
     setup.identity().map_or(String::new(), |identity| {
         let Identity { certificate, key, .. } = identity;
-        format!("    ssl_certificate {certificate};\n    ssl_certificate_key {key};\n")
+        format!(
+            "    ssl_certificate {certificate};\n    ssl_certificate_key {key};\n    \
+             ssl_protocols TLSv1.2 TLSv1.3;\n"
+        )
     })
 }
 
