@@ -1,5 +1,5 @@
 //! Why a handshake failed, in the words that operators of Envoy look for:
-//! `TLS_error:|268435581:SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED:...:TLS_error_end`.
+//! `TLS_error:|268435581:SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED...:TLS_error_end`
 
 use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
 

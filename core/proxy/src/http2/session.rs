@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 
 use super::counts::Counts;
 
-/// Informational heads that wait for a stream to look; more are dropped, since they promise nothing.
+/// Informational heads that wait for a stream to look; more are dropped: they promise nothing.
 const HINTS_MAX: usize = 8;
 
 /// One connection.

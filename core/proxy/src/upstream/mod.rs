@@ -1,8 +1,8 @@
 //! Clusters as one worker uses them: which endpoint is next, and connections to it.
 //!
 //! `cluster` picks and counts, `host` is one endpoint, `pool` keeps this core's connections to it,
-//! which `connect` opens; `http1`, `http2` and `raw` are such connections, counted by their `account`;
-//! `ticket` is a request that waits for one, `leases` are the worker's accounts with the circuit
+//! which `connect` opens; `http1`, `http2` and `raw` are such connections, counted by their
+//! `account`; `ticket` is a request that waits for one, `leases` are the worker's accounts with the circuit
 //! breakers of the process.
 
 mod account;
