@@ -134,10 +134,12 @@ pub(crate) struct Cpu {
 }
 
 /// TLS handshakes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Handshakes {
     pub(crate) full: u64,
     pub(crate) resumed: u64,
+    /// What the first of them agreed on: version, suite, group.
+    pub(crate) agreed: Option<Box<str>>,
 }
 
 /// What unfriendly clients did.
@@ -267,6 +269,9 @@ impl Record {
         self.unfriendly.merge(&other.unfriendly);
         self.handshakes.full += other.handshakes.full;
         self.handshakes.resumed += other.handshakes.resumed;
+        if self.handshakes.agreed.is_none() {
+            self.handshakes.agreed.clone_from(&other.handshakes.agreed);
+        }
     }
 }
 

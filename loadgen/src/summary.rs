@@ -156,6 +156,8 @@ pub struct HandshakeCount {
     pub full: u64,
     /// By a session of before.
     pub resumed: u64,
+    /// Version, suite and group of the first one.
+    pub agreed: String,
 }
 
 /// One step of the rate.
@@ -380,7 +382,8 @@ impl Connections {
 impl HandshakeCount {
     fn of(total: &Record) -> Option<Self> {
         let (full, resumed) = (total.handshakes.full, total.handshakes.resumed);
-        (full + resumed > 0).then_some(Self { full, resumed })
+        let agreed = total.handshakes.agreed.as_deref().unwrap_or_default().to_owned();
+        (full + resumed > 0).then_some(Self { full, resumed, agreed })
     }
 }
 

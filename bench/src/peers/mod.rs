@@ -284,4 +284,69 @@ mod tests {
             }
         }
     }
+
+    /// All that a peer writes, and its command line.
+    fn written(make: Maker, setup: &Setup) -> String {
+        let mut command = Command::new("x");
+        make(&mut command, setup).expect("files are written");
+        let files = fs::read_dir(&setup.folder).expect("a folder").map(|file| file.expect("it"));
+        let texts = files.filter_map(|file| fs::read_to_string(file.path()).ok());
+        texts.collect::<String>() + &format!("{command:?}")
+    }
+
+    type Maker = fn(&mut Command, &Setup) -> io::Result<()>;
+
+    #[test]
+    fn every_transport_is_in_the_configuration_of_who_can_do_it() {
+        use crate::transport::{Client, Origin, Tls};
+        let makers: [(Kind, Maker, [&str; 6]); 4] = [
+            (Kind::Envoy, envoy::envoy, ENVOY),
+            (Kind::Nginx, nginx::configure, NGINX),
+            (Kind::Haproxy, haproxy::configure, HAPROXY),
+            (Kind::H2o, h2o::configure, H2O),
+        ];
+        const ENVOY: [&str; 6] = [
+            "DownstreamTlsContext",
+            "HttpConnectionManager",
+            "explicit_http_config",
+            "direct_response",
+            "upgrade_type: websocket",
+            "TcpProxy",
+        ];
+        const NGINX: [&str; 6] = [
+            "ssl_certificate_key",
+            " http2;",
+            "grpc_pass",
+            "return 200",
+            "proxy_set_header Upgrade",
+            "stream {",
+        ];
+        const HAPROXY: [&str; 6] =
+            [" ssl crt ", " proto h2\n", " proto h2 pool", "return status 200", "", "mode tcp"];
+        const H2O: [&str; 6] =
+            ["certificate-file", "", "", "file.dir", "proxy.websocket: \"ON\"", ""];
+        let plain = Transport::PLAIN;
+        let transports = [
+            Transport { tls: Tls::Full, ..plain },
+            Transport { client: Client::Http2, ..plain },
+            Transport { client: Client::Grpc, origin: Origin::Http2, ..plain },
+            Transport { client: Client::Http2, origin: Origin::Direct, ..plain },
+            Transport { client: Client::WebSocket, ..plain },
+            Transport { client: Client::Tcp, origin: Origin::Echo, ..plain },
+        ];
+        for (kind, make, marks) in makers {
+            for (transport, mark) in transports.into_iter().zip(marks) {
+                if transport.cannot(kind).is_some() {
+                    continue;
+                }
+                let folder = tempfile::tempdir().expect("a folder");
+                let folder_path = folder.path().to_owned();
+                let (needs, bulk) = (Needs::Plain, false);
+                let setup =
+                    Setup { folder: folder_path, port: 1, origin: 2, needs, transport, bulk };
+                let text = written(make, &setup);
+                assert!(text.contains(mark), "{} {transport:?}: {text}", kind.name());
+            }
+        }
+    }
 }

@@ -217,7 +217,7 @@ fn connections(out: &mut String, summary: &Summary) {
     }
     if let Some(done) = &summary.handshakes {
         let (full, resumed) = (count(done.full), count(done.resumed));
-        line(out, "", &format!("TLS handshakes: {full} full, {resumed} resumed"));
+        line(out, "", &format!("TLS handshakes: {full} full, {resumed} resumed, {}", done.agreed));
     }
     if let Some(others) = &summary.unfriendly {
         let text = format!(

@@ -90,13 +90,19 @@ async fn secure(core: &Core, lane: &Lane, tls: &Tls, stream: Stream) -> Result<L
     if needs && engine.alpn() != Some(b"h2") {
         return Err(NotOpen::Tls("the server did not agree on h2".to_owned()));
     }
-    let mut record = core.record.borrow_mut();
+    let handshakes = &mut core.record.borrow_mut().handshakes;
     match engine.is_resumed() {
-        Some(true) => record.handshakes.resumed += 1,
-        _ => record.handshakes.full += 1,
+        Some(true) => handshakes.resumed += 1,
+        _ => handshakes.full += 1,
     }
-    drop(record);
+    handshakes.agreed.get_or_insert_with(|| agreed(engine).into_boxed_str());
     Ok(link)
+}
+
+/// Version, suite and group of a connection.
+fn agreed(engine: &ringway_tls::Engine) -> String {
+    let words = [engine.version(), engine.cipher(), engine.group()];
+    words.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
 /// The handshake of a WebSocket.
