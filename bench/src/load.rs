@@ -203,12 +203,25 @@ impl Run<'_> {
     }
 }
 
+/// Why a turn yields no figures.
+fn nothing_right(summary: &Summary) -> String {
+    let (failed, unsent) = (summary.failed, summary.unsent);
+    match summary.failures.first() {
+        Some(Failure { failure, example }) => {
+            format!("not one right answer ({failed} failed, {unsent} unsent): {failure} {example}")
+        }
+        // Requests are taken in the order in which they were due.
+        None if unsent > 0 => format!(
+            "the load fell behind by more than its warm-up, so that none of {unsent} requests was \
+             sent: its CPU is taken by others, or the rate is beyond it"
+        ),
+        None => "not one right answer, and nothing was asked".to_owned(),
+    }
+}
+
 fn sample(summary: &Summary, before: &Reading, after: &Reading) -> Result<Sample, String> {
     if summary.right == 0 {
-        let failure = summary.failures.first();
-        let why = failure.map_or_else(String::new, |f| format!(": {} {}", f.failure, f.example));
-        let (failed, unsent) = (summary.failed, summary.unsent);
-        return Err(format!("not one right answer ({failed} failed, {unsent} unsent){why}"));
+        return Err(nothing_right(summary));
     }
     let seconds = after.at.duration_since(before.at).as_secs_f64();
     let time = after.time.since(before.time);
