@@ -95,10 +95,11 @@ impl Deadline {
     }
 }
 
-/// Fires what is due; returns when the next deadline may be due. For a loop that drives the wheel.
-pub(crate) fn fire() -> Option<Instant> {
+/// Fires what is due at `now`; returns when the next deadline may be due. For a loop that drives
+/// the wheel.
+pub(crate) fn fire(now: Instant) -> Option<Instant> {
     let wheel = WHEEL.with_borrow(|wheel| wheel.clone())?;
-    wheel.fire();
+    wheel.fire(now);
     let next = wheel.slots.borrow().first_occupied()?;
     Some(wheel.time_of(next))
 }
@@ -157,8 +158,9 @@ impl Wheel {
         wheel
     }
 
-    fn now(&self) -> u64 {
-        (self.origin.elapsed().as_micros() / TICK.as_micros()) as u64
+    /// The tick under way at `now`.
+    fn tick_at(&self, now: Instant) -> u64 {
+        (now.saturating_duration_since(self.origin).as_micros() / TICK.as_micros()) as u64
     }
 
     /// When a tick begins.
@@ -194,7 +196,7 @@ impl Wheel {
     /// Fires what is due, sleeps until the next entry, for ever.
     async fn drive(wheel: Rc<Self>) {
         loop {
-            wheel.fire();
+            wheel.fire(Instant::now());
             let next = wheel.slots.borrow().first_occupied();
             wheel.sleeping_until.set(next.unwrap_or(NEVER));
             let until = next.map(|tick| wheel.time_of(tick));
@@ -221,8 +223,8 @@ impl Wheel {
         .await;
     }
 
-    fn fire(&self) {
-        let now = self.now();
+    fn fire(&self, now: Instant) {
+        let now = self.tick_at(now);
         loop {
             let Some((tick, keys)) = self.slots.borrow_mut().take_until(now) else { break };
             for (key, entered) in keys.iter().copied() {

@@ -33,6 +33,13 @@ pub fn spawn(future: impl Future<Output = ()> + 'static) {
     }
 }
 
+/// The time of this turn of the worker's loop: as good as the clock for what is counted in
+/// milliseconds, and without reading it again for each of the requests that take the same turn.
+/// Off a ring it is the clock.
+pub fn now() -> Instant {
+    ring::current().map_or_else(Instant::now, |ring| ring.now())
+}
+
 /// Waits without blocking the worker. For rare waits; connections use [`deadline`].
 pub async fn sleep(duration: Duration) {
     let mut deadline = deadline::Deadline::new();

@@ -269,3 +269,14 @@ fn a_deadline_fires_late_rather_than_early_and_moves_both_ways() {
     });
     assert!(waits.iter().all(|wait| *wait >= Duration::from_millis(20)), "{waits:?}");
 }
+
+#[test]
+fn the_time_of_a_turn_is_never_ahead_and_goes_on_with_the_turns() {
+    let kept = workers::on_each("time", || async {
+        let (before, clock) = (ringway_runtime::now(), Instant::now());
+        ringway_runtime::sleep(Duration::from_millis(5)).await;
+        let after = ringway_runtime::now();
+        before <= clock && after - before >= Duration::from_millis(5) && after <= Instant::now()
+    });
+    assert!(kept.into_iter().all(|kept| kept));
+}

@@ -55,6 +55,8 @@ pub(crate) struct Ring {
     /// How long to look for completions before sleeping, while requests are under way.
     spin: Duration,
     last_completion: Cell<Instant>,
+    /// When the completions of this turn were taken.
+    now: Cell<Instant>,
     /// The loop is over: nothing new is started.
     ending: Cell<bool>,
 }
@@ -88,6 +90,7 @@ pub(crate) fn install(spin: Duration) -> io::Result<Rc<Ring>> {
         executor: Executor::default(),
         spin,
         last_completion: Cell::new(Instant::now()),
+        now: Cell::new(Instant::now()),
         ending: Cell::new(false),
     });
     CURRENT.with(|current| {
@@ -124,7 +127,7 @@ impl Ring {
             if buffer::has_excess() | self.executor.crowd_has_left() {
                 self.executor.spawn(Box::pin(buffer::trim_until_done()));
             }
-            let next = crate::deadline::fire();
+            let next = crate::deadline::fire(self.now.get());
             if done.get() {
                 break;
             }
@@ -160,7 +163,13 @@ impl Ring {
             let timeout = next_deadline.map(|at| at.saturating_duration_since(Instant::now()));
             self.enter(1, timeout);
         }
+        self.now.set(Instant::now());
         self.complete_all();
+    }
+
+    /// The time of this turn.
+    pub(crate) fn now(&self) -> Instant {
+        self.now.get()
     }
 
     /// Polls for a bounded time before sleeping: waking a sleeping core costs more than a request.
@@ -225,7 +234,7 @@ impl Ring {
             self.ops.complete(self, entry.user_data(), entry.result(), entry.flags());
         }
         if any && !self.spin.is_zero() {
-            self.last_completion.set(Instant::now());
+            self.last_completion.set(self.now.get());
         }
     }
 
