@@ -2,6 +2,7 @@
 """CPU per request of ringway-load beside wrk's, against the same server, in turn.
 
 usage: against_wrk.py [--rounds N] [--seconds S] [--connections 1,64,256] [--load PATH]
+                      [--streams N]: HTTP/2 with so many streams a connection, beside h2load
 
 The server is `ringway-load serve` on CPU 0; both clients run on CPU 1. CPU is that of the whole
 client process (user and system, from the kernel's accounting), start-up included, divided by the
@@ -37,8 +38,18 @@ def wrk(url, connections, seconds):
     return row(requests, seconds, user, system)
 
 
-def ringway(load, url, connections, seconds):
+def h2load(url, connections, seconds, streams):
+    # By time it counts from the start of its warm-up, which is none.
+    command = ["h2load", "-t1", f"-c{connections}", f"-m{streams}", f"-D{seconds}", url]
+    text, user, system = measure(command)
+    requests = int(re.search(r"(\d+) succeeded, 0 failed", text).group(1))
+    return row(requests, seconds, user, system)
+
+
+def ringway(load, url, connections, seconds, streams=None):
     command = [load, "-t1", f"-c{connections}", f"-d{seconds}s", "--json", url]
+    if streams:
+        command[1:1] = ["--http2", f"--streams={streams}"]
     text, user, system = measure(command)
     return row(json.loads(text)["right"], seconds, user, system)
 
@@ -66,6 +77,7 @@ def main():
     parser.add_argument("--seconds", type=int, default=2)
     parser.add_argument("--connections", default="1,64,256")
     parser.add_argument("--load", default=usual)
+    parser.add_argument("--streams", type=int)
     args = parser.parse_args()
     server = subprocess.Popen(
         [args.load, "serve", "--listen", "127.0.0.1:0", "--cpus", "0"],
@@ -78,9 +90,13 @@ def main():
         for connections in map(int, args.connections.split(",")):
             ours, theirs = [], []
             for _ in range(args.rounds):
-                ours.append(ringway(args.load, url, connections, args.seconds))
-                theirs.append(wrk(url, connections, args.seconds))
-            ratio = show("ringway-load", connections, ours) / show("wrk", connections, theirs)
+                ours.append(ringway(args.load, url, connections, args.seconds, args.streams))
+                if args.streams:
+                    theirs.append(h2load(url, connections, args.seconds, args.streams))
+                else:
+                    theirs.append(wrk(url, connections, args.seconds))
+            other = "h2load" if args.streams else "wrk"
+            ratio = show("ringway-load", connections, ours) / show(other, connections, theirs)
             print(f"{'':<13} {'ratio':>11}  {ratio:>7.3f}")
     finally:
         server.terminate()
