@@ -26,7 +26,7 @@ impl Source {
 
     pub(crate) fn refuse(&self, field: &'static str, reason: impl ToString) -> ContextError {
         let (source, reason) = (self.name.clone(), reason.to_string());
-        ContextError { field, source_name: Some(source), reason }
+        ContextError { field, source_name: Some(source), name: None, reason }
     }
 }
 
@@ -48,13 +48,19 @@ pub struct ContextError {
     pub field: &'static str,
     /// The file or source that is at fault, if one is.
     pub source_name: Option<String>,
+    /// The name in a list that is at fault, if one is.
+    pub name: Option<String>,
     /// What is wrong with it.
     pub reason: String,
 }
 
 impl ContextError {
     pub(crate) fn of_field(field: &'static str, reason: impl ToString) -> Self {
-        Self { field, source_name: None, reason: reason.to_string() }
+        Self { field, source_name: None, name: None, reason: reason.to_string() }
+    }
+
+    pub(crate) fn about(self, name: &str) -> Self {
+        Self { name: Some(name.to_owned()), ..self }
     }
 }
 

@@ -58,6 +58,12 @@ impl Parameters {
         Self { max: TlsVersion::V1_2, ..Self::downstream() }
     }
 
+    /// Whether a context can be built with them.
+    pub fn check(&self) -> Result<(), ContextError> {
+        self.versions()?;
+        self.provider(&[]).map(drop)
+    }
+
     pub(crate) fn versions(
         &self,
     ) -> Result<&'static [&'static SupportedProtocolVersion], ContextError> {
@@ -103,7 +109,8 @@ fn members(name: &str) -> impl Iterator<Item = &str> {
 
 fn suite(name: &str) -> Result<SupportedCipherSuite, ContextError> {
     use provider::cipher_suite as suites;
-    Ok(match name {
+    let openssl = IANA.iter().find(|(iana, _)| *iana == name).map_or(name, |(_, openssl)| *openssl);
+    Ok(match openssl {
         "ECDHE-ECDSA-AES128-GCM-SHA256" => suites::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
         "ECDHE-RSA-AES128-GCM-SHA256" => suites::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
         "ECDHE-ECDSA-AES256-GCM-SHA384" => suites::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
@@ -112,21 +119,33 @@ fn suite(name: &str) -> Result<SupportedCipherSuite, ContextError> {
         "ECDHE-RSA-CHACHA20-POLY1305" => suites::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
         _ => {
             let reason = format!("unknown or unsupported cipher suite {name:?}");
-            return Err(ContextError::of_field("tls_params.cipher_suites", reason));
+            let error = ContextError::of_field("tls_params.cipher_suites", reason);
+            return Err(error.about(name));
         }
     })
 }
 
+/// The names of RFC 5289 and RFC 7905, which BoringSSL takes as well.
+const IANA: &[(&str, &str)] = &[
+    ("TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", "ECDHE-ECDSA-AES128-GCM-SHA256"),
+    ("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "ECDHE-RSA-AES128-GCM-SHA256"),
+    ("TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "ECDHE-ECDSA-AES256-GCM-SHA384"),
+    ("TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", "ECDHE-RSA-AES256-GCM-SHA384"),
+    ("TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256", "ECDHE-ECDSA-CHACHA20-POLY1305"),
+    ("TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", "ECDHE-RSA-CHACHA20-POLY1305"),
+];
+
 fn group(name: &str) -> Result<&'static dyn SupportedKxGroup, ContextError> {
     use provider::kx_group;
     Ok(match name {
-        "X25519" => kx_group::X25519,
-        "P-256" => kx_group::SECP256R1,
-        "P-384" => kx_group::SECP384R1,
+        "X25519" | "x25519" => kx_group::X25519,
+        "P-256" | "prime256v1" => kx_group::SECP256R1,
+        "P-384" | "secp384r1" => kx_group::SECP384R1,
         "X25519MLKEM768" => kx_group::X25519MLKEM768,
+        "MLKEM1024" => kx_group::MLKEM1024,
         _ => {
             let reason = format!("unknown or unsupported group {name:?}");
-            return Err(ContextError::of_field("tls_params.ecdh_curves", reason));
+            return Err(ContextError::of_field("tls_params.ecdh_curves", reason).about(name));
         }
     })
 }

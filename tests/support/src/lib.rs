@@ -12,6 +12,7 @@
 use std::time::Duration;
 
 mod bootstrap;
+mod certificates;
 mod client;
 mod curl;
 mod hyper_origin;
@@ -25,6 +26,7 @@ mod transcript;
 mod wire;
 
 pub use bootstrap::{Bootstrap, indent};
+pub use certificates::Certificates;
 pub use client::RawClient;
 pub use curl::{Curl, curl};
 pub use hyper_origin::HyperOrigin;

@@ -26,7 +26,7 @@ fn versions_suites_and_groups() {
     use TlsVersion::{V1_2, V1_3};
     let authority = Authority::new();
     let table = [
-        ((V1_2, V1_3), "", "", ("TLSv1.3", "TLS_AES_256_GCM_SHA384", "X25519")),
+        ((V1_2, V1_3), "", "", ("TLSv1.3", "TLS_AES_128_GCM_SHA256", "X25519MLKEM768")),
         ((V1_2, V1_2), "", "P-256", ("TLSv1.2", "ECDHE-ECDSA-AES128-GCM-SHA256", "P-256")),
         (
             (V1_2, V1_2),

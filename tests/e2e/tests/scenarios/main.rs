@@ -10,6 +10,7 @@ mod activation;
 mod admin;
 mod balancing;
 mod bodies;
+mod certificates;
 mod command_line;
 mod configuration_errors;
 mod debug_log;

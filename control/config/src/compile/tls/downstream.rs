@@ -46,7 +46,7 @@ pub(super) fn context(
         ..ServerOptions::new(identities)
     };
     let context = ServerContext::new(&options);
-    let context = context.map_err(|error| parameters::refuse(&at_common, &error)).ok()?;
+    let context = context.map_err(|error| at.inside(error.field).invalid(&error.reason)).ok()?;
     let authorities = validation.authorities;
     Some(DownstreamTls { context, stats, scope: name, certificates, authorities })
 }

@@ -106,7 +106,7 @@ fn incomplete(at: &At<'_>, message: &tls::TlsCertificate) {
 
 /// Says in Envoy's words what the engine found.
 fn refuse(at: &At<'_>, error: &ContextError) {
-    let ContextError { field, source_name, reason } = error;
+    let ContextError { field, source_name, reason, .. } = error;
     let source = source_name.as_deref().unwrap_or_default();
     match (*field, reason.as_str()) {
         ("certificate_chain", "is empty") => at.field("certificate_chain").invalid(format_args!(

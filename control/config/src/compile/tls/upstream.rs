@@ -48,7 +48,7 @@ pub(super) fn context(
         ..ClientOptions::default()
     };
     let context = ClientContext::new(&options);
-    let context = context.map_err(|error| parameters::refuse(&at_common, &error)).ok()?;
+    let context = context.map_err(|error| at.inside(error.field).invalid(&error.reason)).ok()?;
     Some(UpstreamTls {
         context,
         sni: (!message.sni.is_empty()).then(|| message.sni.as_str().into()),

@@ -220,7 +220,7 @@ fn base64(text: &str) -> Result<[u8; 32], String> {
 
 /// Says in Envoy's words what the engine found.
 fn refuse(at: &At<'_>, error: &ContextError) {
-    let ContextError { field, source_name, reason } = error;
+    let ContextError { field, source_name, reason, .. } = error;
     let source = source_name.as_deref().unwrap_or_default();
     match (*field, reason.as_str()) {
         ("trusted_ca", "is empty") => {

@@ -1,6 +1,7 @@
 //! Which configurations are taken and which are refused: `--mode validate` of both programs.
 
 mod http2;
+mod tls;
 
 use std::fmt::Write;
 use std::thread;
@@ -424,6 +425,13 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("both cases of one field", "one of the two would be ignored in silence"),
     ("no HTTP filter", "every request would stay without an answer"),
     ("rewrite with a group that is not there", "the rewrite could never be done"),
+    ("TLS: expired", "whoever validates can still renew it; the running proxy presents it"),
+    ("TLS: the lowest version above the highest", "no handshake could succeed"),
+    ("TLS: a CRL of garbage", "nothing would be revoked"),
+    ("TLS: an empty CRL", "nothing would be revoked"),
+    ("secrets: a file that is no YAML", "the listener would wait in vain"),
+    ("secrets: a file without the name", "the listener would wait in vain"),
+    ("secrets: a key that does not match", "the listener would wait in vain"),
     ("header added with bad key", "no recipient could read the field"),
 ];
 
@@ -433,14 +441,20 @@ fn configurations() {
         return skip("nothing to compare with");
     }
     let plain_http = [yaml_itself(), scalars(), clusters(), listeners(), routings()].concat();
-    let all = [plain_http, http2::codecs(), http2::tunnels()].concat();
+    let certificates = tls::certificates();
+    let mut contexts =
+        [tls::servers(), tls::validations(), tls::clients(), tls::secrets()].concat();
+    contexts.iter_mut().for_each(|(_, yaml)| *yaml = certificates.fill(yaml));
+    let all = [plain_http, http2::codecs(), http2::tunnels(), contexts].concat();
     let folder =
         std::env::temp_dir().join(format!("ringway-configurations-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder can be made");
     let mut report = String::new();
     let plain = action("route: { cluster: a }");
     let plain: Vec<&str> = plain.lines().collect();
-    for (index, (name, yaml)) in all.iter().enumerate() {
+    let only = std::env::var("RINGWAY_DIFF_ONLY").unwrap_or_default();
+    let wanted = all.iter().enumerate().filter(|(_, (name, _))| name.contains(&only));
+    for (index, (name, yaml)) in wanted {
         let path = folder.join(format!("{index}.yaml"));
         std::fs::write(&path, yaml).expect("the folder takes files");
         let path = path.display().to_string();
