@@ -170,6 +170,20 @@ impl Format {
         matches!(self.kind, Kind::Json(_) | Kind::SparseJson(_))
     }
 
+    /// Whether it speaks of the bytes of two sockets, which only a connection that is passed on as
+    /// it is has counted.
+    pub fn speaks_of_wire_bytes(&self) -> bool {
+        match &self.kind {
+            Kind::Text(segments) => speak_of_wire_bytes(segments),
+            Kind::Json(pieces) => pieces.iter().any(|piece| match piece {
+                JsonPiece::Raw(_) => false,
+                JsonPiece::Typed(operator) => operator.is_wire_bytes(),
+                JsonPiece::Text(segments) => speak_of_wire_bytes(segments),
+            }),
+            Kind::SparseJson(tree) => tree.speaks_of_wire_bytes(),
+        }
+    }
+
     /// Appends the line. Allocates only what `out` needs to grow.
     pub fn write(&self, cx: &FormatContext<'_>, out: &mut Vec<u8>) {
         match &self.kind {
@@ -191,6 +205,13 @@ fn write_segments(segments: &[Segment], missing: &[u8], cx: &FormatContext<'_>, 
             }
         }
     }
+}
+
+fn speak_of_wire_bytes(segments: &[Segment]) -> bool {
+    segments.iter().any(|segment| match segment {
+        Segment::Literal(_) => false,
+        Segment::Value(operator) => operator.is_wire_bytes(),
+    })
 }
 
 impl fmt::Debug for Format {

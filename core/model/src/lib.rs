@@ -19,4 +19,5 @@ pub mod route;
 pub mod snapshot;
 pub mod stats;
 pub mod stream;
+pub mod tcp;
 pub mod transport;

@@ -17,6 +17,7 @@ pub use filter::{
 use crate::address::Address;
 use crate::http::ConnectionManager;
 use crate::stats::{ListenerStats, ListenerWorkerStats};
+use crate::tcp::TcpProxy;
 use crate::transport::DownstreamTls;
 
 /// A listener (Envoy `config.listener.v3.Listener`).
@@ -75,6 +76,8 @@ pub struct FilterChain {
 pub enum Terminal {
     /// `http_connection_manager`.
     Http(Arc<ConnectionManager>),
+    /// `tcp_proxy`.
+    Tcp(Arc<TcpProxy>),
 }
 
 /// What is known of a connection when its chain is chosen.

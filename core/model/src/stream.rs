@@ -177,6 +177,8 @@ pub struct StreamInfo {
     pub bytes_received: u64,
     /// Body bytes sent downstream.
     pub bytes_sent: u64,
+    /// Bytes on the wire, of connections that are a stream of their own.
+    pub wire: WireBytes,
     /// The client's address after `x-forwarded-for` was considered
     /// (`%DOWNSTREAM_REMOTE_ADDRESS%`); `None` means the peer of the socket.
     pub remote: Option<SocketAddr>,
@@ -208,6 +210,19 @@ pub struct StreamInfo {
     pub finished: Option<Duration>,
 }
 
+/// Bytes of both sockets of a connection that is passed on as it is, TLS included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WireBytes {
+    /// `%DOWNSTREAM_WIRE_BYTES_RECEIVED%`
+    pub downstream_received: u64,
+    /// `%DOWNSTREAM_WIRE_BYTES_SENT%`
+    pub downstream_sent: u64,
+    /// `%UPSTREAM_WIRE_BYTES_RECEIVED%`
+    pub upstream_received: u64,
+    /// `%UPSTREAM_WIRE_BYTES_SENT%`
+    pub upstream_sent: u64,
+}
+
 impl StreamInfo {
     /// A stream that begins now.
     pub fn new(start: Instant, start_time: SystemTime) -> Self {
@@ -220,6 +235,7 @@ impl StreamInfo {
             flags: ResponseFlags::default(),
             bytes_received: 0,
             bytes_sent: 0,
+            wire: WireBytes::default(),
             remote: None,
             route_name: None,
             virtual_host: None,

@@ -16,6 +16,7 @@ mod hcm;
 mod http2;
 mod listener;
 mod log;
+mod tcp;
 mod tell;
 mod transport;
 mod upstream;

@@ -18,6 +18,15 @@ pub(super) fn logs(cx: &Cx<'_>, at: &At<'_>, logs: &[accesslog::AccessLog]) -> V
     each.filter_map(|(index, one)| log(cx, &at.index(index), one)).collect()
 }
 
+/// The same for requests, whose bytes on the wire nobody counts.
+pub(super) fn http_logs(cx: &Cx<'_>, at: &At<'_>, list: &[accesslog::AccessLog]) -> Vec<AccessLog> {
+    let compiled = logs(cx, at, list);
+    if compiled.iter().any(|log| log.format.speaks_of_wire_bytes()) {
+        at.unsupported("bytes on the wire (%UPSTREAM_WIRE_BYTES_SENT% and so on) of requests");
+    }
+    compiled
+}
+
 fn log(cx: &Cx<'_>, at: &At<'_>, log: &accesslog::AccessLog) -> Option<AccessLog> {
     let Some(accesslog::access_log::ConfigType::TypedConfig(any)) = &log.config_type else {
         at.invalid("an access log needs its typed_config");

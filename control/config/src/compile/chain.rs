@@ -3,17 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use ringway_model::http::ConnectionManager;
-use ringway_model::listener::{ChainMatch, ChainMatcher, FilterChain, SourceType, Terminal};
+use ringway_model::listener::{ChainMatch, ChainMatcher, FilterChain, SourceType};
 
 use super::at::At;
-use super::proto::{hcm, listener};
-use super::value::{cidrs, duration, unpack};
-use super::{Cx, connection, route_table, tls};
-use listener::filter::ConfigType;
-
-/// What Envoy calls the connection manager in its errors.
-const MANAGER: &str = "envoy.filters.network.http_connection_manager";
+use super::proto::listener;
+use super::value::{cidrs, duration};
+use super::{Cx, network_filters, tls};
 
 /// A listener's chains as configured, each with its place.
 pub(super) fn each(
@@ -43,13 +38,13 @@ pub(super) fn chain(
     index: Option<usize>,
     scope: &str,
 ) -> Option<FilterChain> {
-    let manager = terminal(cx, at, chain, scope);
+    let filters = network_filters::filters(cx, at, chain, scope);
     let tls = tls::downstream(cx, at, chain.transport_socket.as_ref(), scope);
     let connect_timeout = duration(
         &at.field("transport_socket_connect_timeout"),
         chain.transport_socket_connect_timeout,
     );
-    let (manager, tls) = (manager?, tls?);
+    let (filters, tls) = (filters?, tls?);
     let name = match (chain.name.as_str(), index) {
         ("", Some(index)) => Arc::from(format!("filter_chains[{index}]")),
         ("", None) => Arc::from("default_filter_chain"),
@@ -57,64 +52,11 @@ pub(super) fn chain(
     };
     Some(FilterChain {
         name,
-        terminal: Terminal::Http(Arc::new(manager)),
+        terminal: filters.terminal,
         tls,
         // 0 is no limit, as in Envoy.
         transport_connect_timeout: connect_timeout.filter(|timeout| !timeout.is_zero()),
     })
-}
-
-/// The connection manager that ends the chain.
-fn terminal(
-    cx: &Cx<'_>,
-    at: &At<'_>,
-    chain: &listener::FilterChain,
-    scope: &str,
-) -> Option<ConnectionManager> {
-    let at = at.field("filters");
-    let Some((_, before)) = chain.filters.split_last() else {
-        at.unsupported("a filter chain without filters");
-        return None;
-    };
-    for (index, filter) in before.iter().enumerate() {
-        at.index(index).invalid(format_args!(
-            "Error: terminal filter named {} of type {MANAGER} must be the last filter in a \
-             network filter chain.",
-            filter.name
-        ));
-    }
-    let mut compiled = None;
-    for (index, filter) in chain.filters.iter().enumerate() {
-        let at = at.index(index);
-        let at = at.field("typed_config");
-        if let Some(config) = manager_config(&at, filter) {
-            compiled = connection::manager(cx, &at, &config, scope);
-        }
-    }
-    compiled.filter(|_| before.is_empty())
-}
-
-fn manager_config(at: &At<'_>, filter: &listener::Filter) -> Option<hcm::HttpConnectionManager> {
-    match &filter.config_type {
-        Some(ConfigType::TypedConfig(any)) => unpack(at, any),
-        _ => {
-            at.invalid(format_args!("the filter {} has no typed_config", filter.name));
-            None
-        }
-    }
-}
-
-/// As [`route_table::check_clusters`] for all tables of a chain.
-pub(super) fn check_clusters(cx: &Cx<'_>, at: &At<'_>, chain: &listener::FilterChain) {
-    let at = at.field("filters");
-    for (index, filter) in chain.filters.iter().enumerate() {
-        let at = at.index(index);
-        let at = at.field("typed_config");
-        let config = manager_config(&at, filter);
-        if let Some(table) = config.as_ref().and_then(connection::inline_routes) {
-            route_table::check_clusters(cx, &at.field("route_config"), table);
-        }
-    }
 }
 
 /// The conditions of all chains. Chains are numbered as [`each`] lists them.

@@ -52,7 +52,7 @@ pub(super) fn manager(
     let h1 = request_limits(manager, &common, &http1);
     let keep = manager.stream_error_on_invalid_http_message;
     let timeouts = timeouts(at, manager, &common);
-    let access_logs = access_log::logs(cx, &at.field("access_log"), &manager.access_log);
+    let access_logs = access_log::http_logs(cx, &at.field("access_log"), &manager.access_log);
     let client_address = client_address(cx, at, manager);
     let (chain, http2, catalog) = (chain?, http2?, &cx.env.catalog);
     Some(ConnectionManager {

@@ -17,7 +17,8 @@ use super::proto::{cluster as cluster_proto, listener as listener_proto};
 use super::reads::Reads;
 use super::sockets::{OpenSockets, SocketSpec};
 use super::value::{buffer_limit, without_number};
-use super::{Cause, Cx, Watched, chain, cluster, listener, listener_filters, stat_names, tls};
+use super::{Cause, Cx, Watched, tls};
+use super::{chain, cluster, listener, listener_filters, network_filters, stat_names};
 
 /// What was compiled last, with the messages that it came from.
 #[derive(Debug, Default)]
@@ -303,7 +304,7 @@ fn one_listener(
     let as_before = |kept: &KeptListener, reads: Reads| {
         // Clusters may have changed all the same.
         for (index, one) in chain::each(message) {
-            chain::at_chain(at, index, |at| chain::check_clusters(cx, at, one));
+            chain::at_chain(at, index, |at| network_filters::check_clusters(cx, at, one));
         }
         let (spec, parts) = (kept.spec.clone(), Parts::Kept(Arc::clone(&kept.compiled)));
         Some(Prepared { index, message: message.clone(), spec, reads, parts })
@@ -367,7 +368,7 @@ fn chains(
             (*place == index || !one.name.is_empty()) && *before == one
         });
         let compiled = chain::at_chain(at, index, |at| {
-            chain::check_clusters(cx, at, one);
+            network_filters::check_clusters(cx, at, one);
             match (same, kept) {
                 (Some(same), Some(kept)) => Some(Arc::clone(&kept.compiled.chains[same])),
                 _ => chain::chain(cx, at, one, index, scope).map(Arc::new),

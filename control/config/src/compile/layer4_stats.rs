@@ -2,7 +2,8 @@
 
 use ringway_bridge::stats::{Catalog, CounterId, StatName, Tag};
 use ringway_model::stats::{
-    HttpInspectorStats, ProxyProtocolStats, ProxyProtocolVersionStats, TlsInspectorStats,
+    HttpInspectorStats, ProxyProtocolStats, ProxyProtocolVersionStats, TcpProxyStats,
+    TlsInspectorStats,
 };
 
 use super::stat_names::sanitized;
@@ -48,4 +49,11 @@ pub(super) fn proxy_protocol(catalog: &Catalog, stat_prefix: &str) -> ProxyProto
         v2: version("v2"),
         errors: catalog.counter(StatName::new("", "", errors, &[])),
     }
+}
+
+/// `tcp.<stat_prefix>.`
+pub(super) fn tcp_proxy(catalog: &Catalog, stat_prefix: &str) -> TcpProxyStats {
+    let name = sanitized(stat_prefix);
+    let prefix = format!("tcp.{name}");
+    TcpProxyStats::register(catalog, &prefix, "tcp", &[("envoy.tcp_prefix", name)])
 }

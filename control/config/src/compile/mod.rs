@@ -27,6 +27,7 @@ mod layer4_stats;
 mod listener;
 mod listener_filters;
 mod mutation;
+mod network_filters;
 mod partial;
 mod pattern;
 mod proto;
@@ -38,6 +39,7 @@ mod route_table;
 mod sinks;
 mod sockets;
 mod stat_names;
+mod tcp_proxy;
 #[cfg(test)]
 mod tests;
 mod tls;

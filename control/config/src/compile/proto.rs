@@ -11,6 +11,7 @@ pub(super) use envoy_types::pb::envoy::extensions::access_loggers::file::v3 as f
 pub(super) use envoy_types::pb::envoy::extensions::access_loggers::stream::v3 as stream_log;
 pub(super) use envoy_types::pb::envoy::extensions::filters::http::router::v3 as router;
 use envoy_types::pb::envoy::extensions::filters::listener as listener_filters;
+use envoy_types::pb::envoy::extensions::filters::network;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager;
 pub(super) use envoy_types::pb::envoy::extensions::load_balancing_policies as balancing;
 pub(super) use envoy_types::pb::envoy::extensions::request_id::uuid::v3 as uuid;
@@ -25,3 +26,4 @@ pub(super) use listener_filters::http_inspector::v3 as http_inspector;
 pub(super) use listener_filters::original_dst::v3 as original_dst;
 pub(super) use listener_filters::proxy_protocol::v3 as proxy_protocol;
 pub(super) use listener_filters::tls_inspector::v3 as tls_inspector;
+pub(super) use network::tcp_proxy::v3 as tcp_proxy;

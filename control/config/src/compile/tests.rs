@@ -142,6 +142,8 @@ fn cluster(name: &str, fields: &str, endpoints: &[&str]) -> String {
 }
 
 fn manager(draft: &Draft) -> Arc<ConnectionManager> {
-    let Terminal::Http(manager) = &draft.snapshot.listeners[0].chains[0].terminal;
-    Arc::clone(manager)
+    match &draft.snapshot.listeners[0].chains[0].terminal {
+        Terminal::Http(manager) => Arc::clone(manager),
+        other => panic!("no connection manager: {other:?}"),
+    }
 }

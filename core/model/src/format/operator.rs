@@ -53,6 +53,10 @@ pub(super) enum Source {
     DownstreamRemote(Part),
     DownstreamDirectRemote(Part),
     ConnectionId,
+    WireBytes(Wire),
+    Ja3,
+    Ja4,
+    Metadata { namespace: Box<str>, key: Box<str> },
     RouteName,
     ListenerName,
     LocalReplyBody,
@@ -80,6 +84,15 @@ pub(super) enum Span {
     Request,
     Response,
     ResponseTx,
+}
+
+/// Which bytes of a connection's two sockets.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Wire {
+    DownstreamReceived,
+    DownstreamSent,
+    UpstreamReceived,
+    UpstreamSent,
 }
 
 /// Which path `%PATH%` means.
@@ -113,6 +126,10 @@ impl Operator {
         true
     }
 
+    pub(super) fn is_wire_bytes(&self) -> bool {
+        matches!(self.source, Source::WireBytes(_))
+    }
+
     /// Whether the value is a number in JSON.
     pub(super) fn is_number(&self) -> bool {
         match &self.source {
@@ -121,6 +138,7 @@ impl Operator {
             | Source::BytesSent
             | Source::Duration(_)
             | Source::ConnectionId
+            | Source::WireBytes(_)
             | Source::UpstreamAttempts
             | Source::RequestHeadersBytes
             | Source::ResponseHeadersBytes
@@ -155,6 +173,11 @@ impl Source {
                 None => false,
             },
             Self::ConnectionId => number(cx.connection.id, out),
+            Self::WireBytes(which) => number(which.of(cx), out),
+            Self::Ja3 | Self::Ja4 | Self::Metadata { .. } => {
+                let told = self.preamble(cx).unwrap_or_default();
+                non_empty(told.as_bytes(), out)
+            }
             Self::UpstreamAttempts => number(u64::from(cx.info.attempts), out),
             Self::UpstreamCluster => text_of(cx.info.cluster.as_deref().map(str::as_bytes), out),
             Self::UpstreamTransportFailure => {
@@ -180,6 +203,17 @@ impl Source {
                 number(cx.trailers.map_or(0, |trailers| trailers.byte_size() as u64), out)
             }
             _ => self.write_head(cx, out).unwrap_or_else(|| self.write_address(cx, out)),
+        }
+    }
+
+    /// What listener filters have found.
+    fn preamble<'a>(&self, cx: &FormatContext<'a>) -> Option<&'a str> {
+        let preamble = cx.connection.preamble.as_deref()?;
+        match self {
+            Self::Ja3 => preamble.ja3.as_deref(),
+            Self::Ja4 => preamble.ja4.as_deref(),
+            Self::Metadata { namespace, key } => preamble.metadata(namespace, key),
+            _ => None,
         }
     }
 
@@ -229,6 +263,18 @@ impl Source {
                 None => address::write(cx.connection.remote(), *part, out),
             },
             _ => false,
+        }
+    }
+}
+
+impl Wire {
+    fn of(self, cx: &FormatContext<'_>) -> u64 {
+        let wire = &cx.info.wire;
+        match self {
+            Self::DownstreamReceived => wire.downstream_received,
+            Self::DownstreamSent => wire.downstream_sent,
+            Self::UpstreamReceived => wire.upstream_received,
+            Self::UpstreamSent => wire.upstream_sent,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use ringway_http::FieldName;
 
 use super::address::Part;
-use super::operator::{Operator, Original, ResponseField, ServerName, Source, Span};
+use super::operator::{Operator, Original, ResponseField, ServerName, Source, Span, Wire};
 use super::time::TimeFormat;
 use super::tls::{self, Side, TlsValue};
 use super::{FormatError, FormatProblem, Segment};
@@ -103,7 +103,7 @@ impl Raw<'_> {
 }
 
 /// The operators that take a length, as in Envoy.
-const WITH_LENGTH: [&str; 11] = [
+const WITH_LENGTH: [&str; 12] = [
     "REQ",
     "REQUEST_HEADER",
     "REQ_WITHOUT_QUERY",
@@ -115,6 +115,7 @@ const WITH_LENGTH: [&str; 11] = [
     "QUERY_PARAM",
     "QUERY_PARAMS",
     "ENVIRONMENT",
+    "DYNAMIC_METADATA",
 ];
 
 fn operator(raw: &Raw<'_>) -> Result<Operator, FormatProblem> {
@@ -129,6 +130,16 @@ fn operator(raw: &Raw<'_>) -> Result<Operator, FormatProblem> {
         return Err(raw.wrong("takes no length"));
     }
     Ok(Operator { source, limit: raw.limit })
+}
+
+/// `NAMESPACE:KEY`. Only listener filters write metadata so far, and they write texts, so that a
+/// path into a value leads nowhere.
+fn metadata(raw: &Raw<'_>) -> Result<Source, FormatProblem> {
+    let (namespace, key) = raw.required()?.split_once(':').unwrap_or_default();
+    if namespace.is_empty() || key.is_empty() || key.contains(':') {
+        return Err(raw.wrong("takes a namespace and one key, with a colon between them"));
+    }
+    Ok(Source::Metadata { namespace: namespace.into(), key: key.into() })
 }
 
 /// Operators that take arguments; `None` for any other.
@@ -154,6 +165,7 @@ fn with_arguments(raw: &Raw<'_>) -> Result<Option<Source>, FormatProblem> {
         "PATH" => path(raw)?,
         "QUERY_PARAM" => Source::QueryParameter(raw.required()?.as_bytes().into()),
         "ENVIRONMENT" => environment(raw)?,
+        "DYNAMIC_METADATA" => metadata(raw)?,
         "RESPONSE_CODE_DETAILS" => match raw.arguments.unwrap_or_default() {
             "" => Source::ResponseCodeDetails { keep_blanks: false },
             "ALLOW_WHITESPACES" => Source::ResponseCodeDetails { keep_blanks: true },
@@ -218,6 +230,12 @@ fn without_arguments(name: &str) -> Option<Source> {
         "UPSTREAM_TRANSPORT_FAILURE_REASON" => Source::UpstreamTransportFailure,
         "CONNECTION_TERMINATION_DETAILS" => Source::ConnectionTermination,
         "CONNECTION_ID" => Source::ConnectionId,
+        "DOWNSTREAM_WIRE_BYTES_RECEIVED" => Source::WireBytes(Wire::DownstreamReceived),
+        "DOWNSTREAM_WIRE_BYTES_SENT" => Source::WireBytes(Wire::DownstreamSent),
+        "UPSTREAM_WIRE_BYTES_RECEIVED" => Source::WireBytes(Wire::UpstreamReceived),
+        "UPSTREAM_WIRE_BYTES_SENT" => Source::WireBytes(Wire::UpstreamSent),
+        "TLS_JA3_FINGERPRINT" => Source::Ja3,
+        "TLS_JA4_FINGERPRINT" => Source::Ja4,
         "ROUTE_NAME" => Source::RouteName,
         "LISTENER_NAME" => Source::ListenerName,
         "LOCAL_REPLY_BODY" => Source::LocalReplyBody,

@@ -102,14 +102,14 @@ impl Binding {
         self.revision = self.listening.revision();
         let listener = self.listening.listener();
         let chain = find_chain(&listener, &self.info);
-        match chain.filter(|chain| chain.name == self.chain) {
-            Some(chain) => {
-                let Terminal::Http(manager) = &chain.terminal;
+        let chain = chain.filter(|chain| chain.name == self.chain);
+        match chain.as_deref().map(|chain| &chain.terminal) {
+            Some(Terminal::Http(manager)) => {
                 let same = manager.h1 == self.manager.h1 && manager.h2 == self.manager.h2;
                 self.orphaned = !same;
                 self.switch(manager);
             }
-            None => self.orphaned = true,
+            _ => self.orphaned = true,
         }
     }
 

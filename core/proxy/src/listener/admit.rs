@@ -10,6 +10,7 @@ use ringway_runtime::stream::Stream;
 
 use super::{Listening, filters};
 use crate::hcm;
+use crate::tcp;
 use crate::tell::about_connection;
 use crate::transport;
 use crate::worker::Worker;
@@ -95,6 +96,9 @@ async fn serve(
     let accepted = transport::accept(&worker, &listening, listener, chain, stream, &mut info);
     let accepted = accepted.await;
     match &chain.terminal {
+        Terminal::Tcp(proxy) => {
+            tcp::serve(worker, Arc::clone(proxy), accepted.ok(), info, listener.buffer_limit).await;
+        }
         Terminal::Http(manager) => {
             let manager = Arc::clone(manager);
             hcm::serve(worker, listening, name, manager, accepted, info).await;

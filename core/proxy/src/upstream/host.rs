@@ -20,9 +20,9 @@ pub(crate) struct Host {
     pub(crate) endpoint: Arc<Endpoint>,
     /// The address as text, this worker's copy.
     pub(crate) address_text: Rc<str>,
-    worker: Rc<Worker>,
-    tally: Rc<Tally>,
-    leases: Rc<Leases>,
+    pub(super) worker: Rc<Worker>,
+    pub(super) tally: Rc<Tally>,
+    pub(super) leases: Rc<Leases>,
     /// One for each protocol that was asked for.
     pools: RefCell<Vec<Rc<Pool>>>,
     /// Requests under way, for the balancer.

@@ -204,7 +204,7 @@ fn a_filter_may_be_disabled_for_a_port() {
 }
 
 /// A ClientHello of TLS 1.2 with this server name and this protocol.
-fn client_hello(name: &str, alpn: &str) -> Vec<u8> {
+pub(crate) fn client_hello(name: &str, alpn: &str) -> Vec<u8> {
     let u16s = |length: usize| (length as u16).to_be_bytes().to_vec();
     let with_length = |body: Vec<u8>| [u16s(body.len()), body].concat();
     let name = [vec![0], with_length(name.as_bytes().to_vec())].concat();

@@ -32,6 +32,7 @@ mod routing;
 mod shutdown;
 mod slow_bytes;
 mod smuggling;
+mod tcp_proxy;
 mod timeouts;
 
 use ringway_test_support::{Make, skip};

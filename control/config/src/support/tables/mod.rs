@@ -9,6 +9,7 @@ mod core;
 mod endpoint;
 mod http;
 mod listener;
+mod network;
 mod route;
 mod tls;
 
@@ -18,6 +19,7 @@ use super::Accept;
 pub(super) const AREAS: &[Area] = &[
     Area { title: "Bootstrap", messages: bootstrap::MESSAGES },
     Area { title: "Listeners", messages: listener::MESSAGES },
+    Area { title: "Network filters", messages: network::MESSAGES },
     Area { title: "HTTP connection manager", messages: http::MESSAGES },
     Area { title: "Routes", messages: route::MESSAGES },
     Area { title: "Clusters", messages: cluster::MESSAGES },

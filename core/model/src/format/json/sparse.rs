@@ -16,6 +16,18 @@ pub(in crate::format) enum SparseNode {
     Missing,
 }
 
+impl SparseNode {
+    pub(in crate::format) fn speaks_of_wire_bytes(&self) -> bool {
+        match self {
+            Self::Object(entries) => entries.iter().any(|(_, node)| node.speaks_of_wire_bytes()),
+            Self::List(nodes) => nodes.iter().any(Self::speaks_of_wire_bytes),
+            Self::Typed(operator) => operator.is_wire_bytes(),
+            Self::Text(segments) => crate::format::speak_of_wire_bytes(segments),
+            Self::Raw(_) | Self::Missing => false,
+        }
+    }
+}
+
 /// Compiles a tree.
 pub(in crate::format) fn compile(tree: &JsonNode) -> Result<SparseNode, FormatError> {
     let raw = |text: &str| SparseNode::Raw(text.as_bytes().into());

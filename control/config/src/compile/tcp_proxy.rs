@@ -1,0 +1,103 @@
+//! The TCP proxy (Envoy `TcpProxy`).
+
+use std::time::Duration;
+
+use ringway_model::cluster::ClusterRef;
+use ringway_model::tcp::{Backoff, LogTimes, TcpClusters, TcpProxy};
+
+use super::at::At;
+use super::proto::{core, tcp_proxy};
+use super::value::{duration, or_u32, timeout};
+use super::{Cx, access_log, layer4_stats};
+
+/// `idle_timeout`.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
+
+pub(super) fn proxy(cx: &Cx<'_>, at: &At<'_>, config: &tcp_proxy::TcpProxy) -> Option<TcpProxy> {
+    let clusters = clusters(cx, at, config);
+    let idle = timeout(&at.field("idle_timeout"), config.idle_timeout, Some(IDLE_TIMEOUT));
+    let backoff = match &config.backoff_options {
+        Some(options) => Some(backoff(&at.field("backoff_options"), options)?),
+        None => None,
+    };
+    if !config.hash_policy.is_empty() {
+        at.field("hash_policy").no_effect("no cluster balances by a hash");
+    }
+    let jitter = config.max_downstream_connection_duration_jitter_percentage;
+    Some(TcpProxy {
+        idle_timeout: idle,
+        max_duration: duration(
+            &at.field("max_downstream_connection_duration"),
+            config.max_downstream_connection_duration,
+        ),
+        max_duration_jitter_percent: jitter.map_or(0.0, |percent| percent.value),
+        max_connect_attempts: or_u32(config.max_connect_attempts, 1),
+        backoff,
+        access_logs: access_log::logs(cx, &at.field("access_log"), &config.access_log),
+        log_times: log_times(at, config),
+        stats: layer4_stats::tcp_proxy(&cx.env.catalog, &config.stat_prefix),
+        clusters: clusters?,
+    })
+}
+
+/// A cluster that does not exist is no error here, in Envoy neither: its connections end with `NC`.
+fn clusters(cx: &Cx<'_>, at: &At<'_>, config: &tcp_proxy::TcpProxy) -> Option<TcpClusters> {
+    use tcp_proxy::tcp_proxy::ClusterSpecifier;
+    let named = |name: &str| ClusterRef { name: name.into(), id: cx.cluster_id(name) };
+    match &config.cluster_specifier {
+        Some(ClusterSpecifier::Cluster(name)) => Some(TcpClusters::One(named(name))),
+        Some(ClusterSpecifier::WeightedClusters(weighted)) => {
+            let each = weighted.clusters.iter();
+            let list: Vec<_> = each.map(|one| (named(&one.name), one.weight)).collect();
+            let total = list.iter().map(|(_, weight)| u64::from(*weight)).sum();
+            Some(TcpClusters::Weighted(list, total))
+        }
+        None => {
+            at.invalid("a cluster is necessary");
+            None
+        }
+    }
+}
+
+/// `BackoffStrategy`; the API's own rules keep both above zero.
+fn backoff(at: &At<'_>, options: &core::BackoffStrategy) -> Option<Backoff> {
+    let base = duration(&at.field("base_interval"), options.base_interval)?;
+    let max = duration(&at.field("max_interval"), options.max_interval);
+    let max = max.unwrap_or(base.saturating_mul(10));
+    if max < base {
+        at.invalid("max_interval must be greater than or equal to the base_interval");
+        return None;
+    }
+    Some(Backoff { base, max })
+}
+
+/// `access_log_options`, or the older fields where it is not set.
+fn log_times(at: &At<'_>, config: &tcp_proxy::TcpProxy) -> LogTimes {
+    let Some(options) = &config.access_log_options else {
+        return LogTimes {
+            interval: duration(
+                &at.field("access_log_flush_interval"),
+                config.access_log_flush_interval,
+            ),
+            on_connected: config.flush_access_log_on_connected,
+            on_start: false,
+        };
+    };
+    let at_options = at.field("access_log_options");
+    for (name, is_set) in [
+        ("access_log_flush_interval", config.access_log_flush_interval.is_some()),
+        ("flush_access_log_on_connected", config.flush_access_log_on_connected),
+    ] {
+        if is_set {
+            at.field(name).invalid("only one of it and access_log_options may be set");
+        }
+    }
+    LogTimes {
+        interval: duration(
+            &at_options.field("access_log_flush_interval"),
+            options.access_log_flush_interval,
+        ),
+        on_connected: options.flush_access_log_on_connected,
+        on_start: options.flush_access_log_on_start,
+    }
+}

@@ -1,0 +1,113 @@
+//! The TCP proxy's configuration (Envoy `TcpProxy`).
+
+use std::time::Duration;
+
+use crate::access_log::AccessLog;
+use crate::cluster::ClusterRef;
+use crate::stats::TcpProxyStats;
+
+/// A compiled `tcp_proxy`. Durations of `None` are off.
+#[derive(Debug)]
+pub struct TcpProxy {
+    /// `cluster` or `weighted_clusters`.
+    pub clusters: TcpClusters,
+    /// `idle_timeout`, 1 h.
+    pub idle_timeout: Option<Duration>,
+    /// `max_downstream_connection_duration`.
+    pub max_duration: Option<Duration>,
+    /// `max_downstream_connection_duration_jitter_percentage`: by how much of itself the duration
+    /// may be longer.
+    pub max_duration_jitter_percent: f64,
+    /// `max_connect_attempts`, 1.
+    pub max_connect_attempts: u32,
+    /// `backoff_options`; none tries again at once.
+    pub backoff: Option<Backoff>,
+    /// `access_log`.
+    pub access_logs: Vec<AccessLog>,
+    /// `access_log_options`.
+    pub log_times: LogTimes,
+    /// `tcp.<stat_prefix>.*`
+    pub stats: TcpProxyStats,
+}
+
+/// Which cluster takes a connection.
+#[derive(Debug)]
+pub enum TcpClusters {
+    /// `cluster`
+    One(ClusterRef),
+    /// `weighted_clusters`, with the sum of their weights.
+    Weighted(Vec<(ClusterRef, u32)>, u64),
+}
+
+/// `BackoffStrategy`: pauses that double, each drawn from zero up to its length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backoff {
+    /// `base_interval`.
+    pub base: Duration,
+    /// `max_interval`, ten times the base.
+    pub max: Duration,
+}
+
+/// When a connection's line is written, beside its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LogTimes {
+    /// `access_log_flush_interval`.
+    pub interval: Option<Duration>,
+    /// `flush_access_log_on_connected`.
+    pub on_connected: bool,
+    /// `flush_access_log_on_start`.
+    pub on_start: bool,
+}
+
+impl TcpClusters {
+    /// The cluster of a connection; `random` is uniform over all of `u64`.
+    pub fn choose(&self, random: u64) -> Option<&ClusterRef> {
+        match self {
+            Self::One(cluster) => Some(cluster),
+            Self::Weighted(clusters, total) => {
+                let mut roll = random % (*total).max(1);
+                clusters.iter().find_map(|(cluster, weight)| {
+                    let weight = u64::from(*weight);
+                    if roll < weight {
+                        return Some(cluster);
+                    }
+                    roll -= weight;
+                    None
+                })
+            }
+        }
+    }
+}
+
+impl Backoff {
+    /// The pause before an attempt, counted from the first repetition as 0; `random` is uniform
+    /// over all of `u64`.
+    pub fn pause(&self, repetition: u32, random: u64) -> Duration {
+        let factor = 1_u32.checked_shl(repetition).unwrap_or(u32::MAX);
+        let longest = self.base.saturating_mul(factor).min(self.max);
+        longest.mul_f64(random as f64 / u64::MAX as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::ClusterId;
+
+    #[test]
+    fn clusters_are_chosen_by_weight() {
+        let cluster = |id: u32| ClusterRef { name: "c".into(), id: ClusterId(id) };
+        let clusters = TcpClusters::Weighted(vec![(cluster(0), 1), (cluster(1), 3)], 4);
+        let chosen: Vec<u32> = (0..4).map(|roll| clusters.choose(roll).unwrap().id.0).collect();
+        assert_eq!(chosen, [0, 1, 1, 1]);
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_longest() {
+        let second = Duration::from_secs(1);
+        let backoff = Backoff { base: second, max: 5 * second };
+        let longest = [0, 1, 2, 3, 40].map(|n| backoff.pause(n, u64::MAX).as_secs());
+        assert_eq!(longest, [1, 2, 4, 5, 5]);
+        assert_eq!(backoff.pause(3, 0), Duration::ZERO);
+    }
+}

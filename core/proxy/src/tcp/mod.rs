@@ -1,0 +1,9 @@
+//! The TCP proxy: one downstream connection, one upstream connection, and all bytes between them.
+//!
+//! `session` is the whole of it, from the choice of a cluster to the access log; `relay` moves the
+//! bytes both ways, each only as fast as the other side takes them.
+
+mod relay;
+mod session;
+
+pub(crate) use session::serve;

@@ -1,0 +1,180 @@
+//! Bytes both ways between two connections, each way with an end of its own.
+//!
+//! Buffers go from one side's receive to the other side's send as they are. A side that does not
+//! keep up stops its peer at the buffer limit.
+
+use std::task::{Context, Poll};
+
+use crate::transport::Transport;
+
+/// How much may be handed on in one turn of the loop before others have theirs.
+const ROUNDS_MAX: usize = 16;
+
+/// One way: from where bytes come, as far as they have come.
+#[derive(Debug)]
+pub(super) struct Way {
+    /// Bytes that may wait to be sent before reading stops.
+    limit: usize,
+    /// Bytes that were taken from the one side and given to the other.
+    pub(super) moved: u64,
+    /// The sender has ended its side.
+    pub(super) ended: bool,
+    /// It did so when the other side had.
+    last: bool,
+    /// That was put behind what is queued.
+    said: bool,
+    /// The receiver was told so.
+    told: bool,
+    /// The sender is not read, since the receiver does not keep up.
+    stopped: bool,
+    /// The same, as it was told last.
+    paused: bool,
+}
+
+/// Which side broke the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Broken {
+    Downstream,
+    Upstream,
+}
+
+/// What happened to the flow of one way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flow {
+    Same,
+    Paused,
+    Resumed,
+}
+
+impl Way {
+    pub(super) fn new(limit: usize) -> Self {
+        Self {
+            limit: limit.max(1),
+            moved: 0,
+            ended: false,
+            last: false,
+            said: false,
+            told: false,
+            stopped: false,
+            paused: false,
+        }
+    }
+
+    /// Whether everything was moved, the end included.
+    pub(super) fn is_over(&self) -> bool {
+        self.told
+    }
+
+    /// Moves what can be moved. `Err(true)` when the sender failed, `Err(false)` when the receiver
+    /// did. The second value says whether it stopped with more to do at once.
+    fn turn(
+        &mut self,
+        from: &mut Transport,
+        to: &mut Transport,
+        cx: &mut Context<'_>,
+    ) -> Result<bool, bool> {
+        for _ in 0..ROUNDS_MAX {
+            let full = self.pull(from, to, cx)?;
+            let flushed = self.push(to, full, cx)?;
+            self.stopped = full && !flushed;
+            // Room was made where the sender had been stopped: go on at once.
+            if !(full && flushed) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Takes from the sender until there is nothing, or enough. True when there was enough.
+    fn pull(
+        &mut self,
+        from: &mut Transport,
+        to: &mut Transport,
+        cx: &mut Context<'_>,
+    ) -> Result<bool, bool> {
+        while !self.ended {
+            if to.queued_bytes() >= self.limit {
+                return Ok(true);
+            }
+            match from.poll_receive(cx) {
+                Poll::Pending => return Ok(false),
+                Poll::Ready(Ok(bytes)) if bytes.is_empty() => self.ended = true,
+                Poll::Ready(Ok(bytes)) => {
+                    self.moved += bytes.len() as u64;
+                    to.push(bytes);
+                }
+                Poll::Ready(Err(_)) => return Err(true),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Sends what is queued, and the end behind all of it. True when everything is sent.
+    fn push(&mut self, to: &mut Transport, full: bool, cx: &mut Context<'_>) -> Result<bool, bool> {
+        if self.told {
+            return Ok(true);
+        }
+        if self.ended && !std::mem::replace(&mut self.said, true) {
+            to.say_goodbye();
+        }
+        // Whoever still reads is woken by what comes; otherwise the end of the send has to do it.
+        let sent = match self.ended || full {
+            true => to.poll_flush(cx),
+            false => to.poll_flush_unattended(cx),
+        };
+        match sent {
+            Poll::Pending => Ok(false),
+            Poll::Ready(Err(_)) => Err(false),
+            Poll::Ready(Ok(())) => {
+                if self.ended {
+                    to.shutdown_write();
+                    self.told = true;
+                }
+                Ok(true)
+            }
+        }
+    }
+
+    /// Whether this way ended behind the other one.
+    pub(super) fn ended_last(&self) -> bool {
+        self.last
+    }
+
+    /// Whether the sender is stopped since the last time that this was asked.
+    pub(super) fn flow(&mut self) -> Flow {
+        match (std::mem::replace(&mut self.paused, self.stopped), self.stopped) {
+            (false, true) => Flow::Paused,
+            (true, false) => Flow::Resumed,
+            _ => Flow::Same,
+        }
+    }
+}
+
+/// Moves what can be moved both ways; `Ready` when both have ended, or one side is broken.
+pub(super) fn poll(
+    down: &mut Transport,
+    up: &mut Transport,
+    to_up: &mut Way,
+    to_down: &mut Way,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), Broken>> {
+    let (client_had_ended, upstream_had) = (to_up.ended, to_down.ended);
+    let more_up = to_up.turn(down, up, cx).map_err(|sender| match sender {
+        true => Broken::Downstream,
+        false => Broken::Upstream,
+    });
+    // What the upstream has said is worth having even if it takes nothing any more.
+    let more_down = to_down.turn(up, down, cx).map_err(|sender| match sender {
+        true => Broken::Upstream,
+        false => Broken::Downstream,
+    });
+    let more = more_up? | more_down?;
+    to_down.last |= client_had_ended && to_down.ended && !upstream_had;
+    if to_up.is_over() && to_down.is_over() {
+        return Poll::Ready(Ok(()));
+    }
+    if more {
+        cx.waker().wake_by_ref();
+    }
+    Poll::Pending
+}

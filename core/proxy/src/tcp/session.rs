@@ -1,0 +1,398 @@
+//! A connection that is passed on to a cluster, from its first moment to its log.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use ringway_model::format::FormatContext;
+use ringway_model::route::Priority;
+use ringway_model::stream::{ConnectionInfo, ResponseFlags, StreamInfo, WireBytes};
+use ringway_model::tcp::TcpProxy;
+use ringway_runtime::deadline::Deadline;
+
+use super::relay::{self, Broken, Flow, Way};
+use crate::tell::about_connection;
+use crate::transport::Transport;
+use crate::upstream::{Host, NoConnection, TcpConnection, Upstream};
+use crate::worker::Worker;
+
+/// How long a side that is left alone may take for its last bytes when no idle timeout is
+/// configured.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(300);
+
+/// Passes a connection on, to its end; one whose handshake failed is logged and nothing else.
+/// `buffer_limit` is what may wait to be sent to the client, in bytes.
+pub(crate) async fn serve(
+    worker: Rc<Worker>,
+    proxy: Arc<TcpProxy>,
+    down: Option<Transport>,
+    info: ConnectionInfo,
+    buffer_limit: usize,
+) {
+    let mut session = Session::new(worker, proxy, info, buffer_limit);
+    let Some(mut down) = down else { return session.log() };
+    let ending = session.run(&mut down).await;
+    session.finish(&down);
+    session.leave(down, ending).await;
+}
+
+struct Session {
+    worker: Rc<Worker>,
+    proxy: Arc<TcpProxy>,
+    connection: ConnectionInfo,
+    stream: StreamInfo,
+    up: Option<TcpConnection>,
+    to_up: Way,
+    to_down: Way,
+    /// The next of the times below.
+    deadline: Deadline,
+    idle_at: Option<Instant>,
+    over_at: Option<Instant>,
+    log_at: Option<Instant>,
+    /// What of the client's bytes was counted already.
+    counted: (u64, u64),
+    /// What was moved when something last was.
+    seen: u64,
+}
+
+/// How a session ends, as far as there is something left to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// Nothing is left.
+    Closed,
+    /// The client is gone; the upstream may still want what the client has said.
+    FlushUpstream,
+    /// The upstream is gone; the client may still want what it has said.
+    FlushDownstream,
+}
+
+/// A time that is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expired {
+    Idle,
+    Duration,
+}
+
+impl Session {
+    fn new(
+        worker: Rc<Worker>,
+        proxy: Arc<TcpProxy>,
+        connection: ConnectionInfo,
+        buffer_limit: usize,
+    ) -> Self {
+        worker.page.inc(proxy.stats.downstream_cx_total);
+        let start = connection.start;
+        let jitter = proxy.max_duration_jitter_percent / 100.0;
+        let share = worker.random() as f64 / u64::MAX as f64;
+        let duration = proxy.max_duration.map(|duration| duration.mul_f64(1.0 + jitter * share));
+        Self {
+            stream: StreamInfo::new(start, worker.wall_clock(start)),
+            to_up: Way::new(0),
+            to_down: Way::new(buffer_limit),
+            deadline: Deadline::new(),
+            idle_at: None,
+            over_at: duration.and_then(|duration| start.checked_add(duration)),
+            log_at: proxy.log_times.interval.map(|interval| start + interval),
+            counted: (0, 0),
+            seen: 0,
+            up: None,
+            worker,
+            proxy,
+            connection,
+        }
+    }
+
+    async fn run(&mut self, down: &mut Transport) -> Ending {
+        if self.proxy.log_times.on_start {
+            self.log();
+        }
+        let Some(up) = self.connect().await else { return Ending::Closed };
+        self.to_up = Way::new(up.policy().buffer_limit);
+        self.stream.upstream_local = up.transport.local_address();
+        self.stream.upstream_tls = up.transport.handshake().map(Rc::clone);
+        self.up = Some(up);
+        if self.proxy.log_times.on_connected {
+            self.log();
+        }
+        self.touch();
+        let outcome = std::future::poll_fn(|cx| self.poll_relay(down, cx)).await;
+        self.ending(outcome)
+    }
+
+    // ---- connecting ---------------------------------------------------------------------------
+
+    /// A connection to an endpoint of the cluster, after so many attempts as are allowed.
+    async fn connect(&mut self) -> Option<TcpConnection> {
+        let upstream = self.cluster()?;
+        while self.stream.attempts < self.proxy.max_connect_attempts {
+            if self.stream.attempts > 0 {
+                self.pause().await?;
+            }
+            let stats = &upstream.cluster.policy.stats;
+            let Some(unit) = upstream.leases.connection(Priority::Default) else {
+                self.worker.page.inc(stats.upstream_cx_overflow);
+                self.stream.flags.insert(ResponseFlags::UPSTREAM_OVERFLOW);
+                return None;
+            };
+            let Some(host) = upstream.pick(&self.worker).map(Rc::clone) else {
+                self.worker.page.inc(stats.upstream_cx_none_healthy);
+                self.stream.flags.insert(ResponseFlags::NO_HEALTHY_UPSTREAM);
+                return None;
+            };
+            self.stream.attempts += 1;
+            match self.attempt(&host, unit).await? {
+                Ok(connection) => return Some(connection),
+                Err(failure) => self.note_failure(&host, failure),
+            }
+        }
+        self.stream.flags.insert(ResponseFlags::UPSTREAM_RETRY_LIMIT_EXCEEDED);
+        self.worker.page.inc(upstream.cluster.policy.stats.upstream_cx_connect_attempts_exceeded);
+        None
+    }
+
+    fn cluster(&mut self) -> Option<Rc<Upstream>> {
+        let chosen = self.proxy.clusters.choose(self.worker.random());
+        let upstream = chosen.and_then(|cluster| self.worker.upstream(cluster.id));
+        match &upstream {
+            Some(upstream) => self.stream.cluster = Some(Rc::clone(&upstream.name)),
+            None => {
+                self.worker.page.inc(self.proxy.stats.downstream_cx_no_route);
+                self.stream.flags.insert(ResponseFlags::NO_CLUSTER_FOUND);
+            }
+        }
+        upstream
+    }
+
+    /// One attempt; `None` when the time of the whole connection is over.
+    async fn attempt(
+        &mut self,
+        host: &Rc<Host>,
+        unit: crate::upstream::Unit,
+    ) -> Option<Result<TcpConnection, NoConnection>> {
+        let mut attempt = std::pin::pin!(host.open_tcp(unit));
+        self.deadline.set(self.over_at);
+        let outcome = std::future::poll_fn(|cx| {
+            if let Poll::Ready(outcome) = attempt.as_mut().poll(cx) {
+                return Poll::Ready(Some(outcome));
+            }
+            self.deadline.poll(cx).map(|()| None)
+        });
+        let outcome = outcome.await;
+        match &outcome {
+            None => self.expire(Expired::Duration),
+            Some(Ok(_)) => self.stream.upstream_host = Some(Rc::clone(&host.address_text)),
+            Some(Err(_)) => {}
+        }
+        outcome
+    }
+
+    fn note_failure(&mut self, host: &Host, failure: NoConnection) {
+        let (id, to) = (self.connection.id, &host.address_text);
+        about_connection!(debug, "filter", id, "no connection to {to}: {failure:?}");
+        if let NoConnection::Failed(failure) = failure {
+            self.stream.upstream_host = Some(Rc::clone(&host.address_text));
+            self.stream.upstream_transport_failure = Some(failure.transport);
+            self.stream.flags.insert(ResponseFlags::UPSTREAM_CONNECTION_FAILURE);
+        }
+    }
+
+    /// `backoff_options`: waits before the next attempt.
+    async fn pause(&mut self) -> Option<()> {
+        let Some(backoff) = self.proxy.backoff else { return Some(()) };
+        let pause = backoff.pause(self.stream.attempts - 1, self.worker.random());
+        let next = Instant::now() + pause;
+        let over = self.over_at.filter(|over| *over < next);
+        self.deadline.set(Some(over.unwrap_or(next)));
+        std::future::poll_fn(|cx| self.deadline.poll(cx)).await;
+        if over.is_some() {
+            self.expire(Expired::Duration);
+            return None;
+        }
+        Some(())
+    }
+
+    // ---- moving bytes -------------------------------------------------------------------------
+
+    fn poll_relay(
+        &mut self,
+        down: &mut Transport,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Result<(), Broken>, Expired>> {
+        let Some(up) = &mut self.up else { return Poll::Ready(Ok(Ok(()))) };
+        let (to_up, to_down) = (&mut self.to_up, &mut self.to_down);
+        let moved = relay::poll(down, &mut up.transport, to_up, to_down, cx);
+        self.note_progress(down.transferred());
+        if let Poll::Ready(outcome) = moved {
+            return Poll::Ready(Ok(outcome));
+        }
+        self.poll_times(cx).map(Err)
+    }
+
+    /// Something moved: counts it, and the connection is not idle.
+    fn note_progress(&mut self, transferred: (u64, u64)) {
+        let moved = self.to_up.moved + self.to_down.moved;
+        if self.seen != moved {
+            self.seen = moved;
+            self.touch();
+            self.count_bytes(transferred);
+        }
+        let (page, stats) = (&self.worker.page, &self.proxy.stats);
+        let Some(up) = &self.up else { return };
+        let cluster = &up.policy().stats;
+        match self.to_up.flow() {
+            Flow::Same => {}
+            Flow::Paused => {
+                page.inc(stats.downstream_flow_control_paused_reading_total);
+                page.inc(cluster.upstream_flow_control_backed_up_total);
+            }
+            Flow::Resumed => {
+                page.inc(stats.downstream_flow_control_resumed_reading_total);
+                page.inc(cluster.upstream_flow_control_drained_total);
+            }
+        }
+        match self.to_down.flow() {
+            Flow::Same => {}
+            Flow::Paused => page.inc(cluster.upstream_flow_control_paused_reading_total),
+            Flow::Resumed => page.inc(cluster.upstream_flow_control_resumed_reading_total),
+        }
+    }
+
+    fn touch(&mut self) {
+        self.idle_at = self.proxy.idle_timeout.map(|idle| Instant::now() + idle);
+    }
+
+    fn poll_times(&mut self, cx: &mut Context<'_>) -> Poll<Expired> {
+        loop {
+            let times = [self.idle_at, self.over_at, self.log_at];
+            self.deadline.set(times.into_iter().flatten().min());
+            if self.deadline.poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            let now = Instant::now();
+            let is_over = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+            if is_over(self.over_at) {
+                return Poll::Ready(Expired::Duration);
+            }
+            if is_over(self.idle_at) {
+                return Poll::Ready(Expired::Idle);
+            }
+            if is_over(self.log_at) {
+                self.log();
+                self.log_at = self.proxy.log_times.interval.map(|interval| now + interval);
+            }
+        }
+    }
+
+    // ---- ending -------------------------------------------------------------------------------
+
+    fn ending(&mut self, outcome: Result<Result<(), Broken>, Expired>) -> Ending {
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
+            Err(expired) => {
+                self.expire(expired);
+                return Ending::Closed;
+            }
+        };
+        let Some(up) = &self.up else { return Ending::Closed };
+        match outcome {
+            // Whoever ends last closes the connection to the upstream.
+            Ok(()) => {
+                if self.to_down.ended_last() {
+                    up.note_peer_close();
+                }
+                Ending::Closed
+            }
+            Err(Broken::Downstream) => Ending::FlushUpstream,
+            Err(Broken::Upstream) => {
+                up.note_peer_close();
+                Ending::FlushDownstream
+            }
+        }
+    }
+
+    fn expire(&mut self, expired: Expired) {
+        let (page, stats) = (&self.worker.page, &self.proxy.stats);
+        match expired {
+            Expired::Idle => page.inc(stats.idle_timeout),
+            Expired::Duration => {
+                page.inc(stats.max_downstream_connection_duration);
+                self.stream.flags.insert(ResponseFlags::DURATION_TIMEOUT);
+            }
+        }
+    }
+
+    /// Adds up what was moved, given the bytes of the client's socket so far.
+    fn count_bytes(&mut self, (received, sent): (u64, u64)) {
+        let (page, stats) = (&self.worker.page, &self.proxy.stats);
+        page.add(stats.downstream_cx_rx_bytes_total, received - self.counted.0);
+        page.add(stats.downstream_cx_tx_bytes_total, sent - self.counted.1);
+        self.counted = (received, sent);
+        if let Some(up) = &self.up {
+            up.count_bytes();
+        }
+    }
+
+    /// Writes a line in each access log that wants one.
+    fn log(&mut self) {
+        if self.proxy.access_logs.is_empty() {
+            return;
+        }
+        let (received, sent) = self.counted;
+        let up = self.up.as_ref().map_or((0, 0), |up| up.transport.transferred());
+        self.stream.bytes_received = self.to_up.moved;
+        self.stream.bytes_sent = self.to_down.moved;
+        self.stream.wire = WireBytes {
+            downstream_received: received,
+            downstream_sent: sent,
+            upstream_received: up.0,
+            upstream_sent: up.1,
+        };
+        self.stream.finished = Some(self.connection.start.elapsed());
+        let cx = FormatContext::new(&self.stream, &self.connection);
+        self.worker.log.write(&self.proxy.access_logs, &cx);
+    }
+
+    fn finish(&mut self, down: &Transport) {
+        self.count_bytes(down.transferred());
+        self.log();
+        let (id, flags) = (self.connection.id, self.stream.flags);
+        let (up, down) = (self.to_up.moved, self.to_down.moved);
+        about_connection!(debug, "filter", id, "ends: {up} bytes up, {down} down, {flags:?}");
+    }
+
+    /// Sends what is left to whoever still listens, within the idle timeout.
+    async fn leave(mut self, mut down: Transport, ending: Ending) {
+        let patience = self.proxy.idle_timeout.unwrap_or(FLUSH_PATIENCE);
+        self.deadline.set(Some(Instant::now() + patience));
+        match ending {
+            Ending::Closed => {}
+            Ending::FlushDownstream => {
+                self.up = None;
+                flush(&mut down, &self.deadline).await;
+            }
+            Ending::FlushUpstream => {
+                let Some(mut up) = self.up else { return };
+                drop(down);
+                if up.transport.is_flushed() {
+                    return;
+                }
+                let (page, stats) = (&self.worker.page, &self.proxy.stats);
+                page.inc(stats.upstream_flush_total);
+                page.raise(stats.upstream_flush_active, 1);
+                flush(&mut up.transport, &self.deadline).await;
+                page.lower(stats.upstream_flush_active, 1);
+            }
+        }
+    }
+}
+
+async fn flush(transport: &mut Transport, deadline: &Deadline) {
+    transport.say_goodbye();
+    std::future::poll_fn(|cx| match transport.poll_flush(cx) {
+        Poll::Ready(_) => Poll::Ready(()),
+        Poll::Pending => deadline.poll(cx),
+    })
+    .await;
+    transport.shutdown_write();
+}
