@@ -199,3 +199,6 @@ fn number(stream: StreamId) -> u32 {
 fn grpc_status(value: Option<&[u8]>) -> Option<u32> {
     value.and_then(decimal).and_then(|status| u32::try_from(status).ok())
 }
+
+#[cfg(test)]
+mod tests;
