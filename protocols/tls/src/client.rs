@@ -3,15 +3,14 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use rustls::client::{ResolvesClientCert, Resumption};
+use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs::kx_group;
 use rustls::pki_types::ServerName;
-use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, KeyLog, SignatureScheme};
+use rustls::sign::SingleCertAndKey;
+use rustls::{ClientConfig, KeyLog};
 
 use crate::certificate::Certificate;
 use crate::load::{self, ContextError, Identity};
-use crate::notes;
 use crate::parameters::Parameters;
 use crate::select::parse_leaf;
 use crate::verify::{PeerVerifier, Validation};
@@ -62,6 +61,8 @@ pub struct ClientContext {
     pub(crate) config: Arc<ClientConfig>,
     /// No server is talked to whose certificate is not good.
     pub(crate) verifies: bool,
+    /// The certificate of `options.identity`.
+    pub(crate) local: Option<Arc<Certificate>>,
 }
 
 impl ClientContext {
@@ -73,11 +74,13 @@ impl ClientContext {
         let builder = builder.with_protocol_versions(options.parameters.versions()?);
         let builder = builder.map_err(|error| ContextError::of_field("tls_params", error))?;
         let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+        let mut local = None;
         let mut config = match &options.identity {
             None => builder.with_no_client_auth(),
             Some(identity) => {
                 let key = load::certified_key(identity, &provider)?;
-                builder.with_client_cert_resolver(Arc::new(Presented::new(key)))
+                local = parse_leaf(&key).map(Arc::new);
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key)))
             }
         };
         config.alpn_protocols.clone_from(&options.alpn_protocols);
@@ -88,31 +91,7 @@ impl ClientContext {
         if let Some(log) = &options.key_log {
             config.key_log = Arc::clone(log);
         }
-        Ok(Self { config: Arc::new(config), verifies: options.validation.is_strict() })
-    }
-}
-
-/// The certificate that is shown to every server that asks.
-#[derive(Debug)]
-struct Presented {
-    key: Arc<CertifiedKey>,
-    parsed: Option<Arc<Certificate>>,
-}
-
-impl Presented {
-    fn new(key: CertifiedKey) -> Self {
-        Self { parsed: parse_leaf(&key).map(Arc::new), key: Arc::new(key) }
-    }
-}
-
-impl ResolvesClientCert for Presented {
-    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        notes::note(|notes| notes.local.clone_from(&self.parsed));
-        Some(Arc::clone(&self.key))
-    }
-
-    fn has_certs(&self) -> bool {
-        true
+        Ok(Self { config: Arc::new(config), verifies: options.validation.is_strict(), local })
     }
 }
 

@@ -140,7 +140,9 @@ impl Engine {
             .map(|connection| {
                 let mut engine = Self::new(connection.into(), now, timeout);
                 let (sent_name, verifies) = (sni.map(Box::from), context.verifies);
-                let opening = Opening { sent_name, verifies, ..Opening::default() };
+                // Envoy tells of it whether the server asks for it or not.
+                let notes = Notes { local: context.local.clone(), ..Notes::default() };
+                let opening = Opening { notes, sent_name, verifies, ..Opening::default() };
                 engine.opening = Some(Box::new(opening));
                 engine
             })

@@ -228,6 +228,27 @@ fn is_for(leaf: &Certificate, name: Option<&ServerName<'_>>) -> bool {
     }
 }
 
+/// The provider's schemes in BoringSSL's order: a peer takes the first that it can, and the shorter
+/// hash is the cheaper one.
+fn supported_schemes(
+    algorithms: &rustls::crypto::WebPkiSupportedAlgorithms,
+) -> Vec<SignatureScheme> {
+    const FIRST: [SignatureScheme; 8] = [
+        SignatureScheme::ECDSA_NISTP256_SHA256,
+        SignatureScheme::RSA_PSS_SHA256,
+        SignatureScheme::RSA_PKCS1_SHA256,
+        SignatureScheme::ECDSA_NISTP384_SHA384,
+        SignatureScheme::RSA_PSS_SHA384,
+        SignatureScheme::RSA_PKCS1_SHA384,
+        SignatureScheme::RSA_PSS_SHA512,
+        SignatureScheme::RSA_PKCS1_SHA512,
+    ];
+    let mut schemes = algorithms.supported_schemes();
+    let rank = |scheme: &SignatureScheme| FIRST.iter().position(|first| first == scheme);
+    schemes.sort_by_key(|scheme| rank(scheme).unwrap_or(FIRST.len()));
+    schemes
+}
+
 /// Keeps why a certificate is refused, for counters and logs.
 fn note_refusal(error: &Error, leaf: &[u8]) {
     let Error::InvalidCertificate(inner) = error else { return };
@@ -311,7 +332,7 @@ impl ClientCertVerifier for PeerVerifier {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms().supported_schemes()
+        supported_schemes(self.algorithms())
     }
 }
 
@@ -348,6 +369,6 @@ impl ServerCertVerifier for PeerVerifier {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms().supported_schemes()
+        supported_schemes(self.algorithms())
     }
 }

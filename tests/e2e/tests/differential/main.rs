@@ -17,3 +17,4 @@ mod exchange;
 mod mask;
 mod play;
 mod statistics;
+mod tls;
