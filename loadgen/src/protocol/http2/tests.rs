@@ -73,7 +73,7 @@ impl Pair {
         let server = Connection::server(options, 0);
         let mut pair =
             Self { client: Streams::new(grpc), server, transcript: Transcript::of(requests) };
-        pair.to_client();
+        pair.deliver_down();
         pair
     }
 
@@ -87,7 +87,7 @@ impl Pair {
     }
 
     /// What the client sends; the streams of which all has come, and the bytes of bodies.
-    fn to_server(&mut self) -> (Vec<StreamId>, usize) {
+    fn deliver_up(&mut self) -> (Vec<StreamId>, usize) {
         let (mut out, mut complete, mut bytes) = (Vec::new(), Vec::new(), 0);
         self.client.transmit(&mut out);
         let mut rest = &out[..];
@@ -108,7 +108,7 @@ impl Pair {
         (complete, bytes)
     }
 
-    fn to_client(&mut self) {
+    fn deliver_down(&mut self) {
         let mut out = Vec::new();
         self.server.poll_transmit(&mut out);
         // In pieces of an odd size: frames are cut anywhere.
@@ -133,11 +133,11 @@ impl Pair {
 fn answers_come_in_any_order() {
     let mut pair = Pair::new(false, 3);
     (0..3).for_each(|_| pair.request(b""));
-    let (streams, _) = pair.to_server();
+    let (streams, _) = pair.deliver_up();
     for stream in streams.iter().rev() {
         pair.answer(*stream, b"hello", None);
     }
-    pair.to_client();
+    pair.deliver_down();
     // How many pieces of data there are depends on where frames are cut.
     let words = pair.transcript.text.split_whitespace();
     let words: Vec<&str> = words.filter(|w| w.ends_with("200") || w.ends_with("end")).collect();
@@ -148,12 +148,12 @@ fn answers_come_in_any_order() {
 fn a_call_has_a_status_in_its_trailers_or_in_a_head_that_is_all() {
     let mut pair = Pair::new(true, 2);
     (0..2).for_each(|_| pair.request(b"\0\0\0\0\0"));
-    let (streams, _) = pair.to_server();
+    let (streams, _) = pair.deliver_up();
     pair.answer(streams[0], b"\0\0\0\0\0", Some(b"0"));
     let mut head = ResponseHead { status: 200, ..ResponseHead::new() };
     head.fields.push(b"grpc-status", b"5");
     pair.server.send_response(streams[1], &head, true).expect("open");
-    pair.to_client();
+    pair.deliver_down();
     let text = &pair.transcript.text;
     assert!(text.contains("0:grpcNone") && text.contains("0:grpcSome(0) 0:end"), "{text}");
     assert!(text.contains("1:200 1:grpcSome(5) 1:end"), "{text}");
@@ -163,15 +163,15 @@ fn a_call_has_a_status_in_its_trailers_or_in_a_head_that_is_all() {
 fn what_a_leaving_server_did_not_process_goes_again() {
     let mut pair = Pair::new(false, 3);
     pair.request(b"");
-    let (streams, _) = pair.to_server();
+    let (streams, _) = pair.deliver_up();
     pair.server.go_away(ErrorCode::NoError);
     pair.request(b"");
     pair.request(b"");
-    pair.to_client();
+    pair.deliver_down();
     assert_eq!(pair.transcript.text, "2:again 1:again ");
     assert!(pair.client.is_leaving() && pair.client.room() == 0);
     pair.answer(streams[0], b"", None);
-    pair.to_client();
+    pair.deliver_down();
     assert_eq!(pair.transcript.text, "2:again 1:again 0:200 0:last ");
 }
 
@@ -183,10 +183,10 @@ fn bodies_follow_the_windows_and_stop_with_the_answer() {
     let (mut complete, mut total) = (Vec::new(), 0);
     while complete.is_empty() {
         let bytes;
-        (complete, bytes) = pair.to_server();
+        (complete, bytes) = pair.deliver_up();
         assert!(bytes > 0 || !complete.is_empty(), "it goes on as windows open");
         total += bytes;
-        pair.to_client();
+        pair.deliver_down();
     }
     assert_eq!(total, body.len());
     pair.request(&body);
@@ -197,7 +197,7 @@ fn bodies_follow_the_windows_and_stop_with_the_answer() {
     while pair.server.poll_event().is_some() {}
     let stream = StreamId::from_number(3).expect("odd");
     pair.answer(stream, b"", None);
-    pair.to_client();
+    pair.deliver_down();
     assert!(pair.transcript.text.ends_with("1:200 1:end "), "{}", pair.transcript.text);
     assert!(pair.client.unsent.is_empty());
 }
@@ -207,12 +207,12 @@ fn a_request_that_is_given_up_leaves_the_others() {
     let mut pair = Pair::new(false, 2);
     pair.request(b"");
     pair.request(b"");
-    let (streams, _) = pair.to_server();
+    let (streams, _) = pair.deliver_up();
     pair.client.cancel(0);
     pair.transcript.open[0] = false;
-    pair.to_server();
+    pair.deliver_up();
     assert_eq!(pair.server.open_streams(), 1);
     pair.answer(streams[1], b"", None);
-    pair.to_client();
+    pair.deliver_down();
     assert_eq!(pair.transcript.text, "1:200 1:end ");
 }
