@@ -140,8 +140,8 @@ impl Engine {
     }
 
     /// Puts a request into `out`, or where [`Engine::transmit`] finds it; `last` tells that no
-    /// other one follows. `verdict` learns what its answer must be. Says how many bytes it is;
-    /// `None` where the connection takes no more.
+    /// other one follows. `verdict` learns what its answer must be. Says how many bytes it put
+    /// there; `None` where the connection takes no more.
     #[inline]
     pub(crate) fn request(
         &mut self,
@@ -160,14 +160,15 @@ impl Engine {
             Self::Http2(streams) => {
                 let (head, body) = request.stream(filler, connection)?;
                 streams.request(head, body).ok()?;
-                Some(body.len())
+                Some(0)
             }
             Self::WebSocket(messages) => {
+                let before = out.len();
                 let mask = filler.rng.u32(..).to_ne_bytes();
                 let payload = request.message(filler, connection);
                 verdict.sent(&request.check, payload);
                 messages.request(payload, mask, out);
-                Some(payload.len())
+                Some(out.len() - before)
             }
             Self::Tcp(bytes) => {
                 let payload = request.message(filler, connection);
@@ -177,6 +178,12 @@ impl Engine {
                 Some(payload.len())
             }
         }
+    }
+
+    /// Whether [`Engine::transmit`] may ever have something.
+    #[inline]
+    pub(crate) fn has_own_output(&self) -> bool {
+        matches!(self, Self::Http2(_) | Self::WebSocket(_))
     }
 
     /// Appends what else is to be sent.

@@ -196,7 +196,12 @@ impl Exchange {
             }
             self.open.push(Open { request, due: due.at, sent: self.now, verdict });
         }
-        engine.transmit(link.tail());
+        if engine.has_own_output() {
+            let out = link.tail();
+            let before = out.len();
+            engine.transmit(out);
+            self.core.record.borrow_mut().bytes_sent += (out.len() - before) as u64;
+        }
     }
 
     fn record_sent(&self, due: Due, bytes: u64) {
