@@ -4,6 +4,20 @@
 //! [`HttpFilter`], and what it remembers of one stream, a [`FilterState`] that it makes only if it
 //! needs one. Its steps are synchronous; a filter that must wait for somebody returns
 //! [`Step::Wait`], and only then anything is boxed.
+//!
+//! Each message passes in phases: its head, the pieces of its body as they come, and its end with
+//! the trailers. A filter is visited in the phases that it has an [`Interest`] in, and where no
+//! filter of a chain has one in bodies, a body is never looked at. Requests pass the chain in its
+//! order, responses in the opposite one.
+//!
+//! - Pieces are where the network cut them. A filter may change one ([`Piece::replace`]); it then
+//!   has to take `content-length` out of the head, in the head's phase.
+//! - The end comes after the last piece. A filter may change trailers, take them away, and put
+//!   bytes behind the body ([`End::tail`]), which the filters behind it see as one more piece. A
+//!   message that ends with its head has no end phase.
+//! - A response that can only be judged as a whole is held back by [`ResponseStep::Collect`]; up to
+//!   the buffer limit it waits in memory, and the filters behind see nothing of it until then.
+//! - Local replies pass the phases of responses like any other.
 
 use std::any::Any;
 use std::fmt;
@@ -11,8 +25,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use ringway_http::{RequestHead, ResponseHead};
+use ringway_bridge::stats::StatName;
+use ringway_http::{Fields, RequestHead, ResponseHead};
 
+use crate::named_stats::NamedStats;
 use crate::stream::{ConnectionInfo, LocalReply, StreamInfo};
 
 /// What a filter remembers of one stream; empty until the filter puts something in.
@@ -26,6 +42,68 @@ pub enum Step {
     Respond(Box<LocalReply>),
     /// The step that the future resolves to; the stream waits, the worker does not.
     Wait(Pin<Box<dyn Future<Output = Step>>>),
+}
+
+/// What happens after the head of a response was seen. Filters may not wait here.
+#[derive(Debug)]
+pub enum ResponseStep {
+    /// The next filter.
+    Continue,
+    /// This response instead.
+    Respond(Box<LocalReply>),
+    /// The response is kept until it is complete, and comes to
+    /// [`HttpFilter::response_whole`]. One that is larger than the buffer limit is answered with
+    /// 500 in its place, as in Envoy.
+    Collect,
+}
+
+/// A piece of a body on its way.
+#[derive(Debug)]
+pub struct Piece<'a> {
+    bytes: &'a [u8],
+    replacement: Option<Vec<u8>>,
+}
+
+impl<'a> Piece<'a> {
+    /// These bytes, as they came.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, replacement: None }
+    }
+
+    /// The bytes as they are now.
+    pub fn bytes(&self) -> &[u8] {
+        self.replacement.as_deref().unwrap_or(self.bytes)
+    }
+
+    /// Others in their place; none at all are allowed.
+    pub fn replace(&mut self, bytes: Vec<u8>) {
+        self.replacement = Some(bytes);
+    }
+
+    /// What takes the place of the bytes that came.
+    pub fn into_replacement(self) -> Option<Vec<u8>> {
+        self.replacement
+    }
+}
+
+/// The end of a message that has a body.
+#[derive(Debug)]
+pub struct End<'a> {
+    /// The trailers, empty when there are none. What is left of them is sent.
+    pub trailers: &'a mut Fields,
+    /// Bytes that go behind the last piece.
+    pub tail: &'a mut Vec<u8>,
+}
+
+/// A response that was collected.
+#[derive(Debug)]
+pub struct Whole<'a> {
+    /// Its head; the length is set from the body afterwards.
+    pub head: &'a mut ResponseHead,
+    /// Its body.
+    pub body: &'a mut Vec<u8>,
+    /// Its trailers.
+    pub trailers: &'a mut Fields,
 }
 
 impl fmt::Debug for Step {
@@ -43,8 +121,12 @@ impl fmt::Debug for Step {
 pub struct Interest {
     /// [`HttpFilter::request_head`].
     pub request_head: bool,
+    /// [`HttpFilter::request_data`] and [`HttpFilter::request_end`].
+    pub request_body: bool,
     /// [`HttpFilter::response_head`].
     pub response_head: bool,
+    /// [`HttpFilter::response_data`] and [`HttpFilter::response_end`].
+    pub response_body: bool,
 }
 
 /// The stream as a filter sees it.
@@ -54,6 +136,10 @@ pub struct StreamCx<'a> {
     pub connection: &'a ConnectionInfo,
     /// What is known so far.
     pub info: &'a mut StreamInfo,
+    /// Statistics of names that come with requests.
+    pub stats: &'a NamedStats,
+    /// `cluster.<name>` of the cluster that serves the route, if it has one.
+    pub cluster: Option<&'a StatName>,
 }
 
 /// An HTTP filter's configuration.
@@ -71,6 +157,26 @@ pub trait HttpFilter: fmt::Debug + Send + Sync {
         Step::Continue
     }
 
+    /// A piece of the request's body. An error is answered in place of what would have come.
+    fn request_data(
+        &self,
+        _state: &mut FilterState,
+        _piece: &mut Piece<'_>,
+        _cx: &mut StreamCx<'_>,
+    ) -> Result<(), Box<LocalReply>> {
+        Ok(())
+    }
+
+    /// The request's body has come to its end.
+    fn request_end(
+        &self,
+        _state: &mut FilterState,
+        _end: &mut End<'_>,
+        _cx: &mut StreamCx<'_>,
+    ) -> Result<(), Box<LocalReply>> {
+        Ok(())
+    }
+
     /// The response head, on its way back.
     fn response_head(
         &self,
@@ -78,8 +184,30 @@ pub trait HttpFilter: fmt::Debug + Send + Sync {
         _request: &RequestHead,
         _head: &mut ResponseHead,
         _cx: &mut StreamCx<'_>,
-    ) -> Step {
-        Step::Continue
+    ) -> ResponseStep {
+        ResponseStep::Continue
+    }
+
+    /// A piece of the response's body.
+    fn response_data(
+        &self,
+        _state: &mut FilterState,
+        _piece: &mut Piece<'_>,
+        _cx: &mut StreamCx<'_>,
+    ) {
+    }
+
+    /// The response's body has come to its end.
+    fn response_end(&self, _state: &mut FilterState, _end: &mut End<'_>, _cx: &mut StreamCx<'_>) {}
+
+    /// The response that [`ResponseStep::Collect`] has asked for.
+    fn response_whole(
+        &self,
+        _state: &mut FilterState,
+        _request: &RequestHead,
+        _whole: &mut Whole<'_>,
+        _cx: &mut StreamCx<'_>,
+    ) {
     }
 }
 
@@ -88,7 +216,9 @@ pub trait HttpFilter: fmt::Debug + Send + Sync {
 pub struct HttpFilterChain {
     filters: Vec<(Arc<str>, Arc<dyn HttpFilter>)>,
     request_head: Vec<usize>,
+    request_body: Vec<usize>,
     response_head: Vec<usize>,
+    response_body: Vec<usize>,
 }
 
 impl HttpFilterChain {
@@ -98,10 +228,13 @@ impl HttpFilterChain {
             (0..filters.len()).filter(|index| wants(filters[*index].1.interest())).collect()
         };
         let request_head = wanting(|interest| interest.request_head);
-        let mut response_head = wanting(|interest| interest.response_head);
+        let request_body = wanting(|interest| interest.request_body);
         // Responses pass the chain in the opposite direction.
+        let mut response_head = wanting(|interest| interest.response_head);
         response_head.reverse();
-        Self { filters, request_head, response_head }
+        let mut response_body = wanting(|interest| interest.response_body);
+        response_body.reverse();
+        Self { filters, request_head, request_body, response_head, response_body }
     }
 
     /// How many filters there are; each stream has as many states.
@@ -122,6 +255,16 @@ impl HttpFilterChain {
     /// Indices of the filters that want the response head, in the order of their visit.
     pub fn response_head(&self) -> &[usize] {
         &self.response_head
+    }
+
+    /// As [`HttpFilterChain::request_head`], of those that want the body.
+    pub fn request_body(&self) -> &[usize] {
+        &self.request_body
+    }
+
+    /// As [`HttpFilterChain::response_head`], of those that want the body.
+    pub fn response_body(&self) -> &[usize] {
+        &self.response_body
     }
 
     /// A filter by index.

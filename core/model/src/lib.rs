@@ -15,6 +15,7 @@ pub mod format;
 pub mod grpc;
 pub mod http;
 pub mod listener;
+pub mod named_stats;
 pub mod route;
 pub mod snapshot;
 pub mod stats;

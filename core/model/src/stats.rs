@@ -89,7 +89,7 @@ stat_group! {
             downstream_rq_redirected_with_normalized_path,
             downstream_rq_ws_on_non_ws_route,
             no_route, no_cluster, rq_total, rq_direct_response,
-            rq_reset_after_downstream_response_started,
+            rq_reset_after_downstream_response_started, rs_too_large,
         }
         gauges {
             downstream_cx_active, downstream_cx_http1_active, downstream_cx_http2_active,

@@ -13,6 +13,7 @@ use ringway_bridge::published::Subscriber;
 use ringway_bridge::stats::{Catalog, Page};
 use ringway_http::date::{DATE_LEN, imf_fixdate};
 use ringway_model::cluster::ClusterId;
+use ringway_model::named_stats::NamedStats;
 use ringway_model::snapshot::Snapshot;
 use ringway_runtime::{deadline, stream::Stream};
 use rustc_hash::FxHashMap;
@@ -78,6 +79,8 @@ pub(crate) struct Worker {
     workers: usize,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) page: Arc<Page>,
+    /// What filters count under names that come with requests.
+    pub(crate) named: NamedStats,
     pub(crate) snapshot: RefCell<Arc<Snapshot>>,
     /// Indexed by cluster id.
     pub(crate) upstreams: RefCell<Vec<Option<Rc<Upstream>>>>,
@@ -128,6 +131,7 @@ impl Worker {
         let worker = Rc::new(Self {
             index: parts.index,
             workers: parts.workers,
+            named: NamedStats::new(Arc::clone(&parts.page), Arc::clone(&parts.catalog)),
             catalog: parts.catalog,
             page: parts.page,
             snapshot: RefCell::default(),

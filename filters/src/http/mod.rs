@@ -1,6 +1,8 @@
 //! HTTP filters.
 
 mod header_mutation;
+#[cfg(test)]
+mod rig;
 
 use ringway_model::filter::HttpFilterFactory;
 

@@ -22,7 +22,7 @@ struct Idle;
 
 impl HttpFilter for Idle {
     fn interest(&self) -> Interest {
-        Interest { request_head: true, response_head: false }
+        Interest { request_head: true, ..Interest::default() }
     }
 }
 

@@ -4,12 +4,11 @@
 //! what the route says, and `finish`: counters and access log, whatever happened.
 
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use ringway_http::Method;
 use ringway_http::h1::{RequestError, Upgrade};
-use ringway_model::filter::{FilterState, Step, StreamCx};
+use ringway_model::filter::FilterState;
 use ringway_model::format::FormatContext;
 use ringway_model::http::ConnectionManager;
 use ringway_model::route::{Action, Found, Matched, WeightedCluster};
@@ -17,9 +16,10 @@ use ringway_model::stats::status_class;
 use ringway_model::stream::{LocalReply, ResponseFlags, StreamInfo};
 
 use super::downstream::{Downstream, Verdict};
+use super::filters::Collected;
 use super::sides::ClientSide;
 use super::timers::Timers;
-use super::{request, response};
+use super::{grpc, request, response};
 use crate::tell::{Lines, Text, about_stream, is_wanted};
 use crate::upstream::Upstream;
 use crate::wire::Event;
@@ -52,7 +52,11 @@ pub(super) struct Exchange<'c, C> {
     pub(super) cut: bool,
     /// The cluster of the route, as this worker uses it.
     pub(super) upstream: Option<Rc<Upstream>>,
-    states: Vec<FilterState>,
+    /// The client speaks gRPC, whatever filters make of its request: replies of our own are gRPC.
+    pub(super) asks_grpc: bool,
+    /// A response that a filter wants as a whole.
+    pub(super) collected: Option<Box<Collected>>,
+    pub(super) states: Vec<FilterState>,
 }
 
 impl<'c, C: ClientSide> Exchange<'c, C> {
@@ -81,6 +85,8 @@ impl<'c, C: ClientSide> Exchange<'c, C> {
             hinted: false,
             cut: false,
             upstream: None,
+            asks_grpc: false,
+            collected: None,
             states,
             down,
             manager,
@@ -159,6 +165,7 @@ impl<'c, C: ClientSide> Exchange<'c, C> {
     async fn begin(&mut self) -> Result<(), Ended> {
         self.info.protocol = Some(self.down.request.version());
         self.close = !self.down.side.keep_alive();
+        self.asks_grpc = grpc::is_request(&self.down.request);
         request::prepare(self)?;
         // As in Envoy, filters see requests without a route too: the router refuses them.
         let routed = self.find_route();
@@ -229,51 +236,6 @@ impl<'c, C: ClientSide> Exchange<'c, C> {
         ringway_model::route::write_tls_location(&self.down.request, &mut location);
         let location = String::from_utf8_lossy(&location).into_owned();
         Box::new(LocalReply::new(301, "direct_response").header("location", location))
-    }
-
-    async fn filter_request(&mut self) -> Result<(), Ended> {
-        for &index in self.manager.filters.request_head() {
-            let filter = self.manager.filters.get(index);
-            let mut cx = StreamCx { connection: &self.down.info, info: &mut self.info };
-            let state = &mut self.states[index];
-            let step = filter.request_head(state, &mut self.down.request, &mut cx);
-            self.settle(step).await?;
-        }
-        Ok(())
-    }
-
-    /// Waits for a filter that has not decided yet, as long as the client waits too.
-    async fn settle(&mut self, mut step: Step) -> Result<(), Ended> {
-        loop {
-            let mut future = match step {
-                Step::Continue => return Ok(()),
-                Step::Respond(reply) => return Err(Ended::Reply(reply)),
-                Step::Wait(future) => future,
-            };
-            let next = std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
-                Poll::Ready(next) => {
-                    self.down.now = Instant::now();
-                    Poll::Ready(Ok(next))
-                }
-                Poll::Pending => self.poll_impatience(cx, None).map(Err),
-            });
-            step = next.await?;
-        }
-    }
-
-    /// Passes the response head through the filters that want it; they may not wait here.
-    pub(super) fn filter_response(&mut self) -> Result<(), Box<LocalReply>> {
-        for &index in self.manager.filters.response_head() {
-            let filter = self.manager.filters.get(index);
-            let down = &mut *self.down;
-            let mut cx = StreamCx { connection: &down.info, info: &mut self.info };
-            let state = &mut self.states[index];
-            let step = filter.response_head(state, &down.request, &mut down.response, &mut cx);
-            if let Step::Respond(reply) = step {
-                return Err(reply);
-            }
-        }
-        Ok(())
     }
 
     /// Does what the route says.

@@ -49,7 +49,7 @@ impl Drop for InFlight {
 impl<C: ClientSide> Exchange<'_, C> {
     /// Forwards the request and its response.
     pub(super) async fn forward(&mut self, forward: &Forward) -> Result<(), Ended> {
-        let Some(upstream) = self.upstream.take() else { return Err(self.no_cluster(forward)) };
+        let Some(upstream) = self.upstream.clone() else { return Err(self.no_cluster(forward)) };
         self.set_timers(forward);
         self.prepare_upstream_head(forward);
         let host = upstream.pick(&self.down.worker).map(Rc::clone);
@@ -219,7 +219,17 @@ impl<C: ClientSide> Exchange<'_, C> {
         match carrier {
             Carrier::Http1(mut connection) => {
                 // What goes through a tunnel is no body.
-                let body = if self.asks_for_tunnel { Body::None } else { side.body() };
+                let body = match side.body() {
+                    _ if self.asks_for_tunnel => Body::None,
+                    // A filter changes the body, and has taken its length away.
+                    Body::Length(_)
+                        if self.filters_request_bodies()
+                            && !head.fields.has(Known::ContentLength) =>
+                    {
+                        Body::Chunked
+                    }
+                    body => body,
+                };
                 connection.send_head(head, body, side.upgrade());
                 self.converse(connection, pool, upstream).await
             }

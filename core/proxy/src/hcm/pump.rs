@@ -7,9 +7,11 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use ringway_http::h1::Framing;
-use ringway_http::{Known, Method, Version};
+use ringway_http::{Body, Fields, Known, Method, Version};
+use ringway_runtime::buffer::Buf;
 
 use super::exchange::{Ended, Exchange};
+use super::filters::Passed;
 use super::sides::{ClientSide, Failure, ServerSide};
 use super::{grpc, response};
 use crate::tell::{Lines, about_stream};
@@ -29,6 +31,8 @@ pub(super) struct Pump<'p, 'c, C, S> {
     request_sent: bool,
     /// Sending to the upstream failed; its answer may still be there to read.
     send_failed: bool,
+    /// What ends the response was handed to the client's connection.
+    response_ended: bool,
     response_complete: bool,
     tunnel: Tunnel,
     /// The request is one of gRPC.
@@ -71,6 +75,7 @@ impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
             server,
             upstream,
             send_failed: false,
+            response_ended: false,
             response_complete: false,
             grpc: false,
             judged: false,
@@ -148,7 +153,7 @@ impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
                 Poll::Ready(Err(lost)) => return Err(self.exchange.client_lost(lost)),
             };
             self.note_progress();
-            self.push_up(event);
+            self.push_up(event)?;
         }
         match self.exchange.down.side.poll_gone(cx) {
             Poll::Ready(lost) => Err(self.exchange.client_lost(lost)),
@@ -187,29 +192,53 @@ impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
         });
     }
 
-    fn push_up(&mut self, event: Event) {
+    fn push_up(&mut self, event: Event) -> Result<(), Ended> {
         match event {
-            Event::Data(data) => {
+            Event::Data(mut data) => {
                 self.exchange.info.bytes_received += data.len() as u64;
-                if !self.send_failed {
-                    self.server.send_data(data);
+                if self.exchange.filters_request_bodies() {
+                    data = self.exchange.filter_request_data(data)?;
                 }
+                self.send_up(data);
             }
-            Event::Trailers => self.end_request(true),
+            Event::Trailers => self.end_request(true)?,
             Event::Complete => {
                 if !self.exchange.request_complete {
-                    self.end_request(false);
+                    self.end_request(false)?;
                 }
                 self.request_sent = true;
             }
             Event::Head | Event::Informational => {}
         }
+        Ok(())
     }
 
-    fn end_request(&mut self, trailers: bool) {
+    fn send_up(&mut self, data: Buf) {
+        if !self.send_failed && !data.is_empty() {
+            self.server.send_data(data);
+        }
+    }
+
+    fn end_request(&mut self, trailers: bool) -> Result<(), Ended> {
         self.exchange.note_request_complete();
+        if self.exchange.filters_request_bodies() {
+            return self.end_filtered_request(trailers);
+        }
         let fields = trailers.then(|| self.exchange.down.side.trailers());
         self.server.send_end(fields);
+        Ok(())
+    }
+
+    /// Filters have the last word on what follows the body.
+    fn end_filtered_request(&mut self, trailers: bool) -> Result<(), Ended> {
+        let mut fields = Fields::new();
+        if trailers {
+            fields.clone_from(self.exchange.down.side.trailers());
+        }
+        let tail = self.exchange.filter_request_end(&mut fields)?;
+        self.send_up(tail);
+        self.server.send_end(Some(&fields).filter(|fields| !fields.is_empty()));
+        Ok(())
     }
 
     /// Whether everything is sent.
@@ -252,19 +281,32 @@ impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
         match event {
             Event::Informational => self.informational(),
             Event::Head => self.response_head()?,
-            Event::Data(data) => {
-                self.exchange.info.bytes_sent += data.len() as u64;
-                self.exchange.down.side.send_data(data);
+            Event::Data(data) if self.filters_down() => {
+                let limit = self.limit_down;
+                if let Some(data) = self.exchange.filter_response_data(data, limit)? {
+                    self.send_down(data);
+                }
             }
-            Event::Trailers => self.end_response(true),
+            Event::Data(data) => self.send_down(data),
+            Event::Trailers => self.end_response(true)?,
             Event::Complete => {
-                if !self.response_complete {
-                    self.end_response(false);
+                if !self.response_ended {
+                    self.end_response(false)?;
                 }
                 self.response_complete = true;
             }
         }
         Ok(())
+    }
+
+    /// What comes through a tunnel is no body.
+    fn filters_down(&self) -> bool {
+        self.tunnel != Tunnel::Open && self.exchange.filters_response_bodies()
+    }
+
+    fn send_down(&mut self, data: Buf) {
+        self.exchange.info.bytes_sent += data.len() as u64;
+        self.exchange.down.side.send_data(data);
     }
 
     /// A hint before the response (RFC 9110 section 15.2), which the client gets only under
@@ -304,7 +346,10 @@ impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
             set_service_time(exchange, elapsed);
         }
         response::mutate(exchange);
-        exchange.filter_response().map_err(Ended::Reply)?;
+        let collects = !self.server.body().is_empty();
+        if exchange.filter_response(collects).map_err(Ended::Reply)? == Passed::Collecting {
+            return Ok(());
+        }
         self.settle_tunnel(status);
         let (framing, is_end) = self.framing();
         response::send_head(self.exchange, framing, is_end);
@@ -344,7 +389,12 @@ impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
     /// with its head.
     fn framing(&mut self) -> (Framing, bool) {
         let exchange = &mut *self.exchange;
-        let body = self.server.body();
+        let mut body = self.server.body();
+        let described = exchange.down.response.fields.has(Known::ContentLength);
+        if exchange.filters_response_bodies() && matches!(body, Body::Length(_)) && !described {
+            // A filter changes the body, and has taken its length away.
+            body = Body::Chunked;
+        }
         let request = &exchange.down.request;
         let status = exchange.down.response.status;
         let framing = Framing::of_response(body, status, request.method_kind(), request.version());
@@ -353,7 +403,8 @@ impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
         (framing, body.is_empty())
     }
 
-    fn end_response(&mut self, trailers: bool) {
+    fn end_response(&mut self, trailers: bool) -> Result<(), Ended> {
+        self.response_ended = true;
         let manager = self.exchange.manager;
         self.count_success(|pump| {
             let trailers = trailers.then(|| pump.server.trailers());
@@ -362,8 +413,39 @@ impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
         if trailers && !manager.access_logs.is_empty() {
             self.exchange.down.trailers.clone_from(self.server.trailers());
         }
+        if self.filters_down() && !self.server.body().is_empty() {
+            return self.end_filtered_response(trailers);
+        }
         let fields = trailers.then(|| self.server.trailers());
         self.exchange.down.side.send_end(fields);
+        Ok(())
+    }
+
+    /// Filters have the last word on what follows the body, and on a response that was collected.
+    fn end_filtered_response(&mut self, trailers: bool) -> Result<(), Ended> {
+        let mut fields = Fields::new();
+        if trailers {
+            fields.clone_from(self.server.trailers());
+        }
+        let rest = match self.exchange.collected {
+            None => self.exchange.filter_response_end(&mut fields),
+            Some(_) => {
+                let body = self.exchange.filter_whole(&mut fields).map_err(Ended::Reply)?;
+                let head = &self.exchange.down;
+                let (status, asked) = (head.response.status, head.request.method_kind());
+                let whole = Body::Length(body.len() as u64);
+                let framing = Framing::of_response(whole, status, asked, head.request.version());
+                let is_end = body.is_empty() && fields.is_empty();
+                response::send_head(self.exchange, framing, is_end);
+                body
+            }
+        };
+        if !rest.is_empty() {
+            self.send_down(rest);
+        }
+        let fields = Some(&fields).filter(|fields| !fields.is_empty());
+        self.exchange.down.side.send_end(fields);
+        Ok(())
     }
 
     /// The upstream will not complete its response.

@@ -32,7 +32,7 @@ pub(super) fn local<C: ClientSide>(exchange: &mut Exchange<'_, C>, reply: &Local
         exchange.down.response.fields.push(name.as_bytes(), value.as_bytes());
     }
     if let Some(status) = reply.grpc_status
-        && ringway_model::grpc::is_grpc(&exchange.down.request.fields)
+        && exchange.asks_grpc
     {
         grpc::announce(&mut exchange.down.response.fields, status);
     }
@@ -113,7 +113,7 @@ pub(super) fn mutate<C: ClientSide>(exchange: &mut Exchange<'_, C>) {
 /// Sends the head that was begun, with a body that is known as a whole.
 fn send_text<C: ClientSide>(exchange: &mut Exchange<'_, C>, mut body: &[u8], content_type: &[u8]) {
     let down = &mut *exchange.down;
-    if grpc::is_request(&down.request) {
+    if exchange.asks_grpc {
         grpc::translate(&mut down.response, body, down.request.method_kind());
         body = b"";
     } else if body.is_empty() {
@@ -125,11 +125,16 @@ fn send_text<C: ClientSide>(exchange: &mut Exchange<'_, C>, mut body: &[u8], con
     if !exchange.request_complete {
         exchange.read_rest();
     }
-    if let Err(reply) = exchange.filter_response() {
-        // A filter that replaces a reply replaces it once: its own is not filtered again.
-        begin(exchange, reply.status);
-        exchange.info.details = reply.details.clone();
-    }
+    let filtered = match exchange.filter_reply(body) {
+        Ok(filtered) => filtered,
+        Err(reply) => {
+            // A filter that replaces a reply replaces it once: its own is not filtered again.
+            begin(exchange, reply.status);
+            exchange.info.details = reply.details.clone();
+            None
+        }
+    };
+    let body = filtered.as_deref().unwrap_or(body);
     let head = &exchange.down.response;
     let framing = match head.status {
         _ if head.fields.has(Known::ContentLength) => Framing::Described,

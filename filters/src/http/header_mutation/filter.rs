@@ -1,7 +1,7 @@
 //! The filter itself; it remembers nothing of a stream.
 
 use ringway_http::{RequestHead, ResponseHead};
-use ringway_model::filter::{FilterState, HttpFilter, Interest, Step, StreamCx};
+use ringway_model::filter::{FilterState, HttpFilter, Interest, ResponseStep, Step, StreamCx};
 use ringway_model::format::FormatContext;
 use ringway_model::route::{HeaderMutations, Scratch};
 
@@ -23,6 +23,7 @@ impl HttpFilter for Filter {
         Interest {
             request_head: !self.request.is_empty(),
             response_head: !self.response.is_empty(),
+            ..Interest::default()
         }
     }
 
@@ -46,12 +47,12 @@ impl HttpFilter for Filter {
         request: &RequestHead,
         head: &mut ResponseHead,
         cx: &mut StreamCx<'_>,
-    ) -> Step {
+    ) -> ResponseStep {
         let mut scratch = Scratch::new();
         let context = FormatContext::new(cx.info, cx.connection).request(request);
         for mutation in &self.response {
             mutation.apply_response(head, &context, &mut scratch);
         }
-        Step::Continue
+        ResponseStep::Continue
     }
 }

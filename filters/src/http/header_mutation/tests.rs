@@ -1,5 +1,3 @@
-use std::time::{Instant, SystemTime};
-
 use envoy_types::pb::envoy::config::common::mutation_rules::v3::HeaderMutation as Mutation;
 use envoy_types::pb::envoy::config::common::mutation_rules::v3::header_mutation::Action;
 use envoy_types::pb::envoy::config::core::v3::{HeaderValue, HeaderValueOption};
@@ -8,11 +6,10 @@ use envoy_types::pb::envoy::extensions::filters::http::header_mutation::v3::{
 };
 use prost::Message;
 use ringway_http::RequestHead;
-use ringway_model::address::Address;
-use ringway_model::filter::{HttpFilterFactory, Step, StreamCx};
-use ringway_model::stream::{ConnectionInfo, StreamInfo};
+use ringway_model::filter::{HttpFilterFactory, Step};
 
 use super::Factory;
+use crate::http::rig::Rig;
 
 fn append(key: &str, value: &str, append_action: i32) -> Mutation {
     let header = HeaderValue { key: key.into(), value: value.into(), ..Default::default() };
@@ -23,20 +20,6 @@ fn append(key: &str, value: &str, append_action: i32) -> Mutation {
 fn encoded(request_mutations: Vec<Mutation>) -> Vec<u8> {
     let mutations = Mutations { request_mutations, ..Default::default() };
     HeaderMutation { mutations: Some(mutations), ..Default::default() }.encode_to_vec()
-}
-
-fn connection() -> ConnectionInfo {
-    let address = Address::Ip(([127, 0, 0, 1], 80).into());
-    ConnectionInfo {
-        id: 7,
-        local: address.clone(),
-        direct_remote: address,
-        listener: "l".into(),
-        tls: None,
-        preamble: None,
-        transport_failure: None,
-        start: Instant::now(),
-    }
 }
 
 #[test]
@@ -50,11 +33,8 @@ fn mutations_apply_one_after_the_other() {
         .expect("a filter");
     let mut head = RequestHead::new();
     head.set_method(b"GET");
-    let connection = connection();
-    let mut info = StreamInfo::new(Instant::now(), SystemTime::now());
-    let mut cx = StreamCx { connection: &connection, info: &mut info };
     assert!(filter.interest().request_head && !filter.interest().response_head);
-    let step = filter.request_head(&mut None, &mut head, &mut cx);
+    let step = filter.request_head(&mut None, &mut head, &mut Rig::new().cx());
     assert!(matches!(step, Step::Continue));
     let fields: Vec<_> = head.fields.iter().collect();
     assert_eq!(fields, [(b"x-b".as_slice(), b"7".as_slice())]);

@@ -127,7 +127,7 @@ const KNOWN: &[Known] = &[
     },
     Known {
         shown_by: Make::Envoy,
-        names: &["http.main.downstream_rq_too_large", "http.main.rs_too_large"],
+        names: &["http.main.downstream_rq_too_large"],
         reason: "No filter buffers bodies, so none can be too large for it.",
     },
     Known {
