@@ -1,5 +1,10 @@
 //! HTTP filters.
 
+mod call_stats;
+mod frames;
+mod grpc_http1_bridge;
+mod grpc_stats;
+mod grpc_web;
 mod header_mutation;
 #[cfg(test)]
 mod rig;
@@ -8,5 +13,10 @@ use ringway_model::filter::HttpFilterFactory;
 
 /// The factories of all HTTP filters of this build, beside the router.
 pub fn all() -> Vec<Box<dyn HttpFilterFactory>> {
-    vec![Box::new(header_mutation::Factory)]
+    vec![
+        Box::new(grpc_http1_bridge::Factory),
+        Box::new(grpc_stats::Factory),
+        Box::new(grpc_web::Factory),
+        Box::new(header_mutation::Factory),
+    ]
 }
