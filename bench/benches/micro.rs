@@ -17,7 +17,8 @@ impl fmt::Display for Named {
     }
 }
 
-#[divan::bench(args = cases::all().map(Named))]
+// Half a second each, so that all of them take some ten seconds.
+#[divan::bench(args = cases::all().map(Named), max_time = 0.5)]
 fn case(bencher: divan::Bencher, named: &Named) {
     let work = (named.0.make)();
     bencher.bench_local(work);
