@@ -97,6 +97,7 @@ fn question(target: &DnsTarget, snapshot: &Snapshot) -> Option<Arc<DnsCluster>> 
         hostname: "".into(),
         host: ringway_lb::Host::PLAIN,
         locality: Arc::new(Locality::default()),
+        transport_match: None,
     };
     let name =
         |host: &String| dns::DnsTarget { name: host.clone(), port: 0, template: template.clone() };

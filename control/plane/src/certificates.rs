@@ -73,7 +73,7 @@ fn refresh_all<'a>(
 /// Leaves and authorities of each context.
 fn contexts(snapshot: &Snapshot) -> impl Iterator<Item = Context<'_>> {
     let clusters = snapshot.clusters.iter().flatten();
-    let clusters = clusters.filter_map(|cluster| cluster.policy.tls.as_deref());
+    let clusters = clusters.flat_map(|cluster| cluster.policy.all_tls());
     let clusters = clusters.map(|tls| (&tls.certificates[..], &tls.authorities[..]));
     let chains = snapshot.listeners.iter().flat_map(|listener| &listener.chains);
     let chains = chains.filter_map(|chain| chain.tls.as_deref());
@@ -138,6 +138,7 @@ mod tests {
             not_after_unix_s: NOW + until,
             not_after_text: String::new(),
             names: Names { dns, ip, ..Names::default() },
+            sha1: [0; 20],
             sha256: [0; 32],
             spki_sha256: [0; 32],
         };

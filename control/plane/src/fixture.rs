@@ -43,6 +43,7 @@ pub(crate) fn policy(catalog: &Catalog, name: &str) -> Arc<ClusterPolicy> {
         enable_trailers: false,
         proper_case: false,
         tls: None,
+        tls_matches: Vec::new(),
         protocol: ringway_model::cluster::UpstreamProtocol::Http1,
         h2: Default::default(),
         h2_keepalive: Default::default(),
@@ -66,6 +67,7 @@ pub(crate) fn endpoint(address: &str) -> Endpoint {
         hostname: "".into(),
         host: Host { health: Health::Healthy, ..Host::PLAIN },
         locality: Arc::new(Locality::default()),
+        transport_match: None,
     }
 }
 

@@ -236,6 +236,7 @@ fn snapshot(catalog: &Catalog, listener: SocketAddr) -> Snapshot {
                 zone: "z1".to_owned(),
                 sub_zone: String::new(),
             }),
+            transport_match: None,
         })
     };
     let cluster = Cluster {
@@ -278,6 +279,7 @@ fn policy(catalog: &Catalog) -> ClusterPolicy {
         enable_trailers: false,
         proper_case: false,
         tls: None,
+        tls_matches: Vec::new(),
         protocol: ringway_model::cluster::UpstreamProtocol::Http1,
         h2: Default::default(),
         h2_keepalive: Default::default(),

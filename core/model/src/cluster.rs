@@ -82,6 +82,8 @@ pub struct ClusterPolicy {
     pub proper_case: bool,
     /// `transport_socket`; none means that bytes pass as they are.
     pub tls: Option<Arc<UpstreamTls>>,
+    /// `transport_socket_matches`, for the endpoints that name one of them.
+    pub tls_matches: Vec<Option<Arc<UpstreamTls>>>,
     /// Which HTTP its endpoints speak.
     pub protocol: UpstreamProtocol,
     /// `http2_protocol_options`, with the limits on heads that hold for HTTP/2. Of
@@ -151,6 +153,21 @@ pub struct Endpoint {
     pub host: lb::Host,
     /// `locality.region/zone/sub_zone` for `/clusters`.
     pub locality: Arc<Locality>,
+    /// Which of the cluster's `transport_socket_matches` its metadata meets first.
+    pub transport_match: Option<u16>,
+}
+
+impl ClusterPolicy {
+    /// The transport socket of an endpoint.
+    pub fn tls_of(&self, endpoint: &Endpoint) -> Option<&UpstreamTls> {
+        let matched = endpoint.transport_match.and_then(|at| self.tls_matches.get(usize::from(at)));
+        matched.unwrap_or(&self.tls).as_deref()
+    }
+
+    /// All transport sockets.
+    pub fn all_tls(&self) -> impl Iterator<Item = &Arc<UpstreamTls>> {
+        self.tls.iter().chain(self.tls_matches.iter().flatten())
+    }
 }
 
 /// Where an endpoint is.

@@ -68,6 +68,7 @@ pub(super) fn policy(cx: &Cx<'_>, at: &At<'_>, cluster: &cluster::Cluster) -> Op
     let connect_timeout = duration(&at.field("connect_timeout"), cluster.connect_timeout);
     let stat_name = scope(cluster);
     let tls = tls::upstream(cx, at, cluster.transport_socket.as_ref(), stat_name);
+    let tls_matches = tls::matches::sockets(cx, at, cluster, stat_name);
     let (balancing, http) = (balancing?, http?);
     let UpstreamHttp { common, enable_trailers, proper_case, protocol, http2 } = http;
     check_requests(at, cluster, &common);
@@ -89,6 +90,7 @@ pub(super) fn policy(cx: &Cx<'_>, at: &At<'_>, cluster: &cluster::Cluster) -> Op
         enable_trailers,
         proper_case,
         tls: tls?,
+        tls_matches: tls_matches?,
         protocol,
         h2: http2.options,
         h2_keepalive: http2.keepalive,

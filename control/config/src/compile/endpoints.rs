@@ -13,6 +13,7 @@ use super::at::At;
 use super::cluster::Discovery;
 use super::dns::Resolved;
 use super::proto::{cluster, core, endpoint};
+use super::tls;
 use super::value::or_u32;
 
 /// The endpoints of a cluster as configured: what is listed, before names are resolved.
@@ -25,6 +26,7 @@ pub(super) struct Listed {
 
 #[derive(Debug, Clone, PartialEq)]
 struct Entry {
+    transport_match: Option<u16>,
     place: Place,
     /// `hostname`; of a name that is resolved, the name itself stands in for it.
     hostname: Arc<str>,
@@ -44,13 +46,14 @@ pub(super) fn listed(at: &At<'_>, cluster: &cluster::Cluster, discovery: Discove
     let mut entries = Vec::new();
     for (index, locality) in localities.iter().enumerate() {
         let at = at.index(index);
-        entries.extend(in_locality(&at, index, locality, discovery));
+        entries.extend(in_locality(&at, cluster, index, locality, discovery));
     }
     Listed { entries, discovery }
 }
 
 fn in_locality<'a>(
     at: &'a At<'a>,
+    cluster: &'a cluster::Cluster,
     index: usize,
     locality: &'a endpoint::LocalityLbEndpoints,
     discovery: Discovery,
@@ -64,7 +67,10 @@ fn in_locality<'a>(
     };
     locality.lb_endpoints.iter().enumerate().filter_map(move |(number, endpoint)| {
         let at = at.field("lb_endpoints");
-        entry(&at.index(number), endpoint, host, &name, discovery)
+        let of = |one| tls::matches::of_endpoint(cluster, one, locality.metadata.as_ref());
+        let transport_match = of(endpoint.metadata.as_ref());
+        let entry = entry(&at.index(number), endpoint, host, &name, discovery)?;
+        Some(Entry { transport_match, ..entry })
     })
 }
 
@@ -105,6 +111,7 @@ fn entry(
         hostname: Arc::from(hostname),
         host: Host { weight, health: health(listed.health_status), ..host },
         locality: Arc::clone(locality),
+        transport_match: None,
         place,
     })
 }
@@ -180,6 +187,7 @@ impl Entry {
             hostname: Arc::clone(&self.hostname),
             host: self.host,
             locality: Arc::clone(&self.locality),
+            transport_match: self.transport_match,
         }
     }
 }

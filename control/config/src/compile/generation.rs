@@ -204,9 +204,18 @@ fn keeps_secrets(
     message: &cluster_proto::Cluster,
     kept: &KeptCluster,
 ) -> bool {
-    let now = || tls::upstream(cx, at, message.transport_socket.as_ref(), cluster::scope(message));
+    let (scope, policy) = (cluster::scope(message), &kept.compiled.policy);
+    let same = |now: &[Option<_>], before: &[Option<_>]| {
+        let mut pairs = now.iter().zip(before);
+        pairs.all(|(one, other): (&Option<_>, &Option<_>)| {
+            tls::is_same(one.as_ref(), other.as_ref())
+        })
+    };
     cx.cause == Cause::Secrets
-        && now().is_some_and(|now| tls::is_same(now.as_ref(), kept.compiled.policy.tls.as_ref()))
+        && tls::upstream(cx, at, message.transport_socket.as_ref(), scope)
+            .is_some_and(|now| tls::is_same(now.as_ref(), policy.tls.as_ref()))
+        && tls::matches::sockets(cx, at, message, scope)
+            .is_some_and(|now| same(&now, &policy.tls_matches))
 }
 
 /// As [`keeps_secrets`] for the chains of a listener.

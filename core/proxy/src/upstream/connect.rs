@@ -49,7 +49,8 @@ async fn attempt(
     if let Some(keepalive) = tally.policy.keepalive {
         stream.set_keepalive(keepalive.time, keepalive.interval, keepalive.probes);
     }
-    let secured = transport::connect(worker, tally.policy.tls.as_deref(), endpoint, stream).await;
+    let tls = tally.policy.tls_of(endpoint);
+    let secured = transport::connect(worker, tls, endpoint, stream).await;
     secured.map_err(|reason| ConnectFailure {
         reason: ResetReason::RemoteConnectionFailure,
         transport: reason.into(),

@@ -115,6 +115,7 @@ fn cluster(
         enable_trailers: false,
         proper_case: false,
         tls,
+        tls_matches: Vec::new(),
         protocol: ringway_model::cluster::UpstreamProtocol::Http1,
         h2: ringway_http::h2::Options::default(),
         h2_keepalive: Default::default(),
@@ -129,6 +130,7 @@ fn cluster(
         hostname: "".into(),
         host: ringway_lb::Host::PLAIN,
         locality: Arc::default(),
+        transport_match: None,
     };
     Arc::new(Cluster {
         name: "up".into(),

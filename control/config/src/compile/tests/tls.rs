@@ -397,3 +397,46 @@ fn expired_certificates_are_presented_and_remarked() {
         compiler().compile_for(cause, &loaded(&yaml), &none, &mut NoSockets, &mut NoSinks);
     assert!(lines(&checked.err().unwrap_or_default()).contains("expired on"));
 }
+
+#[test]
+fn endpoints_choose_their_socket_by_metadata() {
+    let matches = format!(
+        "transport_socket_matches: [{{name: tls, match: {{mode: secure, n: 1}}, {}}}, {{name: \
+         plain, match: {{}}, transport_socket: {{name: raw, typed_config: {{'@type': \
+         type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer}}}}}}]",
+        socket("UpstreamTlsContext", "sni: a.test")
+    );
+    let endpoint = |port: u16, labels: &str| {
+        format!(
+            "{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: \
+             {port}}}}}}}, metadata: {{filter_metadata: {{envoy.transport_socket_match: \
+             {{{labels}}}}}}}}}"
+        )
+    };
+    let endpoints = [
+        endpoint(1, "mode: secure, n: 1, more: x"),
+        endpoint(2, "mode: secure, n: 2"),
+        endpoint(3, ""),
+    ];
+    let of = |matches: &str| {
+        bootstrap(
+            &[],
+            &[format!(
+                "{{name: a, {matches}{}, load_assignment: {{cluster_name: a, endpoints: \
+                 [{{lb_endpoints: [{}]}}]}}}}",
+                socket("UpstreamTlsContext", "sni: b.test"),
+                endpoints.join(", ")
+            )],
+        )
+    };
+    let names = |draft: &Draft| -> Vec<Option<String>> {
+        let cluster = draft.snapshot.cluster(draft.snapshot.cluster_ids["a"]).expect("a cluster");
+        let tls = cluster.endpoints.iter().map(|endpoint| cluster.policy.tls_of(endpoint));
+        tls.map(|tls| tls.and_then(|tls| tls.sni.as_deref().map(str::to_owned))).collect()
+    };
+    let mut compiler = compiler();
+    let draft = compiler.draft(&of(&format!("{matches}, ")));
+    assert_eq!(names(&draft), [Some("a.test".to_owned()), None, None]);
+    let draft = compiler.draft(&of(""));
+    assert_eq!(names(&draft), vec![Some("b.test".to_owned()); 3]);
+}

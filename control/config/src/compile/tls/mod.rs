@@ -7,6 +7,7 @@
 mod context;
 mod downstream;
 mod identity;
+pub(super) mod matches;
 mod names;
 mod parameters;
 mod secret;

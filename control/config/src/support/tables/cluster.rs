@@ -37,6 +37,7 @@ pub(super) const MESSAGES: &[Message] = &[
             field("metadata"),
             field("upstream_connection_options"),
             field("transport_socket"),
+            field("transport_socket_matches"),
         ],
     ),
     message(

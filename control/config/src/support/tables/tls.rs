@@ -16,6 +16,10 @@ pub(super) const MESSAGES: &[Message] = &[
         "envoy.config.core.v3.TransportSocket",
         &[field("name"), extension("typed_config", &[RAW, DOWNSTREAM, UPSTREAM])],
     ),
+    message(
+        "envoy.config.cluster.v3.Cluster.TransportSocketMatch",
+        &[field("name"), field("match"), field("transport_socket")],
+    ),
     message(RAW, &[]),
     message(
         DOWNSTREAM,
