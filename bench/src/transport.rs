@@ -26,6 +26,8 @@ pub(crate) enum Client {
     Http1,
     Http2,
     Grpc,
+    /// Calls that are answered by a hundred messages each.
+    GrpcStream,
     WebSocket,
     Tcp,
 }
@@ -78,10 +80,14 @@ impl Transport {
         self.tls != Tls::None
     }
 
+    pub(crate) fn is_grpc(self) -> bool {
+        matches!(self.client, Client::Grpc | Client::GrpcStream)
+    }
+
     /// Why a proxy cannot do it.
     pub(crate) fn cannot(self, kind: Kind) -> Option<&'static str> {
         let same = match self.client {
-            Client::Http2 | Client::Grpc => self.origin == Origin::Http2,
+            Client::Http2 | Client::Grpc | Client::GrpcStream => self.origin == Origin::Http2,
             _ => self.origin != Origin::Direct,
         };
         match kind {
@@ -91,7 +97,7 @@ impl Transport {
             Kind::H2o if self.origin == Origin::Http2 => {
                 Some("it speaks HTTP/1 to origins (before 2.3)")
             }
-            Kind::Nginx if self.origin == Origin::Http2 && self.client != Client::Grpc => {
+            Kind::Nginx if self.origin == Origin::Http2 && !self.is_grpc() => {
                 Some("it speaks HTTP/2 to origins of gRPC only")
             }
             _ => None,
@@ -111,6 +117,10 @@ impl Transport {
         match (self.client, self.origin) {
             (Client::Http2, _) => add(&["--http2"]),
             (Client::Grpc, _) => add(&["--body", MESSAGE, "--expect-messages", "1"]),
+            (Client::GrpcStream, _) => {
+                let wish = "x-ringway-answer: messages/100";
+                add(&["--body", MESSAGE, "--header", wish, "--expect-messages", "100"]);
+            }
             (Client::Tcp, Origin::Sink) => add(&["--body", &body, "--expect-length", "1"]),
             (Client::Tcp, Origin::Source) => add(&["--body", ".", "--expect-length", "1m"]),
             _ => {}
@@ -128,14 +138,14 @@ impl Transport {
         let scheme = match (self.client, self.is_tls()) {
             (Client::Http1 | Client::Http2, false) => "http",
             (Client::Http1 | Client::Http2, true) => "https",
-            (Client::Grpc, false) => "grpc",
-            (Client::Grpc, true) => "grpcs",
+            (Client::Grpc | Client::GrpcStream, false) => "grpc",
+            (Client::Grpc | Client::GrpcStream, true) => "grpcs",
             (Client::WebSocket, false) => "ws",
             (Client::WebSocket, true) => "wss",
             (Client::Tcp, false) => "tcp",
             (Client::Tcp, true) => "tls",
         };
-        let path = if self.client == Client::Grpc { "/bench.Echo/Call" } else { path };
+        let path = if self.is_grpc() { "/bench.Echo/Call" } else { path };
         format!("{scheme}://127.0.0.1:{port}{path}")
     }
 

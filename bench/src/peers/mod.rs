@@ -103,7 +103,7 @@ impl Setup {
 
     /// Clients speak HTTP/2.
     fn is_http2(&self) -> bool {
-        matches!(self.transport.client, Client::Http2 | Client::Grpc)
+        self.transport.client == Client::Http2 || self.transport.is_grpc()
     }
 
     /// Writes a file so that whoever watches it sees the old or the new one, never a part.

@@ -97,7 +97,7 @@ fn certificate(setup: &Setup) -> String {
 fn answer(transport: Transport) -> String {
     match (transport.client, transport.origin) {
         (_, Origin::Direct) => format!("default_type text/plain; return 200 \"{DIRECT}\";"),
-        (Client::Grpc, _) => "grpc_pass grpc://origin;".to_owned(),
+        (Client::Grpc | Client::GrpcStream, _) => "grpc_pass grpc://origin;".to_owned(),
         _ => "proxy_pass http://origin;".to_owned(),
     }
 }

@@ -42,7 +42,7 @@ const fn tcp(
 }
 
 /// In the order of reports.
-pub(super) static TRANSPORTS: [Workload; 21] = [
+pub(super) static TRANSPORTS: [Workload; 22] = [
     with(KEPT, small("tls-64", "TLS 1.3, 64 B answers, 64 keep-alive connections", 64)),
     Workload {
         answer: 64 * 1024,
@@ -70,6 +70,15 @@ pub(super) static TRANSPORTS: [Workload; 21] = [
     Workload {
         transport: Transport { client: Client::Grpc, tls: Tls::None, streams: 10, origin: H2 },
         ..small("grpc-10", "gRPC unary calls, 8 connections of 10 streams", FEW)
+    },
+    Workload {
+        transport: Transport {
+            client: Client::GrpcStream,
+            tls: Tls::None,
+            streams: 10,
+            origin: H2,
+        },
+        ..small("grpc-stream", "gRPC calls with 100 messages back, 8 connections of 10", FEW)
     },
     with(WEBSOCKET, small("ws-64", "WebSocket, 64 B echoes on 64 connections", 64)),
     tcp("tcp-64", "TCP relay, 64 B echoes on 64 connections", 64, Origin::Echo),
