@@ -29,6 +29,11 @@ const DIFFERENCES: &[&str] = &[
      none, and a port above 65535 are errors. Envoy takes them, and they never work.",
     "When a listener's Unix socket is bound, an old file in its place is removed only if it is a \
      socket. Envoy removes any file.",
+    "A `crl` that holds no list, and a lowest TLS version above the highest are errors. Envoy \
+     takes them: nothing is revoked, and no handshake succeeds.",
+    "A file of secrets must hold the secret when the configuration is read. Envoy waits for it.",
+    "A certificate that is expired is an error of `--mode validate`. Envoy says nothing; both \
+     present it when they run.",
     "Configuration files in protobuf's own formats (`.pb`, `.pb_text`) are not read.",
 ];
 
