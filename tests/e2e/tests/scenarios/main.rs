@@ -34,6 +34,7 @@ mod slow_bytes;
 mod smuggling;
 mod tcp_proxy;
 mod timeouts;
+mod tls;
 
 use ringway_test_support::{Make, skip};
 
