@@ -76,8 +76,8 @@ fn large_bodies_pass_tls_on_both_sides_whole() {
             let Some(answer) = curl(&arguments) else { return skip("no curl") };
             assert!(answer.out == down, "{version}: {} {}", answer.out.len(), answer.err);
         }
-        // Both requests came on one connection, which was verified.
-        assert_eq!(front.stat("cluster.next.ssl.handshake"), 1);
+        // Each worker verifies a connection of its own, at most once.
+        assert!((1..=2).contains(&front.stat("cluster.next.ssl.handshake")));
     }
     let whole = |body: &[u8]| body == up.as_bytes();
     let asked = origin.wait_for(4);
@@ -120,5 +120,6 @@ fn every_worker_resumes_what_another_one_began() {
             assert_eq!(session(port, version, "-sess_in", &file).as_deref(), Some("Reused"));
         }
     }
-    assert_eq!(proxy.stat(&format!("listener.127.0.0.1_{port}.ssl.session_reused")), 12);
+    // The name is that of the configured port.
+    assert_eq!(proxy.stat("listener.127.0.0.1_0.ssl.session_reused"), 12);
 }
