@@ -101,18 +101,19 @@ impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
         self.progressed = false;
         loop {
             let full_up = self.pull_request(cx)?;
-            let flushed_up = self.flush_up(cx);
+            self.flush_up(cx);
             let full_down = self.pull_response(cx)?;
-            let flushed_down = match self.exchange.down.side.poll_flush(cx) {
-                Poll::Ready(Ok(())) => true,
-                Poll::Ready(Err(lost)) => return Poll::Ready(Err(self.exchange.client_lost(lost))),
-                Poll::Pending => false,
-            };
+            if let Poll::Ready(Err(lost)) = self.exchange.down.side.poll_flush(cx) {
+                return Poll::Ready(Err(self.exchange.client_lost(lost)));
+            }
             if self.is_over() {
                 return Poll::Ready(Ok(()));
             }
-            // Room was made on a side that had stopped its peer: go on at once.
-            if !(full_up && flushed_up || full_down && flushed_down) {
+            // All that waited is on its way, where a side had stopped its peer: go on at once. A
+            // send wakes nobody when it ends, unless something waits behind it.
+            let room_up = full_up && self.server.queued_bytes() < self.limit_up;
+            let queued_down = self.exchange.down.side.queued_bytes();
+            if !(room_up || full_down && queued_down < self.limit_down) {
                 break;
             }
         }
@@ -241,20 +242,13 @@ impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
         Ok(())
     }
 
-    /// Whether everything is sent.
-    fn flush_up(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.send_failed {
-            return true;
-        }
-        match self.server.poll_flush(cx) {
-            Poll::Ready(Ok(())) => true,
-            Poll::Ready(Err(())) => {
-                // The upstream may have answered before it closed: its end of the conversation
-                // decides.
-                self.send_failed = true;
-                true
-            }
-            Poll::Pending => false,
+    /// Sends what is queued.
+    fn flush_up(&mut self, cx: &mut Context<'_>) {
+        if !self.send_failed
+            && let Poll::Ready(Err(())) = self.server.poll_flush(cx)
+        {
+            // The upstream may have answered before it closed: its end of the conversation decides.
+            self.send_failed = true;
         }
     }
 

@@ -58,6 +58,27 @@ fn requests_of_many_sizes() {
     }
 }
 
+/// A buffer that is larger than what may wait stops reading, and its send alone starts it again.
+#[test]
+fn large_bodies_pass_small_buffer_limits() {
+    let origin = Origin::named("a");
+    for limit in [1024, 32_768] {
+        let limit = format!("per_connection_buffer_limit_bytes: {limit}");
+        let yaml = Bootstrap::proxying_to(origin.address()).to_yaml();
+        let yaml = yaml.replace("- name: main\n", &format!("- name: main\n    {limit}\n"));
+        let yaml = yaml.replace("type: STATIC", &format!("type: STATIC\n    {limit}"));
+        assert_eq!(yaml.matches(&limit).count(), 2);
+        let proxy = Proxy::start(yaml);
+        let mut client = RawClient::connect(proxy.listener("main"));
+        assert_eq!(client.get("/bytes/2000000").body.len(), 2_000_000);
+        let body = pattern(2 * MIB);
+        client.send(format!("POST /up HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n", 2 * MIB));
+        assert_eq!(client.send(&body).response_to("POST").status(), 200);
+        let requests = origin.requests();
+        assert!(requests.last().unwrap().message.body == body, "the body differs");
+    }
+}
+
 #[test]
 fn a_body_streams_before_it_is_complete() {
     let origin = RawOrigin::bind();
