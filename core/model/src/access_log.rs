@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::format::{Format, FormatContext};
+use crate::grpc;
 use crate::stream::ResponseFlags;
 
 /// A sink's number, given by the control thread, which opened the file.
@@ -29,6 +30,13 @@ pub enum LogFilter {
     Duration(Comparison),
     /// `response_flag_filter`; an empty set means any flag at all.
     Flags(ResponseFlags),
+    /// `grpc_status_filter`.
+    Grpc {
+        /// `statuses`: bit n stands for status n.
+        statuses: u32,
+        /// `exclude`: all but these.
+        exclude: bool,
+    },
     /// `and_filter`.
     And(Vec<LogFilter>),
     /// `or_filter`.
@@ -78,8 +86,73 @@ impl LogFilter {
             }
             Self::Flags(flags) if flags.is_empty() => !cx.info.flags.is_empty(),
             Self::Flags(flags) => cx.info.flags.intersects(*flags),
+            Self::Grpc { statuses, exclude } => {
+                let found = statuses & 1 << grpc_status(cx) != 0;
+                found != *exclude
+            }
             Self::And(all) => all.iter().all(|filter| filter.accepts(cx)),
             Self::Or(any) => any.iter().any(|filter| filter.accepts(cx)),
+        }
+    }
+}
+
+/// As in Envoy: what the trailers say, else the head, else what the HTTP status stands for, else 2.
+fn grpc_status(cx: &FormatContext<'_>) -> u8 {
+    let of_trailers = cx.trailers.and_then(grpc::status);
+    let of_head = || cx.response.and_then(|head| grpc::status(&head.fields));
+    let told = of_trailers.or_else(of_head);
+    told.unwrap_or_else(|| grpc::status_of_http(cx.info.response_code))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Instant, SystemTime};
+
+    use ringway_http::{Fields, Known, ResponseHead};
+
+    use super::*;
+    use crate::address::Address;
+    use crate::stream::{ConnectionInfo, StreamInfo};
+
+    fn with_status(fields: &mut Fields, status: &str) {
+        if !status.is_empty() {
+            fields.push_known(Known::GrpcStatus, status.as_bytes());
+        }
+    }
+
+    #[test]
+    fn the_status_of_a_call_is_where_grpc_puts_it() {
+        let address = Address::Ip(([127, 0, 0, 1], 80).into());
+        let connection = ConnectionInfo {
+            id: 1,
+            local: address.clone(),
+            direct_remote: address,
+            listener: "l".into(),
+            tls: None,
+            transport_failure: None,
+            start: Instant::now(),
+            preamble: None,
+        };
+        let not_found = LogFilter::Grpc { statuses: 1 << 5, exclude: false };
+        let others = LogFilter::Grpc { statuses: 1 << 5, exclude: true };
+        for (head_says, trailers_say, http, expected) in [
+            ("", "5", 200, true),
+            ("5", "", 200, true),
+            ("0", "5", 200, true),
+            ("5", "0", 200, false),
+            ("5", "x", 200, true),
+            ("", "", 404, false),
+        ] {
+            let (mut head, mut trailers) = (ResponseHead::new(), Fields::new());
+            with_status(&mut head.fields, head_says);
+            with_status(&mut trailers, trailers_say);
+            let mut info = StreamInfo::new(Instant::now(), SystemTime::UNIX_EPOCH);
+            info.response_code = http;
+            let cx = FormatContext::new(&info, &connection).response(&head).trailers(&trailers);
+            assert_eq!(not_found.accepts(&cx), expected, "{head_says} {trailers_say}");
+            assert_eq!(others.accepts(&cx), !expected, "{head_says} {trailers_say}");
+            let unimplemented = LogFilter::Grpc { statuses: 1 << 12, exclude: false };
+            assert_eq!(unimplemented.accepts(&cx), http == 404);
         }
     }
 }

@@ -138,6 +138,11 @@ fn filter(at: &At<'_>, filter: &accesslog::AccessLogFilter) -> Option<LogFilter>
         Some(Kind::AndFilter(and)) => {
             filters(&at.field("and_filter"), &and.filters).map(LogFilter::And)
         }
+        Some(Kind::GrpcStatusFilter(grpc)) => Some(LogFilter::Grpc {
+            // The API's own rule keeps them from 0 to 16.
+            statuses: grpc.statuses.iter().fold(0, |all, status| all | 1 << (*status & 31)),
+            exclude: grpc.exclude,
+        }),
         Some(Kind::OrFilter(or)) => filters(&at.field("or_filter"), &or.filters).map(LogFilter::Or),
         _ => {
             at.unsupported("");

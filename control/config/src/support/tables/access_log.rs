@@ -19,6 +19,7 @@ pub(super) const MESSAGES: &[Message] = &[
             field("and_filter"),
             field("or_filter"),
             field("response_flag_filter"),
+            field("grpc_status_filter"),
         ],
     ),
     message("envoy.config.accesslog.v3.StatusCodeFilter", &[field("comparison")]),
@@ -27,6 +28,7 @@ pub(super) const MESSAGES: &[Message] = &[
     message("envoy.config.accesslog.v3.AndFilter", &[field("filters")]),
     message("envoy.config.accesslog.v3.OrFilter", &[field("filters")]),
     message("envoy.config.accesslog.v3.ResponseFlagFilter", &[field("flags")]),
+    message("envoy.config.accesslog.v3.GrpcStatusFilter", &[field("statuses"), field("exclude")]),
     message(
         FILE,
         &[
