@@ -70,39 +70,6 @@ impl<C> Downstream<C> {
         }
     }
 
-    /// The same storage for another side.
-    pub(super) fn change_side<D>(self, side: D) -> (C, Downstream<D>) {
-        let Self {
-            worker,
-            info,
-            side: before,
-            deadline,
-            now,
-            request,
-            response,
-            trailers,
-            scratch,
-            text,
-            states,
-            buffer_limit,
-        } = self;
-        let after = Downstream {
-            worker,
-            info,
-            side,
-            deadline,
-            now,
-            request,
-            response,
-            trailers,
-            scratch,
-            text,
-            states,
-            buffer_limit,
-        };
-        (before, after)
-    }
-
     /// Gives back what a large message took.
     pub(super) fn shrink(&mut self) {
         let request = self.request.fields.capacity_bytes() + self.request.path_mut().capacity();

@@ -19,6 +19,7 @@ use super::binding::{Binding, Policy};
 use super::downstream::Downstream;
 use super::exchange::Exchange;
 use super::farewell::linger;
+use super::seat::{Seat, Seats};
 use super::sides::{Answer, Asked, ClientSide, Lost};
 use crate::http2::{Counts, Driver, Ended, Item, Over, Session, Stream, Turn};
 use crate::transport::Transport;
@@ -26,15 +27,24 @@ use crate::wire::Event;
 
 /// How long a connection without streams may stay when the worker or its listener is going away.
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
-/// Storage of requests that a connection keeps for the next ones.
-const SPARE_MAX: usize = 128;
+/// How long a connection without streams keeps what makes the next one cheap.
+const REST: Duration = Duration::from_secs(1);
 
 /// What the streams of a connection share.
 #[derive(Debug)]
 struct Shared {
     session: Rc<Session>,
     binding: RefCell<Binding>,
-    spare: RefCell<Vec<Downstream<()>>>,
+    seats: Seats<Job>,
+}
+
+/// A stream with all that its task needs.
+#[derive(Debug)]
+struct Job {
+    stream: Stream,
+    body: Body,
+    head: RequestHead,
+    manager: Policy,
 }
 
 /// The client of one stream.
@@ -62,11 +72,15 @@ struct Connection {
     head_since: Option<Instant>,
     /// The last GOAWAY was said.
     said_last: bool,
+    /// What an idle connection does not need was given back.
+    resting: bool,
 }
 
 /// What is due at some time.
 #[derive(Debug, Clone, Copy)]
 enum Due {
+    /// No stream for a while.
+    Rest,
     /// `max_connection_duration`
     Leave,
     /// `drain_timeout` after the first GOAWAY.
@@ -82,6 +96,7 @@ pub(super) async fn serve(binding: Binding, transport: Transport, input: Buf) {
     let mut connection = Connection::new(binding, transport, input);
     let over = std::future::poll_fn(|cx| connection.poll(cx)).await;
     connection.shared.session.end(over);
+    connection.shared.seats.close();
     connection.note(over);
     let Connection { driver, shared, deadline, .. } = &mut connection;
     if !matches!(over, Over::Closed) {
@@ -106,7 +121,7 @@ impl Connection {
         let shared = Shared {
             session: Rc::clone(&driver.session),
             binding: RefCell::new(binding),
-            spare: RefCell::default(),
+            seats: Seats::default(),
         };
         Self {
             driver,
@@ -117,6 +132,7 @@ impl Connection {
             leaving_since: None,
             head_since: None,
             said_last: false,
+            resting: false,
         }
     }
 
@@ -138,23 +154,24 @@ impl Connection {
     fn begin(&mut self, stream: Stream, body: Body) {
         self.served += 1;
         self.idle_since = None;
+        self.resting = false;
         let mut binding = self.shared.binding.borrow_mut();
         binding.follow_configuration();
         if binding.is_worn(self.served) {
             self.shared.session.announce_leaving();
         }
-        let manager = Rc::clone(&binding.manager);
-        let storage = self.shared.spare.borrow_mut().pop();
-        let storage = storage.unwrap_or_else(|| {
+        let job = Job {
+            stream,
+            body,
+            head: self.driver.take_request(),
+            manager: Rc::clone(&binding.manager),
+        };
+        if let Err(job) = self.shared.seats.give(job) {
             let (worker, info) = (Rc::clone(&binding.worker), Rc::clone(&binding.info));
-            Downstream::new((), worker, info, binding.buffer_limit())
-        });
-        drop(binding);
-        let side = Http2::new(stream, Rc::clone(&self.shared), body);
-        let ((), mut down) = storage.change_side(side);
-        self.driver.take_request(&mut down.request);
-        down.side.look_at(&down.request);
-        ringway_runtime::spawn(serve_stream(down, manager));
+            let side = Http2::new(job.stream, Rc::clone(&self.shared), job.body);
+            let down = Downstream::new(side, worker, info, binding.buffer_limit());
+            ringway_runtime::spawn(serve_streams(down, job.head, job.manager));
+        }
     }
 
     fn refused(&self, error: Option<MessageError>) {
@@ -184,6 +201,7 @@ impl Connection {
                 return Poll::Pending;
             }
             match due {
+                Due::Rest => self.rest(),
                 Due::Leave => self.leave(now),
                 Due::LastGoaway => self.say_last(),
                 Due::Late => {
@@ -205,11 +223,19 @@ impl Connection {
         self.head_since = owes.then(|| self.head_since.unwrap_or(now));
         if self.shared.session.open_streams() > 0 {
             self.idle_since = None;
+            self.resting = false;
         } else if self.idle_since.is_none() {
             self.idle_since = Some(now);
-            self.shared.spare.borrow_mut().truncate(1);
+            self.shared.seats.dismiss(1);
             self.driver.transport.relax();
         }
+    }
+
+    /// Gives back what an idle connection does not need.
+    fn rest(&mut self) {
+        self.resting = true;
+        self.shared.seats.dismiss(0);
+        self.shared.session.shrink();
     }
 
     fn leave_if_wanted(&mut self, now: Instant) {
@@ -245,7 +271,8 @@ impl Connection {
         let end = [unused, drained].into_iter().flatten().min().map(|at| (at, Due::End));
         let head = timeouts.request_headers.or(timeouts.stream_idle);
         let late = self.head_since.zip(head).map(|(since, head)| (since + head, Due::Late));
-        [leave, last, late, end].into_iter().flatten().min_by_key(|(at, _)| *at)
+        let rest = idle.filter(|_| !self.resting).map(|since| (since + REST, Due::Rest));
+        [rest, leave, last, late, end].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     fn count_late_head(&self) {
@@ -282,26 +309,38 @@ impl Connection {
     }
 }
 
-/// One stream, from its head to the last byte of its response.
-async fn serve_stream(mut down: Downstream<Http2>, manager: Policy) {
-    Exchange::new(&mut down, &manager).run().await;
-    let patience = manager.timeouts.stream_idle;
-    down.deadline.set(patience.map(|patience| down.now + patience));
-    let (side, deadline) = (&mut down.side, &mut down.deadline);
-    std::future::poll_fn(|cx| side.poll_rest(cx, deadline)).await;
-    down.shrink();
-    let (side, storage) = down.change_side(());
-    let mut spare = side.shared.spare.borrow_mut();
-    if spare.len() < SPARE_MAX {
-        spare.push(storage);
+/// One stream after the other, each from its head to the last byte of its response.
+async fn serve_streams(mut down: Downstream<Http2>, mut head: RequestHead, mut manager: Policy) {
+    let shared = Rc::clone(&down.side.shared);
+    let seat = Seat::new();
+    loop {
+        std::mem::swap(&mut down.request, &mut head);
+        shared.session.spare_request(head);
+        down.side.look_at(&down.request);
+        Exchange::new(&mut down, &manager).run().await;
+        let patience = manager.timeouts.stream_idle;
+        drop(manager);
+        down.deadline.set(patience.map(|patience| down.now + patience));
+        let (side, deadline) = (&mut down.side, &mut down.deadline);
+        std::future::poll_fn(|cx| side.poll_rest(cx, deadline)).await;
+        down.deadline.set(None);
+        down.side.stream.finish();
+        down.shrink();
+        let Some(job) = seat.next(&shared.seats).await else { return };
+        (head, manager) = (job.head, job.manager);
+        down.side.begin(job.stream, job.body);
     }
 }
 
 impl Http2 {
     fn new(stream: Stream, shared: Rc<Shared>, body: Body) -> Self {
-        // What HTTP/2 ends by a flag goes out in chunks where there is no such flag.
-        let body = if body == Body::UntilClose { Body::Chunked } else { body };
+        let body = delimited(body);
         Self { stream, shared, body, upgrade: Upgrade::None, expects_continue: false }
+    }
+
+    /// The next stream of the same task.
+    fn begin(&mut self, stream: Stream, body: Body) {
+        (self.stream, self.body) = (stream, delimited(body));
     }
 
     /// What the head says of the stream.
@@ -354,6 +393,11 @@ impl Http2 {
             },
         }
     }
+}
+
+/// What HTTP/2 ends by a flag goes out in chunks where there is no such flag.
+fn delimited(body: Body) -> Body {
+    if body == Body::UntilClose { Body::Chunked } else { body }
 }
 
 /// Responses are made elsewhere: a stream of a server receives bodies only.

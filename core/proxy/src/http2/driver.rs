@@ -94,8 +94,9 @@ impl Driver {
     }
 
     /// The head of the request that was just opened.
-    pub(crate) fn take_request(&self, into: &mut RequestHead) {
-        std::mem::swap(self.session.engine.borrow_mut().request_mut(), into);
+    pub(crate) fn take_request(&self) -> RequestHead {
+        let spare = self.session.spare.borrow_mut().pop().unwrap_or_default();
+        std::mem::replace(self.session.engine.borrow_mut().request_mut(), spare)
     }
 
     fn over(&self, over: Over) -> Turn {

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use ringway_http::h2::{Connection, ConnectionError, ErrorCode, Event, MessageError, StreamId};
-use ringway_http::{Body, Fields, ResetReason, ResponseHead};
+use ringway_http::{Body, Fields, RequestHead, ResetReason, ResponseHead};
 use ringway_runtime::buffer::{self, Buf, Class};
 use rustc_hash::FxHashMap;
 
@@ -15,12 +15,17 @@ use super::counts::Counts;
 
 /// Informational heads that wait for a stream to look; more are dropped: they promise nothing.
 const HINTS_MAX: usize = 8;
+/// Heads whose storage waits for other requests, and how large that may be for each.
+const SPARE_MAX: usize = 32;
+const SPARE_BYTES: usize = 4 << 10;
 
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(super) engine: RefCell<Connection>,
     pub(super) counts: Counts,
+    /// Storage for heads of requests.
+    pub(super) spare: RefCell<Vec<RequestHead>>,
     inboxes: RefCell<FxHashMap<StreamId, Rc<Inbox>>>,
     /// The task that moves the bytes.
     driver: RefCell<Option<Waker>>,
@@ -77,6 +82,7 @@ impl Session {
         Rc::new(Self {
             engine: RefCell::new(engine(0)),
             counts,
+            spare: RefCell::default(),
             inboxes: RefCell::default(),
             driver: RefCell::default(),
             epoch: Instant::now(),
@@ -94,6 +100,21 @@ impl Session {
     /// A moment on the engine's clock.
     pub(super) fn moment(&self, ms: u64) -> Instant {
         self.epoch + std::time::Duration::from_millis(ms)
+    }
+
+    /// Takes storage back for the head of another request.
+    pub(crate) fn spare_request(&self, head: RequestHead) {
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < SPARE_MAX && head.fields.capacity_bytes() <= SPARE_BYTES {
+            spare.push(head);
+        }
+    }
+
+    /// Gives back what a connection without streams does not need.
+    pub(crate) fn shrink(&self) {
+        self.spare.take();
+        self.inboxes.borrow_mut().shrink_to_fit();
+        self.engine.borrow_mut().shrink();
     }
 
     /// The PING before the first stream after a long silence.

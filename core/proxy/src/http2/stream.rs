@@ -25,6 +25,7 @@ pub(crate) struct Stream {
     trailers: Fields,
     /// What a reset says that nobody has given a code for.
     code: ErrorCode,
+    finished: bool,
 }
 
 /// How far the end of this side has come.
@@ -84,6 +85,7 @@ impl Stream {
             received_all: false,
             trailers: Fields::new(),
             code: ErrorCode::Cancel,
+            finished: false,
         }
     }
 
@@ -272,13 +274,25 @@ impl Stream {
     }
 }
 
-impl Drop for Stream {
-    fn drop(&mut self) {
+impl Stream {
+    /// Ends what has not ended: a stream that is not over is reset.
+    pub(crate) fn finish(&mut self) {
+        if std::mem::replace(&mut self.finished, true) {
+            return;
+        }
+        self.pending.clear();
+        self.pending_bytes = 0;
         self.session.remove(self.id);
         if !self.is_over() {
             self.session.counts.count(|stats| stats.tx_reset);
             self.session.engine.borrow_mut().reset(self.id, self.code);
             self.session.kick();
         }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.finish();
     }
 }
