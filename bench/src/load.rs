@@ -47,6 +47,14 @@ struct Summary {
     rate: f64,
     failures: Vec<Failure>,
     latency: Times,
+    #[serde(default)]
+    handshakes: Option<Handshakes>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Handshakes {
+    /// Version, suite and group.
+    agreed: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -112,23 +120,24 @@ impl Reading {
 }
 
 impl Run<'_> {
-    /// Asks a few times and looks at every answer.
+    /// Asks a few times and looks at every answer; tells on what TLS agreed.
     ///
     /// # Errors
     ///
     /// What is wrong with one of them, or why there is none.
-    pub(crate) fn probe(&self) -> Result<(), String> {
+    pub(crate) fn probe(&self) -> Result<String, String> {
         // What is sent in a warm-up is not looked at.
         let whole = Run { warmup: Duration::ZERO, ..self.clone() };
         let mut command = whole.command(&self.folder.join("probe.json"));
         command.args(["--requests", "100", "--timeout", "2s"]);
         let done = command.output();
         let output = done.map_err(|error| format!("{}: {error}", self.program.display()))?;
-        if output.status.success() {
-            return Ok(());
-        }
         let report = fs::read_to_string(self.folder.join("probe.json")).ok();
         let summary = report.and_then(|text| serde_json::from_str::<Summary>(&text).ok());
+        if output.status.success() {
+            let handshakes = summary.and_then(|summary| summary.handshakes);
+            return Ok(handshakes.map_or(String::new(), |handshakes| handshakes.agreed));
+        }
         let failure = summary.and_then(|summary| summary.failures.into_iter().next());
         let words = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         Err(failure.map_or(words, |failure| format!("{} {}", failure.failure, failure.example)))

@@ -68,6 +68,9 @@ pub(crate) struct Outcome {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Row {
     pub(crate) peer: String,
+    /// Version, suite and group of TLS.
+    #[serde(default)]
+    pub(crate) agreed: String,
     /// At full speed, one for each round.
     pub(crate) samples: Vec<Sample>,
     /// At fixed rates.
@@ -222,6 +225,7 @@ pub(super) mod tests {
         };
         let row = |peer: &str, rate: f64, cpu: f64| Row {
             peer: peer.to_owned(),
+            agreed: String::new(),
             samples: vec![sample(rate, cpu), sample(rate * 1.1, cpu * 0.9), sample(rate, cpu)],
             points: vec![Point {
                 label: "80 % of the slowest".to_owned(),

@@ -80,7 +80,19 @@ pub(super) fn notes(outcome: &Outcome) -> Vec<String> {
         row.problems.iter().map(move |problem| format!("{}: a turn failed: {problem}", row.peer))
     });
     let remark = Some(outcome.remark.clone()).filter(|remark| !remark.is_empty());
-    remark.into_iter().chain(left_out).chain(problems).collect()
+    remark.into_iter().chain(agreements(outcome)).chain(left_out).chain(problems).collect()
+}
+
+/// On what TLS agreed, and with whom: other suites have other costs.
+fn agreements(outcome: &Outcome) -> Vec<String> {
+    let mut by_words: Vec<(&str, Vec<&str>)> = Vec::new();
+    for row in outcome.rows.iter().filter(|row| !row.agreed.is_empty()) {
+        match by_words.iter_mut().find(|(words, _)| *words == row.agreed) {
+            Some((_, peers)) => peers.push(&row.peer),
+            None => by_words.push((&row.agreed, vec![&row.peer])),
+        }
+    }
+    by_words.iter().map(|(words, peers)| format!("{words}: {}", peers.join(", "))).collect()
 }
 
 /// Columns of the table at full speed. `others %` is what strangers used of a CPU meanwhile.

@@ -143,31 +143,36 @@ impl Stage {
         transport::write_identity(&setup.folder).map_err(|error| error.to_string())?;
         let started = peer.start(&setup, self.cores.proxy);
         let mut process = started.map_err(|error| format!("it does not start: {error}"))?;
+        let mut agreed = String::new();
         if workload.transport.is_plain() {
             await_answer(&mut process, setup.port)?;
             check(workload, setup.port).map_err(|error| format!("it answers wrongly: {error}"))?;
         } else {
-            self.await_probe(&mut process, workload, setup.port)?;
+            agreed = self.await_probe(&mut process, workload, setup.port)?;
         }
         let row = Row {
             peer: peer.kind.name().to_owned(),
+            agreed,
             memory: Memory { started: resident(&process), ..Memory::default() },
             ..Row::default()
         };
         Ok(Contender { peer: peer.clone(), process, setup, row })
     }
 
-    /// Waits for right answers in the transport of a workload.
+    /// Waits for right answers in the transport of a workload; tells on what TLS agreed.
     fn await_probe(
         &self,
         process: &mut Process,
         workload: &Workload,
         port: u16,
-    ) -> Result<(), String> {
+    ) -> Result<String, String> {
         let run = self.run_at(port, workload, None);
         let deadline = Instant::now() + START;
         loop {
-            let Err(error) = run.probe() else { return Ok(()) };
+            let error = match run.probe() {
+                Ok(agreed) => return Ok(agreed),
+                Err(error) => error,
+            };
             if process.ended().is_some() {
                 return Err(format!("it ended: {}", process.last_words()));
             }

@@ -72,7 +72,9 @@ fn protocols(setup: &Setup) -> String {
     match (setup.identity(), setup.is_http2()) {
         (None, false) => String::new(),
         (None, true) => " proto h2".to_owned(),
-        (Some(identity), _) => format!(" ssl crt {} alpn h2,http/1.1", identity.both),
+        (Some(identity), _) => {
+            format!(" ssl crt {} alpn h2,http/1.1 prefer-client-ciphers", identity.both)
+        }
     }
 }
 
