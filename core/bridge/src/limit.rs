@@ -81,6 +81,11 @@ impl Limit {
         spare
     }
 
+    /// Takes one unit without an account, exactly: for what begins rarely, such as connections.
+    pub fn permit(self: &Arc<Self>) -> Option<Permit> {
+        self.take(1).then(|| Permit(Arc::clone(self)))
+    }
+
     /// Spare units that a worker may keep.
     pub fn slack(&self) -> u64 {
         (self.max() / SLACK_SHARE).min(SLACK_MAX)
@@ -98,6 +103,16 @@ impl Limit {
     fn give_back(&self, units: u64) {
         let before = self.taken.fetch_sub(units, Ordering::Relaxed);
         debug_assert!(before >= units, "more units given back than taken");
+    }
+}
+
+/// One unit of a [`Limit`], given back when dropped.
+#[derive(Debug)]
+pub struct Permit(Arc<Limit>);
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.give_back(1);
     }
 }
 

@@ -16,6 +16,7 @@ pub mod grpc;
 pub mod http;
 pub mod listener;
 pub mod named_stats;
+pub mod network;
 pub mod route;
 pub mod snapshot;
 pub mod stats;

@@ -16,6 +16,7 @@ pub use filter::{
 
 use crate::address::Address;
 use crate::http::ConnectionManager;
+use crate::network::NetworkFilter;
 use crate::stats::{ListenerStats, ListenerWorkerStats};
 use crate::tcp::TcpProxy;
 use crate::transport::DownstreamTls;
@@ -63,6 +64,8 @@ pub struct Sockets {
 pub struct FilterChain {
     /// `filter_chains[].name`, or a name made of its position.
     pub name: Arc<str>,
+    /// Network filters before the last one, in their order.
+    pub filters: Vec<NetworkFilter>,
     /// What the chain ends in.
     pub terminal: Terminal,
     /// `transport_socket`; none means that bytes pass as they are.
@@ -78,6 +81,10 @@ pub enum Terminal {
     Http(Arc<ConnectionManager>),
     /// `tcp_proxy`.
     Tcp(Arc<TcpProxy>),
+    /// `direct_response`: these bytes, whatever the client says.
+    DirectResponse(Arc<[u8]>),
+    /// `echo`: what the client says.
+    Echo,
 }
 
 /// What is known of a connection when its chain is chosen.

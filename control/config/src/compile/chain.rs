@@ -52,6 +52,7 @@ pub(super) fn chain(
     };
     Some(FilterChain {
         name,
+        filters: filters.before,
         terminal: filters.terminal,
         tls,
         // 0 is no limit, as in Envoy.

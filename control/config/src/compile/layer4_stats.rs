@@ -2,8 +2,8 @@
 
 use ringway_bridge::stats::{Catalog, CounterId, StatName, Tag};
 use ringway_model::stats::{
-    HttpInspectorStats, ProxyProtocolStats, ProxyProtocolVersionStats, TcpProxyStats,
-    TlsInspectorStats,
+    ConnectionLimitStats, HttpInspectorStats, ProxyProtocolStats, ProxyProtocolVersionStats,
+    TcpProxyStats, TlsInspectorStats,
 };
 
 use super::stat_names::sanitized;
@@ -56,4 +56,12 @@ pub(super) fn tcp_proxy(catalog: &Catalog, stat_prefix: &str) -> TcpProxyStats {
     let name = sanitized(stat_prefix);
     let prefix = format!("tcp.{name}");
     TcpProxyStats::register(catalog, &prefix, "tcp", &[("envoy.tcp_prefix", name)])
+}
+
+/// `connection_limit.<stat_prefix>.`
+pub(super) fn connection_limit(catalog: &Catalog, stat_prefix: &str) -> ConnectionLimitStats {
+    let name = sanitized(stat_prefix);
+    let prefix = format!("connection_limit.{name}");
+    let tags = [("envoy.connection_limit_prefix", name)];
+    ConnectionLimitStats::register(catalog, &prefix, "connection_limit", &tags)
 }

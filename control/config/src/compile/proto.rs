@@ -26,4 +26,8 @@ pub(super) use listener_filters::http_inspector::v3 as http_inspector;
 pub(super) use listener_filters::original_dst::v3 as original_dst;
 pub(super) use listener_filters::proxy_protocol::v3 as proxy_protocol;
 pub(super) use listener_filters::tls_inspector::v3 as tls_inspector;
+pub(super) use network::connection_limit::v3 as connection_limit;
+pub(super) use network::direct_response::v3 as direct_response;
+pub(super) use network::echo::v3 as echo;
+pub(super) use network::sni_cluster::v3 as sni_cluster;
 pub(super) use network::tcp_proxy::v3 as tcp_proxy;

@@ -54,3 +54,12 @@ stat_group! {
         histograms {}
     }
 }
+
+stat_group! {
+    /// `connection_limit.<stat_prefix>.*`
+    pub struct ConnectionLimitStats {
+        counters { limited_connections }
+        gauges { active_connections }
+        histograms {}
+    }
+}

@@ -8,7 +8,7 @@ use ringway_model::listener::{ChainQuery, FilterChain, Listener, Terminal};
 use ringway_model::stream::ConnectionInfo;
 use ringway_runtime::stream::Stream;
 
-use super::{Listening, filters};
+use super::{Listening, filters, gate};
 use crate::hcm;
 use crate::tcp;
 use crate::tell::about_connection;
@@ -93,15 +93,27 @@ async fn serve(
     mut info: ConnectionInfo,
 ) {
     let name = Arc::clone(&chain.name);
+    let Some(passed) = gate::pass(&worker, &chain.filters).await else { return };
     let accepted = transport::accept(&worker, &listening, listener, chain, stream, &mut info);
     let accepted = accepted.await;
     match &chain.terminal {
         Terminal::Tcp(proxy) => {
-            tcp::serve(worker, Arc::clone(proxy), accepted.ok(), info, listener.buffer_limit).await;
+            let (proxy, limit) = (Arc::clone(proxy), listener.buffer_limit);
+            tcp::serve(worker, proxy, accepted.ok(), info, passed.sni_cluster, limit).await;
         }
         Terminal::Http(manager) => {
             let manager = Arc::clone(manager);
             hcm::serve(worker, listening, name, manager, accepted, info).await;
+        }
+        Terminal::DirectResponse(bytes) => {
+            if let Ok(down) = accepted {
+                tcp::respond(down, bytes).await;
+            }
+        }
+        Terminal::Echo => {
+            if let Ok(down) = accepted {
+                tcp::echo(down).await;
+            }
         }
     }
 }

@@ -1,11 +1,12 @@
 //! Listeners on this worker: from a socket that has something to accept to whoever serves it.
 //!
 //! `accept` takes connections; `filters` look at their first bytes; `admit` finds their filter
-//! chain and hands them over.
+//! chain and hands them over, past the network filters of `gate`.
 
 mod accept;
 mod admit;
 mod filters;
+mod gate;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

@@ -5,6 +5,8 @@
 
 use std::task::{Context, Poll};
 
+use ringway_runtime::deadline::Deadline;
+
 use crate::transport::Transport;
 
 /// How much may be handed on in one turn of the loop before others have theirs.
@@ -177,4 +179,15 @@ pub(super) fn poll(
         cx.waker().wake_by_ref();
     }
     Poll::Pending
+}
+
+/// Sends what is left and ends our side, before the deadline.
+pub(super) async fn flush(transport: &mut Transport, deadline: &Deadline) {
+    transport.say_goodbye();
+    std::future::poll_fn(|cx| match transport.poll_flush(cx) {
+        Poll::Ready(_) => Poll::Ready(()),
+        Poll::Pending => deadline.poll(cx),
+    })
+    .await;
+    transport.shutdown_write();
 }

@@ -11,7 +11,7 @@ use ringway_model::stream::{ConnectionInfo, ResponseFlags, StreamInfo, WireBytes
 use ringway_model::tcp::TcpProxy;
 use ringway_runtime::deadline::Deadline;
 
-use super::relay::{self, Broken, Flow, Way};
+use super::relay::{self, Broken, Flow, Way, flush};
 use crate::tell::about_connection;
 use crate::transport::Transport;
 use crate::upstream::{Host, NoConnection, TcpConnection, Upstream};
@@ -22,15 +22,18 @@ use crate::worker::Worker;
 const FLUSH_PATIENCE: Duration = Duration::from_secs(300);
 
 /// Passes a connection on, to its end; one whose handshake failed is logged and nothing else.
-/// `buffer_limit` is what may wait to be sent to the client, in bytes.
+/// `sni_cluster` says that the server name is the cluster; `buffer_limit` is what may wait to be
+/// sent to the client, in bytes.
 pub(crate) async fn serve(
     worker: Rc<Worker>,
     proxy: Arc<TcpProxy>,
     down: Option<Transport>,
     info: ConnectionInfo,
+    sni_cluster: bool,
     buffer_limit: usize,
 ) {
     let mut session = Session::new(worker, proxy, info, buffer_limit);
+    session.sni_cluster = sni_cluster;
     let Some(mut down) = down else { return session.log() };
     let ending = session.run(&mut down).await;
     session.finish(&down);
@@ -41,6 +44,8 @@ struct Session {
     worker: Rc<Worker>,
     proxy: Arc<TcpProxy>,
     connection: ConnectionInfo,
+    /// The cluster is that of the server name, where there is one.
+    sni_cluster: bool,
     stream: StreamInfo,
     up: Option<TcpConnection>,
     to_up: Way,
@@ -88,6 +93,7 @@ impl Session {
         let duration = proxy.max_duration.map(|duration| duration.mul_f64(1.0 + jitter * share));
         Self {
             stream: StreamInfo::new(start, worker.wall_clock(start)),
+            sni_cluster: false,
             to_up: Way::new(0),
             to_down: Way::new(buffer_limit),
             deadline: Deadline::new(),
@@ -152,8 +158,16 @@ impl Session {
     }
 
     fn cluster(&mut self) -> Option<Rc<Upstream>> {
-        let chosen = self.proxy.clusters.choose(self.worker.random());
-        let upstream = chosen.and_then(|cluster| self.worker.upstream(cluster.id));
+        let upstream = match self.server_name() {
+            Some(name) => {
+                let id = self.worker.snapshot.borrow().cluster_ids.get(name).copied();
+                id.and_then(|id| self.worker.upstream(id))
+            }
+            None => {
+                let chosen = self.proxy.clusters.choose(self.worker.random());
+                chosen.and_then(|cluster| self.worker.upstream(cluster.id))
+            }
+        };
         match &upstream {
             Some(upstream) => self.stream.cluster = Some(Rc::clone(&upstream.name)),
             None => {
@@ -162,6 +176,12 @@ impl Session {
             }
         }
         upstream
+    }
+
+    /// The cluster by `sni_cluster`.
+    fn server_name(&self) -> Option<&str> {
+        let preamble = self.connection.preamble.as_deref().filter(|_| self.sni_cluster)?;
+        Some(&*preamble.server_name).filter(|name| !name.is_empty())
     }
 
     /// One attempt; `None` when the time of the whole connection is over.
@@ -385,14 +405,4 @@ impl Session {
             }
         }
     }
-}
-
-async fn flush(transport: &mut Transport, deadline: &Deadline) {
-    transport.say_goodbye();
-    std::future::poll_fn(|cx| match transport.poll_flush(cx) {
-        Poll::Ready(_) => Poll::Ready(()),
-        Poll::Pending => deadline.poll(cx),
-    })
-    .await;
-    transport.shutdown_write();
 }

@@ -254,6 +254,7 @@ fn snapshot(
     };
     let filters = HttpFilterChain::new(setup.filters.into_iter().map(named).collect());
     let chain = FilterChain {
+        filters: Vec::new(),
         name: "c".into(),
         terminal: Terminal::Http(Arc::new(manager(catalog, routes(), filters))),
         tls: setup.downstream.map(downstream),

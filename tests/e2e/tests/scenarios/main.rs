@@ -27,6 +27,7 @@ mod limits;
 mod listener_filters;
 mod listeners;
 mod local_replies;
+mod network_filters;
 mod reload;
 mod routing;
 mod shutdown;

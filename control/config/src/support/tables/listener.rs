@@ -1,7 +1,7 @@
 //! `envoy.config.listener.v3` and the listener filters.
 
 use super::http::CONNECTION_MANAGER;
-use super::network::TCP_PROXY;
+use super::network::{CONNECTION_LIMIT, DIRECT_RESPONSE, ECHO, SNI_CLUSTER, TCP_PROXY};
 use super::{Message, extension, field, message, only};
 
 const TLS_INSPECTOR: &str = "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector";
@@ -58,7 +58,20 @@ pub(super) const MESSAGES: &[Message] = &[
     ),
     message(
         "envoy.config.listener.v3.Filter",
-        &[field("name"), extension("typed_config", &[CONNECTION_MANAGER, TCP_PROXY])],
+        &[
+            field("name"),
+            extension(
+                "typed_config",
+                &[
+                    CONNECTION_MANAGER,
+                    TCP_PROXY,
+                    CONNECTION_LIMIT,
+                    DIRECT_RESPONSE,
+                    ECHO,
+                    SNI_CLUSTER,
+                ],
+            ),
+        ],
     ),
     message(
         "envoy.config.listener.v3.ListenerFilter",

@@ -4,6 +4,13 @@ use super::{Message, field, message};
 
 pub(super) const TCP_PROXY: &str = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy";
 
+pub(super) const CONNECTION_LIMIT: &str =
+    "envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit";
+pub(super) const DIRECT_RESPONSE: &str =
+    "envoy.extensions.filters.network.direct_response.v3.Config";
+pub(super) const ECHO: &str = "envoy.extensions.filters.network.echo.v3.Echo";
+pub(super) const SNI_CLUSTER: &str = "envoy.extensions.filters.network.sni_cluster.v3.SniCluster";
+
 pub(super) const MESSAGES: &[Message] = &[
     message(
         TCP_PROXY,
@@ -46,4 +53,8 @@ pub(super) const MESSAGES: &[Message] = &[
     ),
     message("envoy.type.v3.HashPolicy", &[field("source_ip")]),
     message("envoy.type.v3.HashPolicy.SourceIp", &[]),
+    message(CONNECTION_LIMIT, &[field("stat_prefix"), field("max_connections"), field("delay")]),
+    message(DIRECT_RESPONSE, &[field("response")]),
+    message(ECHO, &[]),
+    message(SNI_CLUSTER, &[]),
 ];
