@@ -222,7 +222,7 @@ impl<C: ClientSide> Exchange<'_, C> {
                 let body = match side.body() {
                     _ if self.asks_for_tunnel => Body::None,
                     // A filter changes the body, and has taken its length away.
-                    Body::Length(_)
+                    Body::Length(1..)
                         if self.filters_request_bodies()
                             && !head.fields.has(Known::ContentLength) =>
                     {

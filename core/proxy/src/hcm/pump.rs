@@ -385,7 +385,7 @@ impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
         let exchange = &mut *self.exchange;
         let mut body = self.server.body();
         let described = exchange.down.response.fields.has(Known::ContentLength);
-        if exchange.filters_response_bodies() && matches!(body, Body::Length(_)) && !described {
+        if exchange.filters_response_bodies() && matches!(body, Body::Length(1..)) && !described {
             // A filter changes the body, and has taken its length away.
             body = Body::Chunked;
         }

@@ -18,6 +18,12 @@ pub(crate) fn reason(corpus: &str, exchange: &str) -> Option<&'static str> {
 
 const KNOWN: &[Known] = &[
     Known {
+        corpus: "gRPC filters",
+        exchanges: &["bridge without trailers"],
+        reason: "A response that was collected has a known length. Envoy tells it only where \
+                 trailers have come.",
+    },
+    Known {
         corpus: "framing of requests",
         exchanges: &["chunk: LF after the data", "chunk: data too long", "chunk: LF at the end"],
         reason: "RFC 9112 section 7.1: chunk data ends with exactly CRLF. Envoy skips bytes up to \

@@ -1,6 +1,6 @@
 //! Replies of the proxy itself to gRPC requests: the status and the message in gRPC's fields.
 
-use ringway_test_support::{Bootstrap, Reply};
+use ringway_test_support::{Bootstrap, Reply, indent};
 
 use crate::compare::check;
 use crate::exchange::{Corpus, Exchange, Peers};
@@ -129,4 +129,89 @@ fn grpc_deadlines_end_streams() {
         silent("older with offset", "older-offset", soon),
     ];
     check(&Corpus { name: "gRPC deadlines over", bootstrap: limited, exchanges });
+}
+
+const MANAGER: &str = "envoy.extensions.filters.network.http_connection_manager.v3.\
+                       HttpConnectionManager";
+const ENABLE_TRAILERS: &str = "http_protocol_options: { enable_trailers: true }";
+
+fn filtered(peers: &Peers) -> Bootstrap {
+    let kind = "type.googleapis.com/envoy.extensions.filters.http";
+    let filter = |name: &str, message: &str| {
+        format!("- name: {name}\n  typed_config: {{ \"@type\": {kind}.{message} }}\n")
+    };
+    let router = filter("router", "router.v3.Router");
+    let listener = |name: &str, filters: &str| {
+        let filters = indent(&[filters, &router].concat(), 10);
+        format!(
+            "- name: {name}
+  address: {{ socket_address: {{ address: 127.0.0.1, port_value: 0 }} }}
+  filter_chains:
+  - filters:
+    - name: hcm
+      typed_config:
+        \"@type\": type.googleapis.com/{MANAGER}
+        stat_prefix: {name}
+        http_filters:
+{filters}
+        route_config:
+          virtual_hosts:
+          - name: all
+            domains: ['*']
+            routes: [{{ match: {{ prefix: / }}, route: {{ cluster: a }} }}]
+"
+        )
+    };
+    let stats = filter("stats", "grpc_stats.v3.FilterConfig");
+    let web = [stats.as_str(), &filter("web", "grpc_web.v3.GrpcWeb")].concat();
+    Bootstrap::new()
+        .listener(&listener("main", &web))
+        .listener(&listener("bridge", &filter("bridge", "grpc_http1_bridge.v3.Config")))
+        .cluster_with("a", &[peers.a()], ENABLE_TRAILERS)
+}
+
+fn call(name: &str, content_type: &str, body: &str) -> Exchange {
+    let length = body.len();
+    let head = format!("POST /a.B/C HTTP/1.1\nhost: a\ncontent-type: {content_type}\n");
+    let accept =
+        if content_type.contains("text") { "accept: application/grpc-web-text\n" } else { "" };
+    Exchange::ask(name, &format!("{head}{accept}content-length: {length}\n\n{body}"))
+}
+
+/// A gRPC answer in chunks, with these trailers.
+fn called(trailers: &str) -> Reply {
+    let head = "HTTP/1.1 200 OK\ncontent-type: application/grpc\ntransfer-encoding: chunked\n\n";
+    let body = "7\n\0\0\0\0\u{2}hi\n3\n\0\0\0\n4\n\0\u{2}ho\n0\n";
+    Reply::raw(format!("{head}{body}{trailers}\n").replace('\n', "\r\n"))
+}
+
+/// gRPC for those who cannot read trailers.
+#[test]
+fn grpc_for_browsers_and_http1() {
+    let web = "application/grpc-web";
+    let text = "application/grpc-web-text";
+    let message = "\0\0\0\0\u{2}hi";
+    let ok = "grpc-status: 0\ngrpc-message: \nx-tail: 1\n";
+    let not_found = "grpc-status: 5\ngrpc-message: none\n";
+    let plain = "HTTP/1.1 404 No\r\ncontent-type: text/plain\r\ncontent-length: 4\r\n\r\nnone";
+    let alone = "HTTP/1.1 200 OK\r\ncontent-type: application/grpc\r\ngrpc-status: 5\r\n\
+                 content-length: 0\r\n\r\n";
+    let bridged = |name: &str| call(name, "application/grpc", message).on("bridge");
+    let exchanges = vec![
+        call("web", web, message).reply(called(ok)),
+        call("web not found", &format!("{web}+proto"), message).reply(called(not_found)),
+        call("web without body", web, message).reply(Reply::raw(alone)),
+        call("web of no gRPC", web, message).reply(Reply::raw(plain)),
+        call("text", text, "AAAAAAJoaQ==").reply(called(ok)),
+        call("text of no gRPC", text, "AAAAAAJoaQ==").reply(Reply::raw(plain)),
+        call("web of another kind", "application/grpc-web+json", message).reply(called(ok)),
+        call("gRPC beside", "application/grpc", message).reply(called(ok)),
+        bridged("bridge").reply(called(ok)),
+        bridged("bridge not found").reply(called(not_found)),
+        bridged("bridge without trailers").reply(called("")),
+        bridged("bridge without body").reply(Reply::raw(alone)),
+        bridged("bridge of no gRPC").reply(Reply::raw(plain)),
+        call("bridge beside", "text/plain", "hi").on("bridge").reply(called(ok)),
+    ];
+    check(&Corpus { name: "gRPC filters", bootstrap: filtered, exchanges });
 }
