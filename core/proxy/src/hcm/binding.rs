@@ -11,7 +11,7 @@ use ringway_model::listener::Terminal;
 use ringway_model::stats::HttpStats;
 use ringway_model::stream::ConnectionInfo;
 
-use crate::listener::{Listening, find_chain};
+use crate::listener::{Listening, Open, find_chain};
 use crate::tell::about_connection;
 use crate::worker::Worker;
 
@@ -32,6 +32,8 @@ pub(crate) struct Binding {
     pub(super) info: Rc<ConnectionInfo>,
     pub(super) manager: Policy,
     listening: Rc<Listening>,
+    /// Counts the connection as open.
+    _open: Open,
     chain: Arc<str>,
     revision: u64,
     /// The next generation has no such chain: the connection ends with its next response.
@@ -48,8 +50,9 @@ impl Binding {
         worker: Rc<Worker>,
         listening: Rc<Listening>,
         chain: Arc<str>,
-        manager: Arc<ConnectionManager>,
+        manager: &Arc<ConnectionManager>,
         info: ConnectionInfo,
+        open: Open,
     ) -> Self {
         let stats = &manager.stats;
         worker.page.inc(stats.downstream_cx_total);
@@ -60,10 +63,11 @@ impl Binding {
         }
         Self {
             revision: listening.revision(),
-            manager: Rc::new(manager),
+            manager: Rc::new(Arc::clone(manager)),
             info: Rc::new(info),
             worker,
             listening,
+            _open: open,
             chain,
             orphaned: false,
             protocol: None,

@@ -4,7 +4,7 @@
 //! what the route says, and `finish`: counters and access log, whatever happened.
 
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ringway_http::Method;
 use ringway_http::h1::{RequestError, Upgrade};
@@ -61,7 +61,7 @@ pub(super) struct Exchange<'c, C> {
 
 impl<'c, C: ClientSide> Exchange<'c, C> {
     pub(super) fn new(down: &'c mut Downstream<C>, manager: &'c ConnectionManager) -> Self {
-        let now = Instant::now();
+        let now = ringway_runtime::now();
         down.now = now;
         down.trailers.clear();
         let random = down.worker.random();

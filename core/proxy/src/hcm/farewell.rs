@@ -16,8 +16,14 @@ const FLUSH_PATIENCE: Duration = Duration::from_secs(300);
 /// Bytes that are read and thrown away from a client that was told to go.
 const LINGER_BYTES: u64 = 1 << 20;
 
-/// Sends what is queued, ends our side, and reads on for a while.
-pub(super) async fn linger(transport: &mut Transport, deadline: &mut Deadline, parting: &Parting) {
+/// Sends what is queued, ends our side, and reads on for a while, unless the client is known to be
+/// silent.
+pub(super) async fn linger(
+    transport: &mut Transport,
+    deadline: &mut Deadline,
+    parting: &Parting,
+    is_silent: bool,
+) {
     let timeouts = &parting.manager.timeouts;
     let patience = timeouts.stream_idle.unwrap_or(FLUSH_PATIENCE);
     deadline.set(Some(Instant::now() + patience));
@@ -26,7 +32,7 @@ pub(super) async fn linger(transport: &mut Transport, deadline: &mut Deadline, p
         Poll::Ready(result) => Poll::Ready(result.is_ok()),
         Poll::Pending => poll_patience(cx, deadline, parting).map(|()| false),
     });
-    if !flushed.await {
+    if !flushed.await || is_silent {
         return;
     }
     transport.shutdown_write();

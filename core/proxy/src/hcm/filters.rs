@@ -4,7 +4,6 @@
 //! what moves the bodies (`pump`) nor what a filter is (`ringway_model::filter`).
 
 use std::task::Poll;
-use std::time::Instant;
 
 use ringway_http::{Fields, Known};
 use ringway_model::filter::{End, HttpFilter, Piece, ResponseStep, Step, StreamCx, Whole};
@@ -76,7 +75,7 @@ impl<C: ClientSide> Exchange<'_, C> {
             };
             let next = std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
                 Poll::Ready(next) => {
-                    self.down.now = Instant::now();
+                    self.down.now = ringway_runtime::now();
                     Poll::Ready(Ok(next))
                 }
                 Poll::Pending => self.poll_impatience(cx, None).map(Err),

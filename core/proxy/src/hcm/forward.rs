@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 use std::task::{Poll, ready};
-use std::time::Instant;
 
 use ringway_http::{Body, Known, Method, ResetReason};
 use ringway_model::cluster::ClusterId;
@@ -247,7 +246,7 @@ impl<C: ClientSide> Exchange<'_, C> {
     async fn wait(&mut self, ticket: &Ticket, upstream: &Upstream) -> Result<Carrier, Ended> {
         let outcome = std::future::poll_fn(|cx| {
             if let Poll::Ready(outcome) = ticket.poll(cx) {
-                self.down.now = Instant::now();
+                self.down.now = ringway_runtime::now();
                 return Poll::Ready(outcome.map_err(|failure| self.no_connection(&failure)));
             }
             let ended = ready!(self.poll_impatience(cx, Some(upstream)));
@@ -380,7 +379,7 @@ impl<C: ClientSide> Exchange<'_, C> {
             return Poll::Pending;
         }
         // The deadline has a coarse tick: it is over for whichever timer is the earliest.
-        self.down.now = Instant::now();
+        self.down.now = ringway_runtime::now();
         self.timers.expired(self.down.now).map_or(Poll::Pending, Poll::Ready)
     }
 

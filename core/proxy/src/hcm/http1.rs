@@ -81,8 +81,13 @@ pub(super) async fn serve(binding: Binding, transport: Transport, input: Buf) {
     let verdict = connection.run().await;
     let Downstream { side, deadline, .. } = &mut connection.down;
     if verdict == Verdict::Close {
+        let parting = side.binding.parting();
+        // RFC 9112 section 9.6: a client that said `close` sends nothing more, so that nothing
+        // unread can destroy the response on its way.
+        let decoder = &side.wire.decoder;
+        let is_silent = !decoder.keep_alive() && decoder.is_idle() && !side.wire.has_input();
         side.wire.discard_input();
-        linger(&mut side.wire.stream, deadline, &side.binding.parting()).await;
+        linger(&mut side.wire.stream, deadline, &parting, is_silent).await;
     }
     side.count_bytes();
 }
@@ -166,7 +171,7 @@ impl Connection {
             Poll::Pending => self.burst = 0,
         }
         if !self.down.side.wire.decoder.is_idle() && head_since.is_none() {
-            *head_since = Some(Instant::now());
+            *head_since = Some(ringway_runtime::now());
         }
         self.poll_patience(cx, *head_since)
     }

@@ -102,7 +102,7 @@ pub(super) async fn serve(binding: Binding, transport: Transport, input: Buf) {
     if !matches!(over, Over::Closed) {
         driver.say_last_words();
         let parting = shared.binding.borrow().parting();
-        linger(&mut driver.transport, deadline, &parting).await;
+        linger(&mut driver.transport, deadline, &parting, false).await;
     }
     let bytes = driver.transport.transferred();
     shared.binding.borrow_mut().count_bytes(bytes);
@@ -186,7 +186,7 @@ impl Connection {
     /// Whether the connection comes to its end: nobody uses it, or nobody wants it.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Over> {
         loop {
-            let now = Instant::now();
+            let now = ringway_runtime::now();
             self.note_streams(now);
             self.leave_if_wanted(now);
             if self.shared.session.is_done() {

@@ -27,37 +27,21 @@ pub(crate) mod sides;
 mod sniff;
 mod timers;
 
-use std::rc::Rc;
-use std::sync::Arc;
-
-use ringway_model::http::ConnectionManager;
-use ringway_model::stream::ConnectionInfo;
-
-use crate::listener::Listening;
 use crate::transport::{Refused, Transport};
-use crate::worker::Worker;
-use binding::Binding;
+pub(crate) use binding::Binding;
 use sniff::First;
 
-/// Serves a connection to its end. One whose handshake was refused is counted as well: in Envoy,
-/// the connection manager has it from the first byte on.
-pub(crate) async fn serve(
-    worker: Rc<Worker>,
-    listening: Rc<Listening>,
-    chain: Arc<str>,
-    manager: Arc<ConnectionManager>,
-    accepted: Result<Transport, Refused>,
-    info: ConnectionInfo,
-) {
-    let mut binding = Binding::new(worker, listening, chain, manager, info);
+/// Finds out what a connection speaks and has it served in a task of its own. One whose handshake
+/// was refused is counted as well: in Envoy, the connection manager has it from the first byte on.
+pub(crate) async fn begin(mut binding: Binding, accepted: Result<Transport, Refused>) {
     let mut transport = match accepted {
         Ok(transport) => transport,
         Err(Refused { timed_out: true }) => return,
         Err(Refused { timed_out: false }) => return binding.note_peer_close(),
     };
     match sniff::sniff(&mut binding, &mut transport).await {
-        First::Http1(input) => http1::serve(binding, transport, input).await,
-        First::Http2(input) => http2::serve(binding, transport, input).await,
+        First::Http1(input) => ringway_runtime::spawn(http1::serve(binding, transport, input)),
+        First::Http2(input) => ringway_runtime::spawn(http2::serve(binding, transport, input)),
         First::Nothing => {
             transport.part();
             binding.count_bytes(transport.transferred());

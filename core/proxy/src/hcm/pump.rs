@@ -4,7 +4,6 @@
 //! reading from its peer, and at most the buffer limit waits in between.
 
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use ringway_http::h1::Framing;
 use ringway_http::{Body, Fields, Known, Method, Version};
@@ -134,7 +133,7 @@ impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
     /// Something moved: the stream is not idle.
     fn note_progress(&mut self) {
         if !std::mem::replace(&mut self.progressed, true) {
-            self.exchange.down.now = Instant::now();
+            self.exchange.down.now = ringway_runtime::now();
             self.exchange.timers.touch(self.exchange.down.now);
         }
     }

@@ -9,7 +9,7 @@ use ringway_model::stream::ConnectionInfo;
 use ringway_runtime::stream::Stream;
 
 use super::{Listening, filters, gate};
-use crate::hcm;
+use crate::hcm::{self, Binding};
 use crate::tcp;
 use crate::tell::about_connection;
 use crate::transport;
@@ -76,43 +76,39 @@ impl Admitted {
         Some(Self { chain, info, open })
     }
 
+    /// What the chain ends in takes the connection. It goes on in a task of its own, so that what
+    /// the beginning needs does not lie about to the end.
     async fn serve(self, worker: Rc<Worker>, listening: Rc<Listening>, stream: Stream) {
-        let listener = Arc::clone(&self.open.listener);
-        serve(worker, listening, &listener, &self.chain, stream, self.info).await;
-        drop(self.open);
-    }
-}
-
-/// What the chain ends in takes the connection, to its end.
-async fn serve(
-    worker: Rc<Worker>,
-    listening: Rc<Listening>,
-    listener: &Listener,
-    chain: &FilterChain,
-    stream: Stream,
-    mut info: ConnectionInfo,
-) {
-    let name = Arc::clone(&chain.name);
-    let Some(passed) = gate::pass(&worker, &chain.filters).await else { return };
-    let accepted = transport::accept(&worker, &listening, listener, chain, stream, &mut info);
-    let accepted = accepted.await;
-    match &chain.terminal {
-        Terminal::Tcp(proxy) => {
-            let (proxy, limit) = (Arc::clone(proxy), listener.buffer_limit);
-            tcp::serve(worker, proxy, accepted.ok(), info, passed.sni_cluster, limit).await;
-        }
-        Terminal::Http(manager) => {
-            let manager = Arc::clone(manager);
-            hcm::serve(worker, listening, name, manager, accepted, info).await;
-        }
-        Terminal::DirectResponse(bytes) => {
-            if let Ok(down) = accepted {
-                tcp::respond(down, bytes).await;
+        let Self { chain, mut info, mut open } = self;
+        let listener = Arc::clone(&open.listener);
+        let Some(passed) = gate::pass(&worker, &chain.filters).await else { return };
+        open.permits = passed.permits;
+        let accepted = transport::accept(&worker, &listening, &listener, &chain, stream, &mut info);
+        let accepted = accepted.await;
+        match &chain.terminal {
+            Terminal::Tcp(proxy) => {
+                let (proxy, limit) = (Arc::clone(proxy), listener.buffer_limit);
+                let by_name = passed.sni_cluster;
+                let serving = tcp::serve(worker, proxy, accepted.ok(), info, by_name, limit);
+                ringway_runtime::spawn(async move {
+                    serving.await;
+                    drop(open);
+                });
             }
-        }
-        Terminal::Echo => {
-            if let Ok(down) = accepted {
-                tcp::echo(down).await;
+            Terminal::Http(manager) => {
+                let name = Arc::clone(&chain.name);
+                let binding = Binding::new(worker, listening, name, manager, info, open);
+                hcm::begin(binding, accepted).await;
+            }
+            Terminal::DirectResponse(bytes) => {
+                if let Ok(down) = accepted {
+                    tcp::respond(down, bytes).await;
+                }
+            }
+            Terminal::Echo => {
+                if let Ok(down) = accepted {
+                    tcp::echo(down).await;
+                }
             }
         }
     }
@@ -147,11 +143,14 @@ fn find_index(listener: &Listener, info: &ConnectionInfo) -> Option<usize> {
 }
 
 /// Counts an open connection until it is dropped.
-struct Open {
+#[derive(Debug)]
+pub(crate) struct Open {
     id: u64,
     worker: Rc<Worker>,
     listener: Arc<Listener>,
     start: Instant,
+    /// What filters hold until the connection ends.
+    permits: Vec<gate::Counted>,
 }
 
 impl Open {
@@ -164,7 +163,8 @@ impl Open {
             page.raise(stats.downstream_cx_active, 1);
         }
         let id = worker.connection_begins();
-        Self { id, worker: Rc::clone(worker), listener: Arc::clone(listener), start }
+        let (worker, listener) = (Rc::clone(worker), Arc::clone(listener));
+        Self { id, worker, listener, start, permits: Vec::new() }
     }
 }
 

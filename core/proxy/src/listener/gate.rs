@@ -3,30 +3,29 @@
 use std::rc::Rc;
 
 use ringway_bridge::limit::Permit;
-use ringway_model::network::{ConnectionLimit, NetworkFilter};
+use ringway_bridge::stats::GaugeId;
+use ringway_model::network::NetworkFilter;
 
 use crate::worker::Worker;
 
 /// What the filters of a connection hold until it ends.
 #[derive(Default)]
-pub(super) struct Passed<'f> {
+pub(super) struct Passed {
     /// The server name of the ClientHello is the cluster.
     pub(super) sni_cluster: bool,
-    permits: Vec<Counted<'f>>,
+    pub(super) permits: Vec<Counted>,
 }
 
 /// A connection within a limit, counted until dropped.
-struct Counted<'f> {
+#[derive(Debug)]
+pub(super) struct Counted {
     worker: Rc<Worker>,
-    filter: &'f ConnectionLimit,
+    active: GaugeId,
     _permit: Permit,
 }
 
 /// Lets each filter say whether the connection may go on; `None` when it may not.
-pub(super) async fn pass<'f>(
-    worker: &Rc<Worker>,
-    filters: &'f [NetworkFilter],
-) -> Option<Passed<'f>> {
+pub(super) async fn pass(worker: &Rc<Worker>, filters: &[NetworkFilter]) -> Option<Passed> {
     let mut passed = Passed::default();
     for filter in filters {
         match filter {
@@ -39,17 +38,17 @@ pub(super) async fn pass<'f>(
                     }
                     return None;
                 };
-                worker.page.raise(filter.stats.active_connections, 1);
-                let worker = Rc::clone(worker);
-                passed.permits.push(Counted { worker, filter, _permit: permit });
+                let (worker, active) = (Rc::clone(worker), filter.stats.active_connections);
+                worker.page.raise(active, 1);
+                passed.permits.push(Counted { worker, active, _permit: permit });
             }
         }
     }
     Some(passed)
 }
 
-impl Drop for Counted<'_> {
+impl Drop for Counted {
     fn drop(&mut self) {
-        self.worker.page.lower(self.filter.stats.active_connections, 1);
+        self.worker.page.lower(self.active, 1);
     }
 }

@@ -16,7 +16,7 @@ use std::time::Instant;
 use ringway_model::listener::Listener;
 use ringway_runtime::listener::Stopper;
 
-pub(crate) use admit::find_chain;
+pub(crate) use admit::{Open, find_chain};
 
 use crate::worker::Worker;
 
