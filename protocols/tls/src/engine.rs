@@ -134,8 +134,24 @@ impl Engine {
         now: Instant,
         timeout: Option<Duration>,
     ) -> Result<Result<Self, TlsError>, ServerNameError> {
-        let name = server_name(sni)?;
-        let connection = ClientConnection::new(Arc::clone(&context.config), name);
+        Self::client_of(context, sni, &[], now, timeout)
+    }
+
+    /// As [`Engine::client`], for a caller that speaks these protocols: they are offered where the
+    /// context names none.
+    pub fn client_of(
+        context: &ClientContext,
+        sni: Option<&str>,
+        protocols: &[&[u8]],
+        now: Instant,
+        timeout: Option<Duration>,
+    ) -> Result<Result<Self, TlsError>, ServerNameError> {
+        let (name, config) = (server_name(sni)?, Arc::clone(&context.config));
+        let offered = match config.alpn_protocols.is_empty() {
+            true => protocols.iter().map(|name| name.to_vec()).collect(),
+            false => config.alpn_protocols.clone(),
+        };
+        let connection = ClientConnection::new_with_alpn(config, name, offered);
         Ok(connection
             .map(|connection| {
                 let mut engine = Self::new(connection.into(), now, timeout);

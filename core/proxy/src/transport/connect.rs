@@ -14,14 +14,16 @@ use crate::worker::Worker;
 
 /// The transport to an endpoint, after the handshake if the cluster has one to make. An error is
 /// the reason in Envoy's words, empty when the peer just went away. The caller keeps the time.
+/// `protocols` are offered by ALPN where the context names none.
 pub(crate) async fn connect(
     worker: &Rc<Worker>,
     tls: Option<&UpstreamTls>,
     endpoint: &Endpoint,
+    protocols: &[&[u8]],
     stream: Stream,
 ) -> Result<Transport, String> {
     let Some(tls) = tls else { return Ok(Transport::Plain(stream)) };
-    let outcome = match engine(tls, endpoint) {
+    let outcome = match engine(tls, endpoint, protocols) {
         Ok(engine) => Handshaking::new(stream, engine, Rc::clone(&worker.handshakes)).run().await,
         Err(reason) => Err(Failure::of_ours(reason)),
     };
@@ -37,9 +39,9 @@ pub(crate) async fn connect(
     }
 }
 
-fn engine(tls: &UpstreamTls, endpoint: &Endpoint) -> Result<Engine, String> {
+fn engine(tls: &UpstreamTls, endpoint: &Endpoint, protocols: &[&[u8]]) -> Result<Engine, String> {
     let hostname = Some(&*endpoint.hostname).filter(|name| tls.auto_host_sni && !name.is_empty());
     let sni = hostname.or(tls.sni.as_deref());
-    let made = Engine::client(&tls.context, sni, Instant::now(), None);
+    let made = Engine::client_of(&tls.context, sni, protocols, Instant::now(), None);
     made.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
 }

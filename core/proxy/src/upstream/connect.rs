@@ -17,16 +17,17 @@ use super::ticket::ConnectFailure;
 use crate::transport::{self, Transport};
 use crate::worker::Worker;
 
-/// Connects within `connect_timeout`, and counts how long that took or why it failed.
+/// Connects within `connect_timeout` for somebody who speaks `protocols` (names of ALPN), and counts how long that took or why it failed.
 pub(super) async fn open(
     worker: &Rc<Worker>,
     endpoint: &Endpoint,
     tally: &Tally,
+    protocols: &[&[u8]],
 ) -> Result<Transport, ConnectFailure> {
     let start = Instant::now();
     let mut deadline = Deadline::new();
     deadline.set(Some(start + tally.policy.connect_timeout));
-    let mut attempt = std::pin::pin!(attempt(worker, endpoint, tally));
+    let mut attempt = std::pin::pin!(attempt(worker, endpoint, tally, protocols));
     let transport = std::future::poll_fn(|cx| {
         if let Poll::Ready(result) = attempt.as_mut().poll(cx) {
             return Poll::Ready(result);
@@ -44,13 +45,14 @@ async fn attempt(
     worker: &Rc<Worker>,
     endpoint: &Endpoint,
     tally: &Tally,
+    protocols: &[&[u8]],
 ) -> Result<Transport, ConnectFailure> {
     let stream = connect_to(&endpoint.address).await.map_err(|error| refused(&error))?;
     if let Some(keepalive) = tally.policy.keepalive {
         stream.set_keepalive(keepalive.time, keepalive.interval, keepalive.probes);
     }
     let tls = tally.policy.tls_of(endpoint);
-    let secured = transport::connect(worker, tls, endpoint, stream).await;
+    let secured = transport::connect(worker, tls, endpoint, protocols, stream).await;
     secured.map_err(|reason| ConnectFailure {
         reason: ResetReason::RemoteConnectionFailure,
         transport: reason.into(),

@@ -37,6 +37,18 @@ pub(super) enum Kind {
     Raw,
 }
 
+impl Kind {
+    /// What is offered by ALPN where the TLS of the cluster names nothing (as in Envoy).
+    fn alpn(self) -> &'static [&'static [u8]] {
+        match self {
+            Self::Http1 => &[b"http/1.1"],
+            Self::Http2 => &[b"h2"],
+            Self::Alpn => &[b"h2", b"http/1.1"],
+            Self::Raw => &[],
+        }
+    }
+}
+
 /// The connections of one endpoint and protocol.
 #[derive(Debug)]
 pub(crate) struct Pool {
@@ -176,7 +188,8 @@ impl Pool {
         tracing::debug!(target: "pool", "creating a new connection to {to}");
         let pool = Rc::clone(self);
         ringway_runtime::spawn(async move {
-            let outcome = connect::open(&pool.worker, &pool.endpoint, &pool.tally).await;
+            let outcome =
+                connect::open(&pool.worker, &pool.endpoint, &pool.tally, pool.kind.alpn()).await;
             pool.connecting.set(pool.connecting.get() - 1);
             match outcome {
                 Ok(transport) => pool.connected(transport, unit),

@@ -51,7 +51,7 @@ impl Host {
             return Err(NoConnection::Overflow);
         };
         let waiting = Waiting::begin(pending, &tally);
-        let outcome = connect::open(&self.worker, &self.endpoint, &tally).await;
+        let outcome = connect::open(&self.worker, &self.endpoint, &tally, &[]).await;
         drop(waiting);
         let transport = outcome.map_err(|failure| {
             count_failure(&tally, &failure);
