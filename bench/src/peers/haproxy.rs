@@ -50,16 +50,18 @@ frontend bench
 {backends}",
         buffers = if setup.bulk { "  tune.bufsize 65536\n" } else { "" },
         port = setup.port,
-        mode = mode(setup.transport.client),
+        mode = mode(setup.transport.client, setup.bulk),
         protocols = protocols(setup),
         answer = answer(setup.transport),
         backends = backends(setup),
     )
 }
 
-/// Bytes are spliced where that pays; what concerns HTTP only is not for TCP.
-fn mode(client: Client) -> &'static str {
+/// Bulk is always spliced, which costs less here than what the program chooses by itself; what
+/// concerns HTTP only is not for TCP.
+fn mode(client: Client, bulk: bool) -> &'static str {
     match client {
+        Client::Tcp if bulk => "tcp\n  option splice-request\n  option splice-response",
         Client::Tcp => "tcp\n  option splice-auto",
         _ => {
             "http\n  timeout http-keep-alive 600s\n  timeout http-request 600s\n  \
