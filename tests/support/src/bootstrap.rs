@@ -89,6 +89,11 @@ impl Bootstrap {
         self
     }
 
+    /// Adds a STATIC cluster that speaks HTTP/2; `options` are its `http2_protocol_options`.
+    pub fn h2_cluster(self, name: &str, endpoints: &[SocketAddr], options: &str) -> Self {
+        self.cluster_with(name, endpoints, &h2_upstream(options, ""))
+    }
+
     /// The whole bootstrap.
     pub fn to_yaml(&self) -> String {
         let admin = "admin:\n  address: { socket_address: { address: 127.0.0.1, port_value: 0 } }";
@@ -100,6 +105,20 @@ impl Bootstrap {
         let (listeners, clusters) = (list("listeners", listeners), list("clusters", clusters));
         format!("{admin}\nstatic_resources:\n{listeners}{clusters}")
     }
+}
+
+/// The field of a cluster that has it speak HTTP/2, with these `http2_protocol_options` and, where
+/// there are any, `common_http_protocol_options`.
+pub fn h2_upstream(options: &str, common: &str) -> String {
+    let name = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+    let common = match common.is_empty() {
+        true => String::new(),
+        false => format!(", common_http_protocol_options: {{ {common} }}"),
+    };
+    format!(
+        "typed_extension_protocol_options: {{ {name}: {{ \"@type\": type.googleapis.com/{name}, \
+         explicit_http_config: {{ http2_protocol_options: {{ {options} }} }}{common} }} }}\n"
+    )
 }
 
 /// Moves every line of `text` that is not blank to the right.

@@ -48,6 +48,11 @@ impl RawClient {
         Ok(Self { wire: Some(Wire::new(stream, transcript.clone())?), transcript })
     }
 
+    /// The socket and its reader, for good.
+    pub fn into_wire(mut self) -> Wire {
+        self.wire.take().expect("the client was reset before")
+    }
+
     /// The socket and its reader, for steps that have no method here.
     pub fn wire(&mut self) -> &mut Wire {
         self.wire.as_mut().expect("the client was reset before")

@@ -9,14 +9,14 @@ use std::thread;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-/// A hyper server on a thread of its own. It answers `/status/N` with that status, `/bytes/N` with
+/// A hyper server on a thread of its own, for HTTP/1 and for HTTP/2 by its preface. It answers `/status/N` with that status, `/bytes/N` with
 /// N bytes, and everything else with the request's body; `x-seen` repeats method and target.
 pub struct HyperOrigin {
     address: SocketAddr,
@@ -74,8 +74,8 @@ async fn serve(listener: std::net::TcpListener, name: Arc<str>, served: Arc<Atom
                 served.fetch_add(1, Ordering::Relaxed);
                 answer(name.clone(), request)
             });
-            let _peer_went_away =
-                http1::Builder::new().serve_connection(TokioIo::new(socket), service).await;
+            let builder = auto::Builder::new(TokioExecutor::new());
+            let _peer_went_away = builder.serve_connection(TokioIo::new(socket), service).await;
         });
     }
 }

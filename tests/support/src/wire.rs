@@ -196,6 +196,11 @@ impl Wire {
         Ok(Self { stream, ahead: Vec::new(), transcript })
     }
 
+    /// How long reads wait from here; [`PATIENCE`] at first.
+    pub fn patience(&self, patience: Duration) -> io::Result<()> {
+        self.stream.set_read_timeout(patience)
+    }
+
     /// The record of this conversation.
     pub fn transcript(&self) -> &Arc<Transcript> {
         &self.transcript
