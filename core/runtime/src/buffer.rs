@@ -207,6 +207,11 @@ impl Buf {
         self.bytes.extend_from_slice(more);
     }
 
+    /// Bytes that can be added without growing.
+    pub fn spare(&self) -> usize {
+        self.bytes.capacity() - self.bytes.len()
+    }
+
     /// Keeps the first `n` bytes (no effect when there are fewer).
     pub fn truncate(&mut self, n: usize) {
         self.bytes.truncate(self.start + n);

@@ -502,6 +502,10 @@ impl ClientSide for Http2 {
         self.stream.pending_bytes()
     }
 
+    fn queue_max(&self) -> usize {
+        self.stream.pending_max()
+    }
+
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
         self.stream.poll_flush(cx).map_err(|ended| self.lost(ended))
     }

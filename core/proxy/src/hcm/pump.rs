@@ -141,7 +141,8 @@ impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
     /// Downstream to upstream. Returns whether it stopped because enough is queued.
     fn pull_request(&mut self, cx: &mut Context<'_>) -> Result<bool, Ended> {
         while !self.request_sent && self.tunnel != Tunnel::Asked {
-            let full = self.server.queued_bytes() >= self.limit_up;
+            let limit = self.limit_up.min(self.server.queue_max());
+            let full = self.server.queued_bytes() >= limit;
             self.note_pause_up(full);
             if full {
                 return Ok(true);
@@ -254,7 +255,8 @@ impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
     /// Upstream to downstream. Returns whether it stopped because enough is queued.
     fn pull_response(&mut self, cx: &mut Context<'_>) -> Result<bool, Ended> {
         while !self.response_complete {
-            let full = self.exchange.down.side.queued_bytes() >= self.limit_down;
+            let side = &self.exchange.down.side;
+            let full = side.queued_bytes() >= self.limit_down.min(side.queue_max());
             self.note_pause_down(full);
             if full {
                 return Ok(true);

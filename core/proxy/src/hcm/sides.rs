@@ -80,6 +80,11 @@ pub(crate) trait ClientSide {
     /// Bytes that wait to be sent.
     fn queued_bytes(&self) -> usize;
 
+    /// How many may wait, whatever is configured: less where others share the room.
+    fn queue_max(&self) -> usize {
+        usize::MAX
+    }
+
     /// Sends what is queued; `Ready` when all of it is on its way.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>>;
 
@@ -142,6 +147,11 @@ pub(crate) trait ServerSide {
 
     /// Bytes that wait to be sent.
     fn queued_bytes(&self) -> usize;
+
+    /// How many may wait, whatever is configured: less where others share the room.
+    fn queue_max(&self) -> usize {
+        usize::MAX
+    }
 
     /// Sends what is queued; `Ready` when all of it is on its way.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ()>>;

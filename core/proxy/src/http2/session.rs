@@ -18,6 +18,10 @@ const HINTS_MAX: usize = 8;
 /// Heads whose storage waits for other requests, and how large that may be for each.
 const SPARE_MAX: usize = 32;
 const SPARE_BYTES: usize = 4 << 10;
+/// Bytes of data that may wait for the windows of a connection's streams, all of them together.
+const BACKLOG_MAX: usize = 4 << 20;
+/// As much may wait on each stream nevertheless: the next frame.
+const BACKLOG_MIN: usize = 16 << 10;
 
 /// One connection.
 #[derive(Debug)]
@@ -33,6 +37,8 @@ pub(crate) struct Session {
     epoch: Instant,
     /// Who waits for the first SETTINGS of the peer.
     settling: RefCell<Vec<Waker>>,
+    /// Streams with data that the peer leaves no room for.
+    backlogged: Cell<usize>,
     /// The end has cut streams short.
     cut: Cell<bool>,
     /// Why no stream can do anything any more.
@@ -87,6 +93,7 @@ impl Session {
             driver: RefCell::default(),
             epoch: Instant::now(),
             settling: RefCell::default(),
+            backlogged: Cell::new(0),
             cut: Cell::new(false),
             over: Cell::new(None),
         })
@@ -141,6 +148,23 @@ impl Session {
     /// Whether the peer owes the rest of a head.
     pub(crate) fn is_mid_head(&self) -> bool {
         self.engine.borrow().is_mid_head()
+    }
+
+    /// A stream has data that waits.
+    pub(super) fn backlog_begins(&self) {
+        self.backlogged.set(self.backlogged.get() + 1);
+    }
+
+    /// None of a stream's data waits any more.
+    pub(super) fn backlog_ends(&self) {
+        self.backlogged.set(self.backlogged.get() - 1);
+    }
+
+    /// How much data may wait on each stream: a client that opens many and reads none gets no more
+    /// of our memory than one that opens a few. Whoever is above it has data that waits, and is
+    /// woken when the peer makes room for that.
+    pub(super) fn backlog_share(&self) -> usize {
+        (BACKLOG_MAX / self.backlogged.get().max(1)).max(BACKLOG_MIN)
     }
 
     /// Streams that are open.

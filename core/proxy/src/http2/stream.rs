@@ -161,11 +161,19 @@ impl Stream {
         self.session.kick();
     }
 
-    /// Queues data.
+    /// Queues data. What fits behind the last piece is copied there: many small pieces must not
+    /// hold a buffer, and become a frame, each.
     pub(crate) fn send_data(&mut self, data: Buf) {
-        if !data.is_empty() {
-            self.pending_bytes += data.len();
-            self.pending.push_back(data);
+        if data.is_empty() {
+            return;
+        }
+        if self.pending_bytes == 0 {
+            self.session.backlog_begins();
+        }
+        self.pending_bytes += data.len();
+        match self.pending.back_mut() {
+            Some(last) if last.spare() >= data.len() => last.append(&data),
+            _ => self.pending.push_back(data),
         }
     }
 
@@ -193,6 +201,11 @@ impl Stream {
     /// Data that the peer leaves no room for.
     pub(crate) fn pending_bytes(&self) -> usize {
         self.pending_bytes
+    }
+
+    /// How much of that there may be: all streams of a connection share what may wait on it.
+    pub(crate) fn pending_max(&self) -> usize {
+        self.session.backlog_share()
     }
 
     /// Whether everything was given to the connection.
@@ -238,6 +251,9 @@ impl Stream {
             let taken = engine.send_data(self.id, front, is_last)?;
             front.consume(taken);
             self.pending_bytes -= taken;
+            if taken > 0 && self.pending_bytes == 0 {
+                session.backlog_ends();
+            }
             if !front.is_empty() {
                 all = false;
                 break;
@@ -281,7 +297,9 @@ impl Stream {
             return;
         }
         self.pending.clear();
-        self.pending_bytes = 0;
+        if std::mem::take(&mut self.pending_bytes) > 0 {
+            self.session.backlog_ends();
+        }
         self.session.remove(self.id);
         if !self.is_over() {
             self.session.counts.count(|stats| stats.tx_reset);

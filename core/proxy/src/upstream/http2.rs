@@ -281,6 +281,10 @@ impl ServerSide for Server {
         self.stream.pending_bytes()
     }
 
+    fn queue_max(&self) -> usize {
+        self.stream.pending_max()
+    }
+
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ()>> {
         self.stream.poll_flush(cx).map_err(drop)
     }
