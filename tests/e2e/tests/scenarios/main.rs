@@ -20,6 +20,7 @@ mod examples;
 mod failures;
 mod filter_chains;
 mod hostile_clients;
+mod http2;
 mod interim_responses;
 mod keep_alive;
 mod leaks;
