@@ -202,7 +202,10 @@ impl Connection {
             }
             match due {
                 Due::Rest => self.rest(),
-                Due::Leave => self.leave(now),
+                Due::Leave => {
+                    self.count_old_age();
+                    self.leave(now);
+                }
                 Due::LastGoaway => self.say_last(),
                 Due::Late => {
                     self.count_late_head();
@@ -280,6 +283,11 @@ impl Connection {
         binding.worker.page.inc(binding.manager.stats.downstream_rq_header_timeout);
     }
 
+    fn count_old_age(&self) {
+        let binding = self.shared.binding.borrow();
+        binding.worker.page.inc(binding.manager.stats.downstream_cx_max_duration_reached);
+    }
+
     fn count_idle_timeout(&self) {
         let binding = self.shared.binding.borrow();
         if self.leaving_since.is_none() {
@@ -303,8 +311,10 @@ impl Connection {
                     page.inc(stats.downstream_cx_destroy_remote_active_rq);
                 }
             }
-            Over::Done => {}
-            Over::Failed(_) => page.inc(stats.downstream_cx_protocol_error),
+            Over::Failed(error) if error.is_protocol_error() => {
+                page.inc(stats.downstream_cx_protocol_error);
+            }
+            Over::Done | Over::Failed(_) => {}
         }
     }
 }

@@ -212,17 +212,18 @@ impl Session {
         }
     }
 
-    /// Says that no streams should be opened soon (RFC 9113 section 6.8).
+    /// Says that no streams should be opened soon (RFC 9113 section 6.8). As in Envoy, only the
+    /// GOAWAY that draws the line counts.
     pub(crate) fn announce_leaving(&self) {
-        self.counts.count(|stats| stats.goaway_sent);
         self.engine.borrow_mut().announce_leaving();
         self.kick();
     }
 
     /// Says that no streams are taken any more.
     pub(crate) fn go_away(&self, code: ErrorCode) {
-        self.counts.count(|stats| stats.goaway_sent);
-        self.engine.borrow_mut().go_away(code);
+        if self.engine.borrow_mut().go_away(code) {
+            self.counts.count(|stats| stats.goaway_sent);
+        }
         self.kick();
     }
 

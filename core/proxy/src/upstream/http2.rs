@@ -137,8 +137,10 @@ async fn drive(mux: Rc<Mux>, pool: Rc<Pool>, mut driver: Driver) {
     let over = std::future::poll_fn(|cx| poll(&mux, &mut driver, cx)).await;
     match over {
         Over::Closed => mux.account.note_peer_close(),
-        Over::Done => {}
-        Over::Failed(_) => mux.account.tally.count(|stats| stats.upstream_cx_protocol_error),
+        Over::Failed(error) if error.is_protocol_error() => {
+            mux.account.tally.count(|stats| stats.upstream_cx_protocol_error);
+        }
+        Over::Done | Over::Failed(_) => {}
     }
     mux.session.end(over);
     mux.leaving.set(true);
@@ -224,6 +226,11 @@ impl Server {
                 Failure { reason, flag: ResponseFlags::UPSTREAM_REMOTE_RESET }
             }
             Ended::Connection(Over::Closed | Over::Done) => Failure {
+                reason: ResetReason::ConnectionTermination,
+                flag: ResponseFlags::UPSTREAM_CONNECTION_TERMINATION,
+            },
+            // A PING that was not answered: as if the peer had gone.
+            Ended::Connection(Over::Failed(error)) if !error.is_protocol_error() => Failure {
                 reason: ResetReason::ConnectionTermination,
                 flag: ResponseFlags::UPSTREAM_CONNECTION_TERMINATION,
             },

@@ -242,6 +242,24 @@ impl ConnectionError {
         }
     }
 
+    /// Whether Envoy counts it as a protocol error of the connection. Floods that have counters of
+    /// their own are none there, nor is a PING that nobody answers.
+    #[must_use]
+    pub fn is_protocol_error(self) -> bool {
+        match self.cause {
+            Cause::KeepaliveTimeout => false,
+            Cause::Flood(flood) => !matches!(
+                flood,
+                Flood::OutboundFrames
+                    | Flood::OutboundControlFrames
+                    | Flood::EmptyPayloads
+                    | Flood::Priority
+                    | Flood::WindowUpdates
+            ),
+            Cause::Message(_) | Cause::Protocol(_) | Cause::Compression(_) => true,
+        }
+    }
+
     /// The limit that was broken, if it was one.
     #[must_use]
     pub fn flood(self) -> Option<Flood> {

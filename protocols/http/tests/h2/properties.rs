@@ -233,7 +233,7 @@ fn call(connection: &mut Connection, call: &Call) {
         }
         Call::Transmit => drop(connection.poll_transmit(&mut Vec::new())),
         Call::Announce => connection.announce_leaving(),
-        Call::GoAway => connection.go_away(ErrorCode::NoError),
+        Call::GoAway => _ = connection.go_away(ErrorCode::NoError),
         Call::Shrink => connection.shrink(),
         Call::Timeout => drop(connection.handle_timeout(1)),
     }

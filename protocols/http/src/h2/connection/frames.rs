@@ -302,14 +302,16 @@ impl Connection {
     }
 
     /// Leaves: streams that the peer opens from here are ignored, those before are finished.
-    pub fn go_away(&mut self, code: ErrorCode) {
+    /// Returns whether that is news.
+    pub fn go_away(&mut self, code: ErrorCode) -> bool {
         if matches!(self.leaving, Leaving::After(_)) || self.failed.is_some() {
-            return;
+            return false;
         }
         let last = if self.side == Side::Server { self.highest } else { 0 };
         self.leaving = Leaving::After(last);
         frame::write_goaway(last, code, &mut self.outbound.bytes);
         self.outbound.frame();
+        true
     }
 }
 
