@@ -1,6 +1,8 @@
 //! HTTP/2 on either side of the proxy.
 
 mod bodies;
+mod floods;
+mod lives;
 mod messages;
 
 use std::net::SocketAddr;
