@@ -16,8 +16,9 @@ use hyper_util::server::conn::auto;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-/// A hyper server on a thread of its own, for HTTP/1 and for HTTP/2 by its preface. It answers `/status/N` with that status, `/bytes/N` with
-/// N bytes, and everything else with the request's body; `x-seen` repeats method and target.
+/// A hyper server on a thread of its own, for HTTP/1 and for HTTP/2 by its preface. It answers
+/// `/status/N` with that status, `/bytes/N` with N bytes, and everything else with the request's
+/// body; `x-seen` repeats method and target.
 pub struct HyperOrigin {
     address: SocketAddr,
     served: Arc<AtomicUsize>,

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use ringway_http::h1::Framing;
 use ringway_http::{Body, Fields, Known, Method, Version};
+use ringway_model::stream::{LocalReply, ResponseFlags};
 use ringway_runtime::buffer::Buf;
 
 use super::exchange::{Ended, Exchange};
@@ -99,6 +100,7 @@ impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ended>> {
         self.progressed = false;
         loop {
+            let tunnel = self.tunnel;
             let full_up = self.pull_request(cx)?;
             self.flush_up(cx);
             let full_down = self.pull_response(cx)?;
@@ -108,11 +110,15 @@ impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
             if self.is_over() {
                 return Poll::Ready(Ok(()));
             }
+            // What the client said too early can go now: nothing else would wake us for it.
+            if self.tunnel != tunnel {
+                continue;
+            }
             // All that waited is on its way, where a side had stopped its peer: go on at once. A
             // send wakes nobody when it ends, unless something waits behind it.
-            let room_up = full_up && self.server.queued_bytes() < self.limit_up;
-            let queued_down = self.exchange.down.side.queued_bytes();
-            if !(room_up || full_down && queued_down < self.limit_down) {
+            let room_up = full_up && !self.is_full_up();
+            let room_down = full_down && !self.is_full_down();
+            if !(room_up || room_down) {
                 break;
             }
         }
@@ -130,6 +136,17 @@ impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
         self.response_complete && !half_open
     }
 
+    /// Whether as much waits for the upstream as may.
+    fn is_full_up(&self) -> bool {
+        self.server.queued_bytes() >= self.limit_up.min(self.server.queue_max())
+    }
+
+    /// Whether as much waits for the client as may.
+    fn is_full_down(&self) -> bool {
+        let side = &self.exchange.down.side;
+        side.queued_bytes() >= self.limit_down.min(side.queue_max())
+    }
+
     /// Something moved: the stream is not idle.
     fn note_progress(&mut self) {
         if !std::mem::replace(&mut self.progressed, true) {
@@ -141,8 +158,7 @@ impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
     /// Downstream to upstream. Returns whether it stopped because enough is queued.
     fn pull_request(&mut self, cx: &mut Context<'_>) -> Result<bool, Ended> {
         while !self.request_sent && self.tunnel != Tunnel::Asked {
-            let limit = self.limit_up.min(self.server.queue_max());
-            let full = self.server.queued_bytes() >= limit;
+            let full = self.is_full_up();
             self.note_pause_up(full);
             if full {
                 return Ok(true);
@@ -255,8 +271,7 @@ impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
     /// Upstream to downstream. Returns whether it stopped because enough is queued.
     fn pull_response(&mut self, cx: &mut Context<'_>) -> Result<bool, Ended> {
         while !self.response_complete {
-            let side = &self.exchange.down.side;
-            let full = side.queued_bytes() >= self.limit_down.min(side.queue_max());
+            let full = self.is_full_down();
             self.note_pause_down(full);
             if full {
                 return Ok(true);
@@ -345,16 +360,16 @@ impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
         if exchange.filter_response(collects).map_err(Ended::Reply)? == Passed::Collecting {
             return Ok(());
         }
-        self.settle_tunnel(status);
+        self.settle_tunnel(status).map_err(Ended::Reply)?;
         let (framing, is_end) = self.framing();
         response::send_head(self.exchange, framing, is_end);
         Ok(())
     }
 
     /// The answer decides whether there is a tunnel.
-    fn settle_tunnel(&mut self, status: u16) {
+    fn settle_tunnel(&mut self, status: u16) -> Result<(), Box<LocalReply>> {
         if self.tunnel != Tunnel::Asked {
-            return;
+            return Ok(());
         }
         let exchange = &mut *self.exchange;
         let connects = exchange.down.request.method_kind() == Method::Connect;
@@ -367,7 +382,14 @@ impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
             // RFC 9110 section 7.8: what the client sent meanwhile may be of either protocol.
             exchange.close = true;
             self.request_sent = true;
+            // RFC 8441 section 5: to this client 2xx says that the protocol was switched.
+            let extended = exchange.down.request.version() == Version::Http2 && !connects;
+            if extended && (200..300).contains(&status) {
+                let reply = LocalReply::new(502, "upgrade_failed");
+                return Err(Box::new(reply.flag(ResponseFlags::UPSTREAM_PROTOCOL_ERROR)));
+            }
         }
+        Ok(())
     }
 
     /// Counts once whether the endpoint did well, when that is known.

@@ -110,7 +110,7 @@ fn expect(wire: &mut Wire, text: &str) {
 }
 
 /// Waits until a counter rests for a tenth of a second.
-fn rest(counter: &AtomicUsize) -> usize {
+pub(crate) fn rest(counter: &AtomicUsize) -> usize {
     let mut last = counter.load(Ordering::Relaxed);
     let mut same = 0;
     while same < 10 {

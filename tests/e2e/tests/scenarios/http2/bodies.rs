@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
-use std::time::Duration;
 
 use ringway_test_support::{
     Bootstrap, Frame, H2, HyperOrigin, Origin, RawClient, RawOrigin, Reply,
 };
 
 use super::{client, echo, serve, start, to_h2};
+use crate::bodies::rest;
 
 const MIB: usize = 1 << 20;
 
@@ -74,18 +73,6 @@ fn many_streams_at_once() {
         let answer = client.answer(stream);
         assert_eq!((answer.status(), answer.body.len()), (200, n * 7));
     }
-}
-
-/// Waits until a counter rests for a fifth of a second: that nothing comes cannot be awaited.
-fn rest(counter: &AtomicUsize) -> usize {
-    let (mut last, mut same) = (counter.load(Ordering::Relaxed), 0);
-    while same < 20 {
-        thread::sleep(Duration::from_millis(10));
-        let now = counter.load(Ordering::Relaxed);
-        same = if now == last { same + 1 } else { 0 };
-        last = now;
-    }
-    last
 }
 
 /// One stream is never read, its neighbours are; `origin` sends bodies without end on `/endless`.
