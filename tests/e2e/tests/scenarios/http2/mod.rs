@@ -4,6 +4,7 @@ mod bodies;
 mod floods;
 mod lives;
 mod messages;
+mod upgrades;
 
 use std::net::SocketAddr;
 use std::thread::{self, JoinHandle};
@@ -24,12 +25,18 @@ fn client(proxy: &Proxy) -> H2 {
     H2::connect(proxy.listener("main"), &[])
 }
 
+/// Has the program built before anybody waits for its connection.
+fn ready() {
+    ringway_test_support::ringway();
+}
+
 /// Serves the first connection of the proxy to `origin` with HTTP/2, on a thread of its own, by
 /// `serve`; what that gives is had by joining.
 fn serve<T: Send + 'static>(
     origin: RawOrigin,
     serve: impl FnOnce(&RawOrigin, H2) -> T + Send + 'static,
 ) -> JoinHandle<T> {
+    ready();
     thread::spawn(move || {
         let server = H2::server(origin.accept(), &[]);
         serve(&origin, server)
