@@ -11,7 +11,7 @@ mod filter;
 
 pub use filter::{
     DestinationPredicate, HttpInspector, ListenerFilter, ListenerFilterKind, ListenerFilters,
-    PassedTlvs, ProxyProtocol, TlsInspector, TlvRule, TlvText,
+    ProxyProtocol, TlsInspector, TlvRule, TlvText,
 };
 
 use crate::address::Address;

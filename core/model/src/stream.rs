@@ -141,8 +141,6 @@ pub struct Preamble {
     pub ja3: Option<Box<str>>,
     /// JA4 fingerprint, if it was asked for.
     pub ja4: Option<Box<str>>,
-    /// TLVs that an upstream may be told, in their order.
-    pub tlvs: Vec<(u8, Box<[u8]>)>,
     /// Dynamic metadata: namespace, key and value.
     pub metadata: Vec<(Arc<str>, Arc<str>, Box<str>)>,
 }

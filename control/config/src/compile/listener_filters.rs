@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ringway_model::listener::{
     DestinationPredicate, HttpInspector, ListenerFilter, ListenerFilterKind, ListenerFilters,
-    PassedTlvs, ProxyProtocol, TlsInspector, TlvRule, TlvText,
+    ProxyProtocol, TlsInspector, TlvRule, TlvText,
 };
 
 use super::Cx;
@@ -96,7 +96,6 @@ fn proxy(cx: &Cx<'_>, at: &At<'_>, config: &proxy_protocol::ProxyProtocol) -> Pr
         refuse_v1: refuses(core::proxy_protocol_config::Version::V1),
         refuse_v2: refuses(core::proxy_protocol_config::Version::V2),
         rules: rules.filter_map(|(index, one)| rule(&at_rules.index(index), one)).collect(),
-        pass_through: passed_tlvs(config.pass_through_tlvs.as_ref()),
         stats: names.stats,
         v1: names.v1,
         v2: names.v2,
@@ -124,18 +123,6 @@ fn rule(at: &At<'_>, rule: &proxy_protocol::proxy_protocol::Rule) -> Option<TlvR
             _ => TlvText::SanitizedUtf8,
         },
     })
-}
-
-/// `pass_through_tlvs`, of a listener or of an upstream.
-pub(super) fn passed_tlvs(config: Option<&core::ProxyProtocolPassThroughTlVs>) -> PassedTlvs {
-    use core::proxy_protocol_pass_through_tl_vs::PassTlVsMatchType;
-    let Some(config) = config else { return PassedTlvs::None };
-    match PassTlVsMatchType::try_from(config.match_type) {
-        Ok(PassTlVsMatchType::Include) => {
-            PassedTlvs::Only(config.tlv_type.iter().map(|kind| *kind as u8).collect())
-        }
-        _ => PassedTlvs::All,
-    }
 }
 
 /// The depth of a predicate is bounded by that of the message.

@@ -77,8 +77,6 @@ pub struct ProxyProtocol {
     pub refuse_v2: bool,
     /// `rules`: TLVs that become dynamic metadata.
     pub rules: Vec<TlvRule>,
-    /// `pass_through_tlvs`: what of the TLVs an upstream may be told.
-    pub pass_through: PassedTlvs,
     /// `proxy_proto.[<stat_prefix>.]*`
     pub stats: ProxyProtocolStats,
     /// `proxy_proto.[<stat_prefix>.]versions.v1.*`
@@ -110,29 +108,6 @@ pub enum TlvText {
     SanitizedUtf8,
     /// Base64 with padding.
     Base64,
-}
-
-/// `pass_through_tlvs`.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum PassedTlvs {
-    /// The field is not set.
-    #[default]
-    None,
-    /// `INCLUDE_ALL`
-    All,
-    /// `INCLUDE`: those of these types.
-    Only(Vec<u8>),
-}
-
-impl PassedTlvs {
-    /// Whether TLVs of that type pass.
-    pub fn passes(&self, kind: u8) -> bool {
-        match self {
-            Self::None => false,
-            Self::All => true,
-            Self::Only(kinds) => kinds.contains(&kind),
-        }
-    }
 }
 
 /// Envoy `ListenerFilterChainMatchPredicate`: a condition on where the client connected to.

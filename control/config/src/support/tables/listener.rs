@@ -116,7 +116,6 @@ pub(super) const MESSAGES: &[Message] = &[
         &[
             field("rules"),
             field("allow_requests_without_proxy_protocol"),
-            field("pass_through_tlvs"),
             field("disallowed_versions"),
             field("stat_prefix"),
             only("tlv_location", &["DYNAMIC_METADATA"]),
@@ -129,9 +128,5 @@ pub(super) const MESSAGES: &[Message] = &[
     message(
         "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol.KeyValuePair",
         &[field("metadata_namespace"), field("key"), field("value_string_encoding")],
-    ),
-    message(
-        "envoy.config.core.v3.ProxyProtocolPassThroughTLVs",
-        &[field("match_type"), field("tlv_type")],
     ),
 ];

@@ -104,9 +104,6 @@ impl Peek<'_> {
 
     fn take_tlvs(&mut self, config: &ProxyProtocol, tlvs: &Tlvs<'_>) {
         for tlv in tlvs.iter() {
-            if config.pass_through.passes(tlv.kind) {
-                self.found.tlvs.push((tlv.kind, tlv.value.into()));
-            }
             let rule = config.rules.iter().find(|rule| rule.kind == tlv.kind);
             if let Some(rule) = rule {
                 let (namespace, key) = (Arc::clone(&rule.namespace), Arc::clone(&rule.key));
