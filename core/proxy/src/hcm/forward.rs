@@ -6,7 +6,7 @@ use std::task::{Poll, ready};
 use ringway_http::{Body, Known, Method, ResetReason};
 use ringway_model::cluster::ClusterId;
 use ringway_model::format::FormatContext;
-use ringway_model::route::{ClusterTarget, Forward};
+use ringway_model::route::{ClusterTarget, Forward, Priority};
 use ringway_model::stream::{LocalReply, ResponseFlags};
 
 use super::exchange::{Ended, Exchange};
@@ -18,6 +18,9 @@ use crate::upstream::{
     Acquired, Carrier, ConnectFailure, Host, Pool, RequestUnit, Reserved, Ticket, Upstream,
 };
 use crate::worker::Worker;
+
+/// Connections that are asked for, when one after the other has gone before it was used.
+const ACQUIRE_MAX: u32 = 3;
 
 /// A request that an endpoint has to answer; counted as such until dropped.
 #[derive(Debug)]
@@ -177,11 +180,7 @@ impl<C: ClientSide> Exchange<'_, C> {
             true => host.raw_pool(),
             false => host.pool(self.down.request.version()),
         };
-        let carrier = match pool.acquire(forward.priority) {
-            Acquired::Ready(carrier) => carrier,
-            Acquired::Overflow => return Err(overflow()),
-            Acquired::Wait(ticket) => self.wait(&ticket, upstream).await?,
-        };
+        let carrier = self.acquire(&pool, forward.priority, upstream).await?;
         // Like Envoy, asks only once there is a connection: whoever waits for one is held back by
         // `max_pending_requests`.
         let Some(unit) = upstream.leases.request(forward.priority) else {
@@ -196,6 +195,29 @@ impl<C: ClientSide> Exchange<'_, C> {
         let result = self.carry(carrier, &pool, upstream).await;
         drop(in_flight);
         result
+    }
+
+    /// A connection, or a place on one. A peer that went away while the request waited has not
+    /// seen it, so that another connection may be asked for.
+    async fn acquire(
+        &mut self,
+        pool: &Rc<Pool>,
+        priority: Priority,
+        upstream: &Upstream,
+    ) -> Result<Carrier, Ended> {
+        let mut tries = ACQUIRE_MAX;
+        loop {
+            tries -= 1;
+            let carrier = match pool.acquire(priority) {
+                Acquired::Ready(carrier) => carrier,
+                Acquired::Overflow => return Err(overflow()),
+                Acquired::Wait(ticket) => self.wait(&ticket, upstream).await?,
+            };
+            match &carrier {
+                Carrier::Http2(reserved) if tries > 0 && reserved.is_void() => {}
+                _ => return Ok(carrier),
+            }
+        }
     }
 
     /// Sends the request by what takes it there.

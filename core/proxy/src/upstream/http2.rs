@@ -89,7 +89,16 @@ impl Mux {
         if let Some(pool) = self.pool.upgrade() {
             pool.drop_mux(self);
         }
-        self.session.go_away(ErrorCode::NoError);
+        self.part();
+    }
+
+    /// Says goodbye behind the last stream. A promise outlives the membership of the endpoint, and
+    /// some servers cut answers short when they hear GOAWAY.
+    fn part(&self) {
+        let is_unused = self.promised.get() == 0 && self.session.open_streams() == 0;
+        if self.leaving.get() && is_unused {
+            self.session.go_away(ErrorCode::NoError);
+        }
     }
 
     /// Whether an unused connection has had its time. Counts why.
@@ -126,6 +135,7 @@ impl Mux {
         if !self.leaving.get() && self.account.is_worn(now) {
             return self.leave();
         }
+        self.part();
         if let Some(pool) = self.pool.upgrade() {
             pool.serve_streams(self);
         }
@@ -179,6 +189,11 @@ impl Reserved {
         Rc::clone(&self.mux)
     }
 
+    /// Whether the peer takes no stream any more, since it was promised.
+    pub(crate) fn is_void(&self) -> bool {
+        self.mux.session.free_streams() == 0
+    }
+
     /// Waits until it is known whether the peer takes upgrades (RFC 8441 section 3).
     pub(crate) fn poll_settled(&self, cx: &Context<'_>) -> Poll<()> {
         self.mux.session.poll_settled(cx)
@@ -187,10 +202,12 @@ impl Reserved {
     /// Opens the stream with a request; `is_end` where nothing follows its head.
     pub(crate) fn open(self, head: &RequestHead, is_end: bool) -> Result<Server, Failure> {
         let mux = Rc::clone(&self.mux);
-        mux.account.begin();
         mux.probe_after_silence();
         match Stream::open(&mux.session, head, is_end) {
-            Ok(stream) => Ok(Server { stream, mux, body: Body::None }),
+            Ok(stream) => {
+                mux.account.begin();
+                Ok(Server { stream, mux, body: Body::None })
+            }
             // The peer changed its mind since the stream was promised.
             Err(_) => Err(Failure {
                 reason: ResetReason::LocalRefusedStreamReset,
@@ -203,6 +220,7 @@ impl Reserved {
 impl Drop for Reserved {
     fn drop(&mut self) {
         self.mux.promised.set(self.mux.promised.get() - 1);
+        self.mux.part();
     }
 }
 
