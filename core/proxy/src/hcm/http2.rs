@@ -229,7 +229,6 @@ impl Connection {
             self.resting = false;
         } else if self.idle_since.is_none() {
             self.idle_since = Some(now);
-            self.shared.seats.dismiss(1);
             self.driver.transport.relax();
         }
     }
@@ -237,7 +236,7 @@ impl Connection {
     /// Gives back what an idle connection does not need.
     fn rest(&mut self) {
         self.resting = true;
-        self.shared.seats.dismiss(0);
+        self.shared.seats.dismiss();
         self.shared.session.shrink();
     }
 
@@ -350,7 +349,9 @@ impl Http2 {
 
     /// The next stream of the same task.
     fn begin(&mut self, stream: Stream, body: Body) {
-        (self.stream, self.body) = (stream, delimited(body));
+        let mut before = std::mem::replace(&mut self.stream, stream);
+        self.stream.take_storage(&mut before);
+        self.body = delimited(body);
     }
 
     /// What the head says of the stream.

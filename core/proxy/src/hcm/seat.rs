@@ -41,14 +41,12 @@ impl<J> Seats<J> {
     /// Lets all tasks end, also those that are at work.
     pub(super) fn close(&self) {
         self.closed.set(true);
-        self.dismiss(0);
+        self.dismiss();
     }
 
-    /// Lets all but `kept` of the waiting tasks end.
-    pub(super) fn dismiss(&self, kept: usize) {
-        let mut waiting = self.waiting.borrow_mut();
-        let from = kept.min(waiting.len());
-        for seat in waiting.drain(from..) {
+    /// Lets the waiting tasks end.
+    pub(super) fn dismiss(&self) {
+        for seat in self.waiting.take() {
             seat.dismissed.set(true);
             seat.wake();
         }

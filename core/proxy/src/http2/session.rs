@@ -16,7 +16,7 @@ use super::counts::Counts;
 /// Informational heads that wait for a stream to look; more are dropped: they promise nothing.
 const HINTS_MAX: usize = 8;
 /// Heads whose storage waits for other requests, and how large that may be for each.
-const SPARE_MAX: usize = 32;
+const SPARE_MAX: usize = 128;
 const SPARE_BYTES: usize = 4 << 10;
 /// Bytes of data that may wait for the windows of a connection's streams, all of them together.
 const BACKLOG_MAX: usize = 4 << 20;
@@ -31,6 +31,10 @@ pub(crate) struct Session {
     /// Storage for heads of requests.
     pub(super) spare: RefCell<Vec<RequestHead>>,
     inboxes: RefCell<FxHashMap<StreamId, Rc<Inbox>>>,
+    /// Empty ones, for the next streams.
+    spare_inboxes: RefCell<Vec<Rc<Inbox>>>,
+    /// What streams hold that are over.
+    nobody: Rc<Inbox>,
     /// The task that moves the bytes.
     driver: RefCell<Option<Waker>>,
     /// The origin of the engine's clock.
@@ -90,6 +94,8 @@ impl Session {
             counts,
             spare: RefCell::default(),
             inboxes: RefCell::default(),
+            spare_inboxes: RefCell::default(),
+            nobody: Rc::default(),
             driver: RefCell::default(),
             epoch: Instant::now(),
             settling: RefCell::default(),
@@ -121,6 +127,7 @@ impl Session {
     pub(crate) fn shrink(&self) {
         self.spare.take();
         self.inboxes.borrow_mut().shrink_to_fit();
+        self.spare_inboxes.take();
         self.engine.borrow_mut().shrink();
     }
 
@@ -229,14 +236,21 @@ impl Session {
 
     pub(super) fn add(&self, id: StreamId) -> Rc<Inbox> {
         self.counts.stream_begins();
-        let inbox = Rc::new(Inbox::default());
+        let inbox = self.spare_inboxes.borrow_mut().pop().unwrap_or_default();
         self.inboxes.borrow_mut().insert(id, Rc::clone(&inbox));
         inbox
     }
 
-    pub(super) fn remove(&self, id: StreamId) {
+    /// A stream is over: takes its inbox back, in exchange for that of nobody.
+    pub(super) fn remove(&self, id: StreamId, inbox: &mut Rc<Inbox>) {
         self.counts.stream_ends();
         self.inboxes.borrow_mut().remove(&id);
+        let used = std::mem::replace(inbox, Rc::clone(&self.nobody));
+        used.mail.borrow_mut().clear();
+        let mut spare = self.spare_inboxes.borrow_mut();
+        if spare.len() < SPARE_MAX {
+            spare.push(used);
+        }
     }
 
     /// Puts an event into the stream's inbox. Those about the connection are not for it.
@@ -318,6 +332,16 @@ impl Session {
 }
 
 impl Mail {
+    /// Forgets everything and keeps the storage.
+    fn clear(&mut self) {
+        for piece in self.data.drain(..) {
+            buffer::give(piece);
+        }
+        self.hints.clear();
+        (self.head, self.trailers, self.complete, self.ended) = (None, None, false, None);
+        self.waker = None;
+    }
+
     /// Copies data behind what waits already: many small frames must not hold a buffer each.
     fn append(&mut self, mut data: &[u8]) {
         if let Some(last) = self.data.back_mut() {
@@ -361,8 +385,6 @@ impl Mail {
 
 impl Drop for Mail {
     fn drop(&mut self) {
-        for piece in self.data.drain(..) {
-            buffer::give(piece);
-        }
+        self.clear();
     }
 }

@@ -291,6 +291,13 @@ impl Stream {
 }
 
 impl Stream {
+    /// Takes over what a stream that is finished has stored in.
+    pub(crate) fn take_storage(&mut self, before: &mut Self) {
+        std::mem::swap(&mut self.pending, &mut before.pending);
+        std::mem::swap(&mut self.trailers, &mut before.trailers);
+        self.trailers.clear();
+    }
+
     /// Ends what has not ended: a stream that is not over is reset.
     pub(crate) fn finish(&mut self) {
         if std::mem::replace(&mut self.finished, true) {
@@ -300,7 +307,7 @@ impl Stream {
         if std::mem::take(&mut self.pending_bytes) > 0 {
             self.session.backlog_ends();
         }
-        self.session.remove(self.id);
+        self.session.remove(self.id, &mut self.inbox);
         if !self.is_over() {
             self.session.counts.count(|stats| stats.tx_reset);
             self.session.engine.borrow_mut().reset(self.id, self.code);
