@@ -19,6 +19,7 @@ mod drivers;
 mod examples;
 mod failures;
 mod filter_chains;
+mod grpc;
 mod hostile_clients;
 mod http2;
 mod interim_responses;
