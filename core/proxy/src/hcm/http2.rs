@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use ringway_bridge::stats::Page;
 use ringway_http::h1::Upgrade;
-use ringway_http::h2::{ErrorCode, MessageError};
+use ringway_http::h2::ErrorCode;
 use ringway_http::{Body, Fields, Known, RequestHead, ResetReason, ResponseHead};
 use ringway_model::http::ConnectionManager;
 use ringway_model::stream::ResponseFlags;
@@ -140,7 +140,7 @@ impl Connection {
         while let Poll::Ready(turn) = self.driver.poll(cx) {
             match turn {
                 Turn::Opened(stream, body) => self.begin(stream, body),
-                Turn::Refused(error) => self.refused(error),
+                Turn::Refused => self.refused(),
                 Turn::Leaving => {}
                 Turn::Over(over) => return Poll::Ready(over),
             }
@@ -174,13 +174,10 @@ impl Connection {
         }
     }
 
-    fn refused(&self, error: Option<MessageError>) {
+    /// As in Envoy, a stream that is refused is no error of its connection.
+    fn refused(&self) {
         let binding = self.shared.binding.borrow();
-        let (page, stats) = (&binding.worker.page, &binding.manager.stats);
-        page.inc(stats.downstream_rq_total);
-        if error.is_some() {
-            page.inc(stats.downstream_cx_protocol_error);
-        }
+        binding.worker.page.inc(binding.manager.stats.downstream_rq_total);
     }
 
     /// Whether the connection comes to its end: nobody uses it, or nobody wants it.

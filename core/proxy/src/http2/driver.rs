@@ -4,7 +4,7 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use ringway_http::h2::{Connection, ConnectionError, Event, MessageError};
+use ringway_http::h2::{Connection, ConnectionError, Event};
 use ringway_http::{Body, RequestHead};
 use ringway_runtime::buffer::Buf;
 use ringway_runtime::deadline::Deadline;
@@ -37,7 +37,7 @@ pub(crate) enum Turn {
     /// The peer opened a stream (server).
     Opened(Stream, Body),
     /// A stream was refused: its head is no request, or there are too many streams already.
-    Refused(Option<MessageError>),
+    Refused,
     /// The peer takes no further streams (client).
     Leaving,
     /// The connection is over; what is queued may still be sent.
@@ -138,7 +138,7 @@ impl Driver {
                     if let Some(error) = error {
                         self.session.counts.refused(error);
                     }
-                    return Some(Turn::Refused(error));
+                    return Some(Turn::Refused);
                 }
                 Event::GoAway { .. } => return Some(Turn::Leaving),
                 event => self.session.deliver(&event, &self.input[..self.consumed]),

@@ -173,7 +173,7 @@ fn poll(mux: &Rc<Mux>, driver: &mut Driver, cx: &mut Context<'_>) -> Poll<Over> 
                 mux.leave();
             }
             // Servers open no streams.
-            Turn::Opened(..) | Turn::Refused(_) => {}
+            Turn::Opened(..) | Turn::Refused => {}
         }
     }
     mux.account.count_bytes(driver.transport.transferred());
