@@ -14,6 +14,7 @@ mod compare;
 mod corpus;
 mod differences;
 mod exchange;
+mod http2;
 mod mask;
 mod play;
 mod statistics;
