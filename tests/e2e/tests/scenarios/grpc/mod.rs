@@ -1,5 +1,6 @@
 //! gRPC from client to server, both of which others wrote.
 
+mod filters;
 mod grpcio;
 mod peers;
 
@@ -12,7 +13,7 @@ use ringway_test_support::{
 };
 use tokio::task::JoinSet;
 use tonic::metadata::{BinaryMetadataValue, MetadataValue};
-use tonic::{Code, Request};
+use tonic::{Code, Request, Status};
 
 use peers::{Client, MEETING, Server, next, run};
 
@@ -150,8 +151,12 @@ fn an_error_keeps_its_status_message_and_metadata() {
 
 /// Calls frame by frame, without a message.
 fn call(proxy: &Proxy, method: &str) -> H2Message {
+    call_with(proxy, method, &[])
+}
+
+fn call_with(proxy: &Proxy, method: &str, more: &[(&str, &str)]) -> H2Message {
     let mut client = H2::connect(proxy.listener("main"), &[]);
-    let fields = [("content-type", "application/grpc"), ("te", "trailers")];
+    let fields = [&[("content-type", "application/grpc"), ("te", "trailers")], more].concat();
     let stream = client.request("POST", &format!("/test.Calls/{method}"), &fields, true);
     client.answer(stream)
 }
@@ -191,11 +196,45 @@ fn a_deadline_that_is_over_is_status_4() {
             let error = client.unary("Silent", request).await.unwrap_err();
             assert_eq!(error.code(), Code::DeadlineExceeded, "{limit}: {error}");
         });
-        assert!(begun.elapsed() >= Duration::from_millis(200), "{limit}");
+        // Timers may be a few milliseconds early.
+        assert!(begun.elapsed() >= Duration::from_millis(150), "{limit}");
         assert_eq!(server.told(), "cancelled", "{limit}");
         assert_eq!(proxy.stat("http.main.downstream_rq_max_duration_reached"), 1, "{limit}");
         expect_rest(&proxy);
     }
+}
+
+#[test]
+fn a_deadline_is_what_the_client_asks_for() {
+    let server = Server::start();
+    let route = "max_stream_duration: { grpc_timeout_header_max: 0s }";
+    let proxy = proxy_with(server.address(), route);
+    let answer = call_with(&proxy, "Silent", &[("grpc-timeout", "200m")]);
+    assert_eq!((answer.status(), answer.get("grpc-status")), (200, Some("4")));
+    assert_eq!(server.told(), "cancelled");
+    let answer = call_with(&proxy, "Echo", &[("grpc-timeout", "60S")]);
+    assert_eq!(answer.status(), 200);
+    expect_rest(&proxy);
+}
+
+/// What has begun cannot be given another status: its stream is reset.
+fn expect_reset(error: &Status) {
+    assert!(format!("{error:?}").contains("INTERNAL_ERROR"), "{error:?}");
+}
+
+#[test]
+fn a_deadline_ends_an_answer_that_has_begun() {
+    let server = Server::start();
+    let route = "max_stream_duration: { max_stream_duration: 0.2s }";
+    let proxy = proxy_with(server.address(), route);
+    run(async {
+        let (_sender, mut messages) = client(&proxy).await.talk("Hold").await;
+        assert_eq!(next(&mut messages).await.as_deref(), Some("held"));
+        let error = messages.message().await.unwrap_err();
+        expect_reset(&error);
+    });
+    assert_eq!(server.told(), "cancelled");
+    expect_rest(&proxy);
 }
 
 #[test]
@@ -226,6 +265,28 @@ fn an_upstream_that_leaves_during_a_call_is_status_14() {
     assert_eq!(error.code(), Code::Unavailable, "{error}");
     leaves.join().unwrap();
     assert_eq!(proxy.stat("cluster.origin.upstream_cx_destroy_remote_with_active_rq"), 1);
+    expect_rest(&proxy);
+}
+
+#[test]
+fn an_answer_that_breaks_off_is_no_good_end() {
+    let origin = RawOrigin::bind();
+    let proxy = start(origin.address());
+    let leaves = thread::spawn(move || {
+        let mut server = H2::server(origin.accept(), &[]);
+        let (stream, _) = server.accept();
+        let fields = [(":status", "200"), ("content-type", "application/grpc")];
+        server.headers(stream, &fields, false).data(stream, b"\0\0\0\0\x02hi", false);
+        server.until(stream, |call| call.ended).unwrap();
+    });
+    run(async {
+        let (sender, mut messages) = client(&proxy).await.talk("Echo").await;
+        assert_eq!(next(&mut messages).await.as_deref(), Some("hi"));
+        drop(sender);
+        let error = messages.message().await.unwrap_err();
+        expect_reset(&error);
+    });
+    leaves.join().unwrap();
     expect_rest(&proxy);
 }
 
