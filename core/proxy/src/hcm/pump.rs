@@ -356,8 +356,10 @@ impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
             set_service_time(exchange, elapsed);
         }
         response::mutate(exchange);
-        let collects = !self.server.body().is_empty();
-        if exchange.filter_response(collects).map_err(Ended::Reply)? == Passed::Collecting {
+        // What comes through a tunnel is no body.
+        let collects = !self.server.body().is_empty() && !self.opens_tunnel(status);
+        let passed = self.exchange.filter_response(collects).map_err(Ended::Reply)?;
+        if passed == Passed::Collecting {
             return Ok(());
         }
         self.settle_tunnel(status).map_err(Ended::Reply)?;
@@ -366,14 +368,21 @@ impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
         Ok(())
     }
 
+    /// Whether an answer of this status accepts the tunnel that was asked for.
+    fn opens_tunnel(&self, status: u16) -> bool {
+        let connects = self.exchange.down.request.method_kind() == Method::Connect;
+        let accepts = status == 101 || connects && (200..300).contains(&status);
+        accepts && self.tunnel == Tunnel::Asked
+    }
+
     /// The answer decides whether there is a tunnel.
     fn settle_tunnel(&mut self, status: u16) -> Result<(), Box<LocalReply>> {
         if self.tunnel != Tunnel::Asked {
             return Ok(());
         }
+        let opens = self.opens_tunnel(status);
         let exchange = &mut *self.exchange;
-        let connects = exchange.down.request.method_kind() == Method::Connect;
-        if status == 101 || connects && (200..300).contains(&status) {
+        if opens {
             self.tunnel = Tunnel::Open;
             exchange.timers.open_tunnel();
             exchange.down.side.open_tunnel();
@@ -383,8 +392,8 @@ impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
             exchange.close = true;
             self.request_sent = true;
             // RFC 8441 section 5: to this client 2xx says that the protocol was switched.
-            let extended = exchange.down.request.version() == Version::Http2 && !connects;
-            if extended && (200..300).contains(&status) {
+            let is_http2 = exchange.down.request.version() == Version::Http2;
+            if is_http2 && (200..300).contains(&status) {
                 let reply = LocalReply::new(502, "upgrade_failed");
                 return Err(Box::new(reply.flag(ResponseFlags::UPSTREAM_PROTOCOL_ERROR)));
             }
