@@ -17,8 +17,8 @@ use super::ticket::ConnectFailure;
 use crate::transport::{self, Transport};
 use crate::worker::Worker;
 
-/// Connects within `connect_timeout` for somebody who speaks `protocols` (names of ALPN), and counts
-/// how long that took or why it failed.
+/// Connects within `connect_timeout` for somebody who speaks `protocols` (names of ALPN), and
+/// counts how long that took or why it failed.
 pub(super) async fn open(
     worker: &Rc<Worker>,
     endpoint: &Endpoint,
