@@ -286,8 +286,8 @@ class Soak:
             except (OSError, ValueError):
                 print(f"  {kind:20} no report")
                 continue
-            found = {k: summary.get(k) for k in ("requests", "answers", "errors") if k in summary}
-            print(f"  {kind:20} {found or list(summary)[:8]}")
+            found = {key: summary.get(key) for key in ("right", "failed", "unsent")}
+            print(f"  {kind:20} {found}")
         print(f"  faults               {self.answers}")
 
     def stop(self):
