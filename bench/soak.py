@@ -192,6 +192,7 @@ class Soak:
         self.reports = {}
         for number, (kind, arguments) in enumerate(self.kinds().items()):
             report = self.folder / f"report-{number}.json"
+            report.unlink(missing_ok=True)
             common = ["-c", "8", "-r", str(rate), "-d", f"{seconds}s", "--pacing", "sleep", "--quiet"]
             child = self.spawn(self.load, *common, f"--json={report}", *arguments)
             self.reports[kind] = (child, report)
@@ -265,8 +266,10 @@ class Soak:
             client.close()
 
     def do_harm(self, seconds):
-        start, told = time.monotonic(), 0
-        while (passed := time.monotonic() - start) < seconds:
+        # A load whose first request fails does not begin.
+        time.sleep(2)
+        start, told = time.monotonic(), 2
+        while (passed := time.monotonic() - start) < seconds - 2:
             fault = self.random.choices([self.restart_origin, self.reload, self.speak_nonsense], [1, 1, 4])[0]
             fault()
             self.answers[fault.__name__] = self.answers.get(fault.__name__, 0) + 1
