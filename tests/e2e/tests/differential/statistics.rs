@@ -95,11 +95,6 @@ const KNOWN: &[Known] = &[
     },
     Known {
         shown_by: Make::Envoy,
-        names: &["http.main.downstream_cx_ssl_*"],
-        reason: "TLS is not terminated yet.",
-    },
-    Known {
-        shown_by: Make::Envoy,
         names: &["*internal_redirect*", "http.main.rq_redirect"],
         reason: "`internal_redirect_policy` is refused yet.",
     },
