@@ -222,12 +222,8 @@ impl<D: Decode> Wire<D> {
     }
 }
 
-fn copied(bytes: &[u8]) -> Buf {
-    let mut class = Class::SMALL;
-    while class < Class::LARGE && class.capacity() < bytes.len() {
-        class = class.grown();
-    }
-    let mut copy = buffer::take(class);
+pub(crate) fn copied(bytes: &[u8]) -> Buf {
+    let mut copy = buffer::take(Class::fitting(bytes.len()));
     copy.extend_from_slice(bytes);
     Buf::new(copy)
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use ringway_runtime::buffer::Buf;
+use ringway_runtime::buffer::{self, Buf, Class};
 use ringway_runtime::deadline::Deadline;
 use ringway_runtime::stream::Stream;
 use ringway_tls::{Engine, ServerContext};
@@ -211,13 +211,25 @@ impl Client {
     async fn bytes(&mut self, mut at: u64, end: u64) -> io::Result<()> {
         while at < end {
             let to = (at + PIECE).min(end);
-            fill(self.link.tail(), at, to);
+            self.append(at, to);
             at = to;
             if self.link.queued_bytes() > MAX_QUEUED {
                 self.flush().await?;
             }
         }
         Ok(())
+    }
+
+    /// Queues bytes `at..to` of the usual body: few behind the head, many in a buffer of their own,
+    /// since a head's buffer that had to grow so far would be made anew for each answer.
+    fn append(&mut self, at: u64, to: u64) {
+        let length = (to - at) as usize;
+        if length <= Class::SMALL.capacity() / 2 {
+            return fill(self.link.tail(), at, to);
+        }
+        let mut piece = buffer::take(Class::fitting(length));
+        fill(&mut piece, at, to);
+        self.link.push(Buf::new(piece));
     }
 
     pub(super) async fn flush(&mut self) -> io::Result<()> {

@@ -22,7 +22,7 @@ use super::pump::QUEUE_MAX;
 use super::sides::{Answer, Asked, ClientSide, Lost};
 use crate::tell::about_connection;
 use crate::transport::Transport;
-use crate::wire::{Broken, Event, Wire};
+use crate::wire::{Broken, COPY_MAX, Event, Wire, copied};
 
 /// How long an idle connection may stay when the worker or its listener is going away: long
 /// enough for a request that is on its way, short enough for an operator who waits.
@@ -358,7 +358,10 @@ impl ClientSide for Http1 {
     }
 
     fn send_text(&mut self, text: &[u8]) {
-        self.wire.stream.tail().extend_from_slice(text);
+        match text.len() <= COPY_MAX {
+            true => self.wire.stream.tail().extend_from_slice(text),
+            false => self.wire.stream.push(copied(text)),
+        }
     }
 
     fn send_end(&mut self, trailers: Option<&Fields>) {
