@@ -233,8 +233,11 @@ impl<C: ClientSide> Exchange<'_, C> {
         self.tell_upstream_head();
         if let Carrier::Http2(reserved) = &carrier
             && self.asks_for_tunnel
+            && let Err(ended) = self.settle_peer(reserved, upstream).await
         {
-            self.settle_peer(reserved, upstream).await?;
+            // Others may wait for the stream that was promised.
+            pool.put_back(carrier);
+            return Err(ended);
         }
         let (head, side) = (&self.down.request, &self.down.side);
         match carrier {

@@ -350,11 +350,7 @@ impl Mail {
             data = &data[room..];
         }
         while !data.is_empty() {
-            let mut class = Class::SMALL;
-            while class < Class::LARGE && class.capacity() < data.len() {
-                class = class.grown();
-            }
-            let mut piece = buffer::take(class);
+            let mut piece = buffer::take(Class::fitting(data.len()));
             let len = data.len().min(piece.capacity());
             piece.extend_from_slice(&data[..len]);
             data = &data[len..];

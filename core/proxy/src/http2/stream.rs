@@ -288,9 +288,7 @@ impl Stream {
     pub(crate) fn set_reset_code(&mut self, code: ErrorCode) {
         self.code = code;
     }
-}
 
-impl Stream {
     /// Takes over what a stream that is finished has stored in.
     pub(crate) fn take_storage(&mut self, before: &mut Self) {
         std::mem::swap(&mut self.pending, &mut before.pending);

@@ -108,7 +108,7 @@ impl Secured {
             return None;
         }
         let len = plaintext.len();
-        let mut copy = buffer::take(fitting(len));
+        let mut copy = buffer::take(Class::fitting(len));
         copy.extend_from_slice(plaintext);
         self.engine.consume(len);
         self.received_bytes += len as u64;
@@ -210,7 +210,7 @@ impl Secured {
         if len <= Class::SMALL.capacity() {
             self.engine.transmit(self.stream.tail(), usize::MAX);
         } else {
-            let mut sealed = buffer::take(fitting(len));
+            let mut sealed = buffer::take(Class::fitting(len));
             self.engine.transmit(&mut sealed, usize::MAX);
             self.stream.push(Buf::new(sealed));
         }
@@ -236,13 +236,4 @@ impl Secured {
     pub(super) fn transferred(&self) -> (u64, u64) {
         (self.received_bytes, self.sent_bytes)
     }
-}
-
-/// The smallest class that holds `len` bytes, or the largest.
-fn fitting(len: usize) -> Class {
-    let mut class = Class::SMALL;
-    while class < Class::LARGE && class.capacity() < len {
-        class = class.grown();
-    }
-    class
 }
