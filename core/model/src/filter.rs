@@ -211,10 +211,18 @@ pub trait HttpFilter: fmt::Debug + Send + Sync {
     }
 }
 
+/// What the router at the end of a chain is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Router {
+    /// `suppress_envoy_headers`: neither requests nor responses get `x-envoy-*` fields.
+    pub suppress_envoy_headers: bool,
+}
+
 /// The filters of a connection manager, in order, with one list per phase.
 #[derive(Debug, Default)]
 pub struct HttpFilterChain {
     filters: Vec<(Arc<str>, Arc<dyn HttpFilter>)>,
+    router: Router,
     request_head: Vec<usize>,
     request_body: Vec<usize>,
     response_head: Vec<usize>,
@@ -222,8 +230,8 @@ pub struct HttpFilterChain {
 }
 
 impl HttpFilterChain {
-    /// The chain of the named filters, without the router that ends it.
-    pub fn new(filters: Vec<(Arc<str>, Arc<dyn HttpFilter>)>) -> Self {
+    /// The chain of the named filters, and the router that ends it.
+    pub fn new(filters: Vec<(Arc<str>, Arc<dyn HttpFilter>)>, router: Router) -> Self {
         let wanting = |wants: fn(Interest) -> bool| -> Vec<usize> {
             (0..filters.len()).filter(|index| wants(filters[*index].1.interest())).collect()
         };
@@ -234,7 +242,7 @@ impl HttpFilterChain {
         response_head.reverse();
         let mut response_body = wanting(|interest| interest.response_body);
         response_body.reverse();
-        Self { filters, request_head, request_body, response_head, response_body }
+        Self { filters, router, request_head, request_body, response_head, response_body }
     }
 
     /// How many filters there are; each stream has as many states.
@@ -245,6 +253,11 @@ impl HttpFilterChain {
     /// Whether there is none but the router.
     pub fn is_empty(&self) -> bool {
         self.filters.is_empty()
+    }
+
+    /// The router at the end.
+    pub fn router(&self) -> &Router {
+        &self.router
     }
 
     /// Indices of the filters that want the request head, in the order of their visit.

@@ -22,7 +22,7 @@ pub struct ConnectionManager {
     pub stat_prefix: Arc<str>,
     /// `route_config`, or an empty table.
     pub routes: Arc<RouteTable>,
-    /// `http_filters` before the router.
+    /// `http_filters`; [`ConnectionManager::filters_of`] tells what an upgrade passes.
     pub filters: HttpFilterChain,
     /// `access_log`.
     pub access_logs: Vec<AccessLog>,
@@ -68,8 +68,6 @@ pub struct ConnectionManager {
     pub scheme_to_overwrite: Option<Box<str>>,
     /// `proxy_100_continue`.
     pub proxy_100_continue: bool,
-    /// Router: `suppress_envoy_headers`.
-    pub suppress_envoy_headers: bool,
     /// Timers.
     pub timeouts: HttpTimeouts,
     /// `common_http_protocol_options.max_requests_per_connection`.
@@ -95,6 +93,14 @@ impl ConnectionManager {
             Some(upgrade) => upgrade.enabled,
             None => self.upgrades.iter().any(|one| same(&one.kind) && one.enabled),
         }
+    }
+
+    /// The filters that a request for this upgrade passes: `upgrade_configs[].filters` where there
+    /// are any, also if it is only the route that allows the upgrade.
+    pub fn filters_of(&self, kind: &[u8]) -> &HttpFilterChain {
+        let same = |one: &&Upgrade| one.kind.as_bytes().eq_ignore_ascii_case(kind);
+        let own = self.upgrades.iter().find(same).and_then(|one| one.filters.as_ref());
+        own.unwrap_or(&self.filters)
     }
 }
 
@@ -136,12 +142,14 @@ pub enum Codec {
 }
 
 /// `upgrade_configs[]`: a protocol that may take over a stream.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Upgrade {
     /// `upgrade_type`: `websocket`, `CONNECT`, ...; compared without case.
     pub kind: Box<str>,
     /// `enabled`, true: routes may say otherwise.
     pub enabled: bool,
+    /// `filters`, in place of the connection manager's; none where the list is empty.
+    pub filters: Option<HttpFilterChain>,
 }
 
 /// `normalize_path` and its companions.

@@ -44,7 +44,7 @@ pub(super) fn manager(
     );
     let http2 = http2(at, manager, &common);
     let codec = codec(at, manager.codec_type);
-    let upgrades = upgrades(at, manager);
+    let upgrades = upgrades(cx, at, manager);
     let routes = routes(cx, at, manager);
     let chain = filters::chain(cx, &at.field("http_filters"), &manager.http_filters);
     let host = host_policy(at, manager);
@@ -54,11 +54,11 @@ pub(super) fn manager(
     let timeouts = timeouts(at, manager, &common);
     let access_logs = access_log::http_logs(cx, &at.field("access_log"), &manager.access_log);
     let client_address = client_address(cx, at, manager);
-    let (chain, http2, catalog) = (chain?, http2?, &cx.env.catalog);
+    let (filters, http2, catalog) = (chain?, http2?, &cx.env.catalog);
     Some(ConnectionManager {
         stat_prefix: Arc::from(manager.stat_prefix.as_str()),
         routes: Arc::new(routes?),
-        filters: chain.filters,
+        filters,
         access_logs,
         h1,
         codec: codec?,
@@ -86,7 +86,6 @@ pub(super) fn manager(
         client_cert_details: client_cert_details(manager.set_current_client_cert_details.as_ref()),
         scheme_to_overwrite: scheme(manager.scheme_header_transformation.as_ref()),
         proxy_100_continue: manager.proxy_100_continue,
-        suppress_envoy_headers: chain.suppress_envoy_headers,
         timeouts,
         max_requests_per_connection: common.max_requests_per_connection,
         stats: stat_names::manager(catalog, &manager.stat_prefix),
@@ -141,19 +140,29 @@ fn http2(at: &At<'_>, manager: &hcm::HttpConnectionManager, common: &Common) -> 
 }
 
 /// `upgrade_configs`, each type at most once.
-fn upgrades(at: &At<'_>, manager: &hcm::HttpConnectionManager) -> Option<Vec<Upgrade>> {
+fn upgrades(
+    cx: &Cx<'_>,
+    at: &At<'_>,
+    manager: &hcm::HttpConnectionManager,
+) -> Option<Vec<Upgrade>> {
     let at = at.field("upgrade_configs");
     let mut upgrades: Vec<Upgrade> = Vec::with_capacity(manager.upgrade_configs.len());
     let mut whole = true;
     for (index, config) in manager.upgrade_configs.iter().enumerate() {
-        let kind = config.upgrade_type.as_str();
+        let (at, kind) = (at.index(index), config.upgrade_type.as_str());
         if upgrades.iter().any(|before| before.kind.eq_ignore_ascii_case(kind)) {
             whole = false;
-            at.index(index).field("upgrade_type").invalid(format_args!(
+            at.field("upgrade_type").invalid(format_args!(
                 "Error: multiple upgrade configs with the same name: '{kind}'"
             ));
         }
-        upgrades.push(Upgrade { kind: kind.into(), enabled: or_bool(config.enabled, true) });
+        let mut filters = None;
+        if !config.filters.is_empty() {
+            filters = filters::chain(cx, &at.field("filters"), &config.filters);
+            whole &= filters.is_some();
+        }
+        let enabled = or_bool(config.enabled, true);
+        upgrades.push(Upgrade { kind: kind.into(), enabled, filters });
     }
     whole.then_some(upgrades)
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ringway_model::filter::{HttpFilter, HttpFilterChain};
+use ringway_model::filter::{HttpFilter, HttpFilterChain, Router};
 
 use super::Cx;
 use super::at::At;
@@ -10,17 +10,10 @@ use super::proto::{google, hcm, router};
 use super::value::{is, type_name, unpack};
 use hcm::http_filter::ConfigType;
 
-/// The filters, and what the router at their end says.
-#[derive(Debug)]
-pub(super) struct Chain {
-    pub(super) filters: HttpFilterChain,
-    pub(super) suppress_envoy_headers: bool,
-}
-
 /// What Envoy calls the router in its errors.
 const ROUTER: &str = "envoy.filters.http.router";
 
-pub(super) fn chain(cx: &Cx<'_>, at: &At<'_>, list: &[hcm::HttpFilter]) -> Option<Chain> {
+pub(super) fn chain(cx: &Cx<'_>, at: &At<'_>, list: &[hcm::HttpFilter]) -> Option<HttpFilterChain> {
     let mut filters = Vec::with_capacity(list.len());
     let mut router = None;
     let mut whole = true;
@@ -49,7 +42,7 @@ pub(super) fn chain(cx: &Cx<'_>, at: &At<'_>, list: &[hcm::HttpFilter]) -> Optio
         at.invalid("no router at the end of the http filter chain, so nothing would answer");
     }
     let suppress_envoy_headers = router.filter(|_| whole)?.suppress_envoy_headers;
-    Some(Chain { filters: HttpFilterChain::new(filters), suppress_envoy_headers })
+    Some(HttpFilterChain::new(filters, Router { suppress_envoy_headers }))
 }
 
 fn not_terminal(filter: &hcm::HttpFilter) -> String {

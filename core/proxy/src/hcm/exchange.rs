@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ringway_http::Method;
 use ringway_http::h1::{RequestError, Upgrade};
-use ringway_model::filter::FilterState;
+use ringway_model::filter::{FilterState, HttpFilterChain};
 use ringway_model::format::FormatContext;
 use ringway_model::http::ConnectionManager;
 use ringway_model::route::{Action, Found, Matched, WeightedCluster};
@@ -28,6 +28,9 @@ use crate::wire::Event;
 pub(super) struct Exchange<'c, C> {
     pub(super) down: &'c mut Downstream<C>,
     pub(super) manager: &'c ConnectionManager,
+    /// What the request passes, and what each of them knows of it.
+    pub(super) filters: &'c HttpFilterChain,
+    pub(super) states: Vec<FilterState>,
     pub(super) info: StreamInfo,
     pub(super) timers: Timers,
     /// The route, once it is found.
@@ -56,7 +59,6 @@ pub(super) struct Exchange<'c, C> {
     pub(super) asks_grpc: bool,
     /// A response that a filter wants as a whole.
     pub(super) collected: Option<Box<Collected>>,
-    pub(super) states: Vec<FilterState>,
 }
 
 impl<'c, C: ClientSide> Exchange<'c, C> {
@@ -90,7 +92,14 @@ impl<'c, C: ClientSide> Exchange<'c, C> {
             states,
             down,
             manager,
+            filters: &manager.filters,
         }
+    }
+
+    /// From now on these filters are the chain of the exchange; none has seen it yet.
+    pub(super) fn pass(&mut self, filters: &'c HttpFilterChain) {
+        self.filters = filters;
+        self.states.resize_with(filters.len(), || None);
     }
 
     /// From the start of the stream to this turn of the loop.
@@ -169,7 +178,9 @@ impl<'c, C: ClientSide> Exchange<'c, C> {
         request::prepare(self)?;
         // As in Envoy, filters see requests without a route too: the router refuses them.
         let routed = self.find_route();
-        request::settle_upgrade(self)?;
+        let settled = request::settle_upgrade(self);
+        self.name_route();
+        settled?;
         self.filter_request().await?;
         self.down.worker.page.inc(self.manager.stats.rq_total);
         Ok(routed?)
@@ -200,13 +211,17 @@ impl<'c, C: ClientSide> Exchange<'c, C> {
             self.info.cluster = self.upstream.as_ref().map(|upstream| Rc::clone(&upstream.name));
         }
         self.tell_route(&matched);
-        if self.names_matter(&matched) {
-            let worker = &self.down.worker;
-            self.info.virtual_host = Some(worker.local_name(&matched.virtual_host.name));
-            let name = &matched.route.name;
-            self.info.route_name = (!name.is_empty()).then(|| worker.local_name(name));
-        }
         Ok(())
+    }
+
+    fn name_route(&mut self) {
+        let Some(matched) = self.matched.filter(|matched| self.names_matter(matched)) else {
+            return;
+        };
+        let worker = &self.down.worker;
+        self.info.virtual_host = Some(worker.local_name(&matched.virtual_host.name));
+        let name = &matched.route.name;
+        self.info.route_name = (!name.is_empty()).then(|| worker.local_name(name));
     }
 
     fn tell_route(&self, matched: &Matched<'_>) {
@@ -225,7 +240,7 @@ impl<'c, C: ClientSide> Exchange<'c, C> {
     /// Whether anything can ask for the names of the route: logs, filters, header mutations.
     fn names_matter(&self, matched: &Matched<'_>) -> bool {
         !self.manager.access_logs.is_empty()
-            || !self.states.is_empty()
+            || !self.filters.is_empty()
             || matched.mutates_request()
             || matched.mutates_response()
     }

@@ -37,7 +37,7 @@ impl<C: ClientSide> Exchange<'_, C> {
         index: usize,
         visit: impl FnOnce(&dyn HttpFilter, &mut Visit<'_, '_>) -> T,
     ) -> T {
-        let filter = self.manager.filters.get(index);
+        let filter = self.filters.get(index);
         let mut state = self.states[index].take();
         let down = &mut *self.down;
         let upstream = self.upstream.as_ref();
@@ -56,7 +56,7 @@ impl<C: ClientSide> Exchange<'_, C> {
 
     /// Passes the head of the request through the filters.
     pub(super) async fn filter_request(&mut self) -> Result<(), Ended> {
-        for &index in self.manager.filters.request_head() {
+        for &index in self.filters.request_head() {
             let step = self.visit(index, |filter, visit| {
                 filter.request_head(visit.state, visit.request, &mut visit.cx)
             });
@@ -86,17 +86,17 @@ impl<C: ClientSide> Exchange<'_, C> {
 
     /// Whether any filter looks at the bodies of requests.
     pub(super) fn filters_request_bodies(&self) -> bool {
-        !self.manager.filters.request_body().is_empty()
+        !self.filters.request_body().is_empty()
     }
 
     /// Whether any filter looks at the bodies of responses, or wants this one as a whole.
     pub(super) fn filters_response_bodies(&self) -> bool {
-        !self.manager.filters.response_body().is_empty() || self.collected.is_some()
+        !self.filters.response_body().is_empty() || self.collected.is_some()
     }
 
     /// Passes a piece of the request through the filters; what is left of it may be empty.
     pub(super) fn filter_request_data(&mut self, mut data: Buf) -> Result<Buf, Ended> {
-        for &index in self.manager.filters.request_body() {
+        for &index in self.filters.request_body() {
             if let Some(bytes) = self.request_piece(index, &data)? {
                 data = Buf::new(bytes);
             }
@@ -118,7 +118,7 @@ impl<C: ClientSide> Exchange<'_, C> {
     /// become those to send; what goes behind the body is returned.
     pub(super) fn filter_request_end(&mut self, trailers: &mut Fields) -> Result<Buf, Ended> {
         let mut tail = Vec::new();
-        for &index in self.manager.filters.request_body() {
+        for &index in self.filters.request_body() {
             if !tail.is_empty() {
                 tail = self.request_piece(index, &tail)?.unwrap_or(tail);
             }
@@ -143,7 +143,7 @@ impl<C: ClientSide> Exchange<'_, C> {
         before: usize,
         collects: bool,
     ) -> Result<Passed, Box<LocalReply>> {
-        let list = self.manager.filters.response_head();
+        let list = self.filters.response_head();
         for &index in list.iter().filter(|index| **index < before) {
             let step = self.visit(index, |filter, visit| {
                 filter.response_head(visit.state, visit.request, visit.response, &mut visit.cx)
@@ -186,7 +186,7 @@ impl<C: ClientSide> Exchange<'_, C> {
 
     /// Of the filters from `from` to `before`, in the order of responses.
     fn response_piece(&mut self, mut data: Buf, from: usize, before: usize) -> Buf {
-        let list = self.manager.filters.response_body();
+        let list = self.filters.response_body();
         for &index in list.iter().filter(|index| (from..before).contains(*index)) {
             let mut piece = Piece::new(&data);
             self.visit(index, |filter, visit| {
@@ -202,7 +202,7 @@ impl<C: ClientSide> Exchange<'_, C> {
     /// Passes the end of the response through the filters from `from` to `before`; as
     /// [`Self::filter_request_end`].
     fn response_end(&mut self, trailers: &mut Fields, from: usize, before: usize) -> Buf {
-        let list = self.manager.filters.response_body();
+        let list = self.filters.response_body();
         let mut tail = Vec::new();
         for &index in list.iter().filter(|index| (from..before).contains(*index)) {
             if !tail.is_empty() {
@@ -260,7 +260,7 @@ impl<C: ClientSide> Exchange<'_, C> {
     }
 
     fn filter_text(&mut self, body: &[u8]) -> Option<Buf> {
-        if self.manager.filters.response_body().is_empty() || body.is_empty() {
+        if self.filters.response_body().is_empty() || body.is_empty() {
             return None;
         }
         let passed = self.response_piece(Buf::new(body.to_vec()), 0, usize::MAX);

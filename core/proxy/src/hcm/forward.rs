@@ -136,7 +136,7 @@ impl<C: ClientSide> Exchange<'_, C> {
 
     /// What the router does to the request head, in Envoy's order.
     fn prepare_upstream_head(&mut self, forward: &Forward) {
-        let suppress = self.manager.suppress_envoy_headers;
+        let suppress = self.filters.router().suppress_envoy_headers;
         let down = &mut *self.down;
         down.request.fields.remove_known(Known::XEnvoyUpstreamRqTimeoutMs);
         down.request.fields.remove_known(Known::XEnvoyUpstreamRqPerTryTimeoutMs);
@@ -170,7 +170,7 @@ impl<C: ClientSide> Exchange<'_, C> {
         self.info.attempts += 1;
         self.info.upstream_host = Some(Rc::clone(&host.address_text));
         about_stream!(debug, "router", self, "upstream host {}", host.address_text);
-        let suppress = self.manager.suppress_envoy_headers;
+        let suppress = self.filters.router().suppress_envoy_headers;
         let hostname = &host.endpoint.hostname;
         forward.rewrite_to_endpoint(&mut self.down.request, hostname, suppress);
         let ends_here = self.asks_for_tunnel

@@ -352,7 +352,7 @@ impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
         });
         let exchange = &mut *self.exchange;
         // Envoy counts from the end of the request: before it there is nothing to tell.
-        if exchange.request_complete && !exchange.manager.suppress_envoy_headers {
+        if exchange.request_complete && !exchange.filters.router().suppress_envoy_headers {
             set_service_time(exchange, elapsed);
         }
         response::mutate(exchange);

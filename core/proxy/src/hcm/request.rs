@@ -186,7 +186,9 @@ pub(super) fn settle_upgrade<C: ClientSide>(exchange: &mut Exchange<'_, C>) -> R
         _ => None,
     };
     if exchange.manager.allows_upgrade(kind, forward) {
+        let filters = exchange.manager.filters_of(kind);
         exchange.asks_for_tunnel = true;
+        exchange.pass(filters);
         let (page, stats) = (&exchange.down.worker.page, &exchange.manager.stats);
         page.inc(stats.downstream_cx_upgrades_total);
         page.raise(stats.downstream_cx_upgrades_active, 1);

@@ -55,7 +55,7 @@ pub(super) fn redirect<C: ClientSide>(
     exchange.down.worker.page.inc(exchange.manager.stats.rq_direct_response);
     exchange.info.details = "direct_response".into();
     begin(exchange, redirect.status());
-    let suppress = exchange.manager.suppress_envoy_headers;
+    let suppress = exchange.filters.router().suppress_envoy_headers;
     let down = &mut *exchange.down;
     redirect.rewrite(&matched.route.matcher, &mut down.request, suppress, &mut down.scratch);
     set_location(exchange, redirect);

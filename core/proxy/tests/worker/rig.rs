@@ -16,7 +16,7 @@ use ringway_model::address::Address;
 use ringway_model::cluster::{
     Cluster, ClusterId, ClusterPolicy, ClusterRef, Endpoint, PriorityLimits,
 };
-use ringway_model::filter::{HttpFilter, HttpFilterChain};
+use ringway_model::filter::{HttpFilter, HttpFilterChain, Router};
 use ringway_model::http::*;
 use ringway_model::listener::*;
 use ringway_model::route::*;
@@ -68,7 +68,6 @@ fn manager(catalog: &Catalog, routes: RouteTable, filters: HttpFilterChain) -> C
         client_cert_details: ClientCertDetails::default(),
         scheme_to_overwrite: None,
         proxy_100_continue: false,
-        suppress_envoy_headers: false,
         timeouts: HttpTimeouts {
             stream_idle: Some(Duration::from_secs(300)),
             request: None,
@@ -252,7 +251,8 @@ fn snapshot(
             authorities,
         })
     };
-    let filters = HttpFilterChain::new(setup.filters.into_iter().map(named).collect());
+    let filters =
+        HttpFilterChain::new(setup.filters.into_iter().map(named).collect(), Router::default());
     let chain = FilterChain {
         filters: Vec::new(),
         name: "c".into(),

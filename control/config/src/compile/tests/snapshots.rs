@@ -166,7 +166,7 @@ fn the_fields_of_a_manager_arrive() {
     let internal = &client.internal.as_ref().unwrap().ranges;
     assert_eq!(internal[..], ["10.0.0.0/8".parse().unwrap()]);
     assert!(manager.path.normalize && manager.host.strip_any_port);
-    assert!(manager.suppress_envoy_headers && !manager.request_id.generate);
+    assert!(manager.filters.router().suppress_envoy_headers && !manager.request_id.generate);
     assert_eq!(manager.scheme_to_overwrite.as_deref(), Some("https"));
 }
 

@@ -67,7 +67,7 @@ pub(super) const MESSAGES: &[Message] = &[
     message(
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.\
          UpgradeConfig",
-        &[field("upgrade_type"), field("enabled")],
+        &[field("upgrade_type"), field("enabled"), field("filters")],
     ),
     message(
         "envoy.extensions.filters.network.http_connection_manager.v3.RequestIDExtension",

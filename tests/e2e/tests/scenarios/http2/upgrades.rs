@@ -397,3 +397,49 @@ fn a_client_that_leaves_its_tunnel_leaves_nothing() {
         proxy.wait_stat(gauge, |active| active == 0);
     }
 }
+
+/// A filter that names its chain in a request field.
+fn marking(chain: &str) -> String {
+    format!(
+        "{{ name: mark, typed_config: {{ '@type': type.googleapis.com/envoy.extensions.filters.\
+         http.header_mutation.v3.HeaderMutation, mutations: {{ request_mutations: [{{ append: {{ \
+         header: {{ key: x-chain, value: {chain} }} }} }}] }} }} }}"
+    )
+}
+
+const ROUTER: &str = "{ name: router, typed_config: { '@type': type.googleapis.com/envoy.\
+                      extensions.filters.http.router.v3.Router } }";
+
+#[test]
+fn an_upgrade_passes_its_own_filters() {
+    let origin = Origin::start(|_| Reply::ok("served").early());
+    // Those of a type that is switched off count where the route allows the type.
+    let own = format!("[{}, {ROUTER}]", marking("own"));
+    let manager = format!(
+        "upgrade_configs: [{{ upgrade_type: websocket, enabled: false, filters: {own} }}, \
+         {{ upgrade_type: other }}]\n\
+         route_config: {{ virtual_hosts: [{{ name: a, domains: ['*'], routes: [\
+         {{ match: {{ prefix: /no }}, route: {{ cluster: origin }} }}, \
+         {{ match: {{ prefix: / }}, route: {{ cluster: origin, \
+         upgrade_configs: [{{ upgrade_type: WebSocket }}] }} }}] }}] }}"
+    );
+    let bootstrap = Bootstrap::new().http("main", &manager).cluster("origin", &[origin.address()]);
+    let usual = format!("http_filters:\n          - {}", marking("usual"));
+    let proxy = Proxy::start(bootstrap.to_yaml().replacen("http_filters:", &usual, 1));
+    let ask = |target: &str, upgrade: &str| {
+        let mut client = RawClient::connect(proxy.listener("main"));
+        client.send(format!("GET {target} HTTP/1.1\r\nhost: a\r\n{upgrade}\r\n"));
+        client.response().status()
+    };
+    let websocket = "connection: upgrade\r\nupgrade: websocket\r\n";
+    assert_eq!(ask("/", ""), 200);
+    assert_eq!(ask("/", websocket), 200);
+    assert_eq!(ask("/", "connection: upgrade\r\nupgrade: other\r\n"), 200);
+    assert_eq!(ask("/no", websocket), 403);
+    let chains: Vec<_> = origin
+        .requests()
+        .iter()
+        .map(|asked| asked.message.head.get("x-chain").unwrap_or_default().to_owned())
+        .collect();
+    assert_eq!(chains, ["usual", "own", "usual"]);
+}
