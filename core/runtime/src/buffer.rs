@@ -133,7 +133,7 @@ pub(crate) fn has_excess() -> bool {
 pub(crate) async fn trim_until_done() {
     loop {
         crate::sleep(TRIM_EVERY).await;
-        if !POOL.with_borrow_mut(Pool::trim) {
+        if !POOL.with_borrow_mut(Pool::trim) & !crate::recycled::trim() {
             return trim_small_pieces();
         }
     }

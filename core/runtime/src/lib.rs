@@ -2,8 +2,8 @@
 //!
 //! What a worker needs from the operating system, and nothing else: a pinned thread with a ring
 //! ([`worker`]), streams with one armed receive and one batched send ([`stream`]), listeners
-//! ([`listener`]), connecting ([`connect`]), pooled buffers ([`buffer`]) and deadlines that cost
-//! no system call ([`deadline`]). Two drivers are behind
+//! ([`listener`]), connecting ([`connect`]), pooled buffers ([`buffer`]), futures in memory that is
+//! used again ([`recycled`]) and deadlines that cost no system call ([`deadline`]). Two drivers are behind
 //! them: a ring of our own (`ring`), and monoio (`adapter`), which is the referee of the first and
 //! brings epoll.
 //!
@@ -17,6 +17,7 @@ mod flow;
 pub mod inherited;
 mod iovec;
 pub mod listener;
+pub mod recycled;
 mod ring;
 pub mod stream;
 pub mod worker;

@@ -27,7 +27,7 @@ use io_uring::{IoUring, squeue, types};
 use self::buffers::Groups;
 use self::executor::Executor;
 use self::ops::Ops;
-use crate::buffer;
+use crate::{buffer, recycled};
 
 /// Submission queue entries.
 const ENTRIES: u32 = 4096;
@@ -124,7 +124,8 @@ impl Ring {
         }));
         while !done.get() {
             self.executor.run_ready();
-            if buffer::has_excess() | self.executor.crowd_has_left() {
+            let excess = buffer::has_excess() | recycled::has_excess();
+            if excess | self.executor.crowd_has_left() {
                 self.executor.spawn(Box::pin(buffer::trim_until_done()));
             }
             let next = crate::deadline::fire(self.now.get());
