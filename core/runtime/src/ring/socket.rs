@@ -25,12 +25,39 @@ pub(super) struct Shared {
     /// The stream is gone: what is under way ends, and nothing follows it.
     abandoned: Cell<bool>,
     /// What has arrived and was not taken yet.
-    received: RefCell<VecDeque<io::Result<Vec<u8>>>>,
+    received: RefCell<Received>,
     receiving: Cell<Receiving>,
     receiver: RefCell<Option<Waker>>,
     sent: RefCell<Option<io::Result<()>>>,
     sending: Cell<Option<u64>>,
     sender: RefCell<Option<Waker>>,
+}
+
+/// Received pieces. There is hardly ever more than one, which takes no memory of its own: that would
+/// stay with an idle connection.
+#[derive(Default)]
+struct Received {
+    first: Option<io::Result<Vec<u8>>>,
+    rest: VecDeque<io::Result<Vec<u8>>>,
+}
+
+impl Received {
+    fn push(&mut self, received: io::Result<Vec<u8>>) {
+        match self.first {
+            None => self.first = Some(received),
+            Some(_) => self.rest.push_back(received),
+        }
+    }
+
+    fn pop(&mut self) -> Option<io::Result<Vec<u8>>> {
+        let first = self.first.take()?;
+        self.first = self.rest.pop_front();
+        Some(first)
+    }
+
+    fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.rest.len()
+    }
 }
 
 /// The receive under way.
@@ -82,7 +109,7 @@ impl Socket {
         cx: &mut Context<'_>,
         class: Class,
     ) -> Poll<io::Result<Vec<u8>>> {
-        let next = self.0.received.borrow_mut().pop_front();
+        let next = self.0.received.borrow_mut().pop();
         if let Some(received) = next {
             return Poll::Ready(received);
         }
@@ -187,7 +214,7 @@ impl Shared {
     }
 
     fn deliver(&self, received: io::Result<Vec<u8>>) {
-        self.received.borrow_mut().push_back(received);
+        self.received.borrow_mut().push(received);
         if let Some(waker) = self.receiver.take() {
             waker.wake();
         }
