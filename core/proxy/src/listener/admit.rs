@@ -89,9 +89,8 @@ impl Admitted {
             Terminal::Tcp(proxy) => {
                 let (proxy, limit) = (Arc::clone(proxy), listener.buffer_limit);
                 let by_name = passed.sni_cluster;
-                let serving = tcp::serve(worker, proxy, accepted.ok(), info, by_name, limit);
                 ringway_runtime::spawn(async move {
-                    serving.await;
+                    tcp::serve(worker, proxy, accepted.ok(), info, by_name, limit).await;
                     drop(open);
                 });
             }

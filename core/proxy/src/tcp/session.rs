@@ -10,6 +10,7 @@ use ringway_model::route::Priority;
 use ringway_model::stream::{ConnectionInfo, ResponseFlags, StreamInfo, WireBytes};
 use ringway_model::tcp::TcpProxy;
 use ringway_runtime::deadline::Deadline;
+use ringway_runtime::recycled::Recycled;
 
 use super::relay::{self, Broken, Flow, Way, flush};
 use crate::tell::about_connection;
@@ -32,7 +33,7 @@ pub(crate) async fn serve(
     sni_cluster: bool,
     buffer_limit: usize,
 ) {
-    let mut session = Session::new(worker, proxy, info, buffer_limit);
+    let mut session = Box::new(Session::new(worker, proxy, info, buffer_limit));
     session.sni_cluster = sni_cluster;
     let Some(mut down) = down else { return session.log() };
     let ending = session.run(&mut down).await;
@@ -113,7 +114,9 @@ impl Session {
         if self.proxy.log_times.on_start {
             self.log();
         }
-        let Some(up) = self.connect().await else { return Ending::Closed };
+        // To connect takes more than all of the time that follows.
+        let connecting = Recycled::new(|| self.connect());
+        let Some(up) = connecting.await else { return Ending::Closed };
         self.to_up = Way::new(up.policy().buffer_limit);
         self.stream.upstream_local = up.transport.local_address();
         self.stream.upstream_tls = up.transport.handshake().map(Rc::clone);
@@ -382,7 +385,7 @@ impl Session {
     }
 
     /// Sends what is left to whoever still listens, within the idle timeout.
-    async fn leave(mut self, mut down: Transport, ending: Ending) {
+    async fn leave(&mut self, mut down: Transport, ending: Ending) {
         let patience = self.proxy.idle_timeout.unwrap_or(FLUSH_PATIENCE);
         self.deadline.set(Some(Instant::now() + patience));
         match ending {
@@ -392,7 +395,7 @@ impl Session {
                 flush(&mut down, &self.deadline).await;
             }
             Ending::FlushUpstream => {
-                let Some(mut up) = self.up else { return };
+                let Some(mut up) = self.up.take() else { return };
                 drop(down);
                 if up.transport.is_flushed() {
                     return;

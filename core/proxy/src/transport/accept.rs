@@ -8,6 +8,7 @@ use ringway_model::listener::{FilterChain, Listener};
 use ringway_model::stream::ConnectionInfo;
 use ringway_model::transport::DownstreamTls;
 use ringway_runtime::deadline::Deadline;
+use ringway_runtime::recycled::Recycled;
 use ringway_runtime::stream::Stream;
 use ringway_tls::Engine;
 
@@ -39,7 +40,23 @@ pub(crate) async fn accept(
     stream: Stream,
     info: &mut ConnectionInfo,
 ) -> Result<Transport, Refused> {
-    let Some(tls) = &chain.tls else { return Ok(Transport::Plain(stream)) };
+    match &chain.tls {
+        None => Ok(Transport::Plain(stream)),
+        // A handshake takes kilobytes, which its task should not keep.
+        Some(tls) => {
+            Recycled::new(|| secure(worker, listening, listener, (chain, tls), stream, info)).await
+        }
+    }
+}
+
+async fn secure(
+    worker: &Rc<Worker>,
+    listening: &Listening,
+    listener: &Listener,
+    (chain, tls): (&FilterChain, &DownstreamTls),
+    stream: Stream,
+    info: &mut ConnectionInfo,
+) -> Result<Transport, Refused> {
     let timeout = chain.transport_connect_timeout;
     match handshake(worker, listening, tls, timeout, stream, info).await {
         Some(Ok(established)) => {

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use ringway_model::cluster::Endpoint;
 use ringway_model::transport::UpstreamTls;
+use ringway_runtime::recycled::Recycled;
 use ringway_runtime::stream::Stream;
 use ringway_tls::Engine;
 
@@ -22,7 +23,20 @@ pub(crate) async fn connect(
     protocols: &[&[u8]],
     stream: Stream,
 ) -> Result<Transport, String> {
-    let Some(tls) = tls else { return Ok(Transport::Plain(stream)) };
+    match tls {
+        None => Ok(Transport::Plain(stream)),
+        // A handshake takes kilobytes, which its task should not keep.
+        Some(tls) => Recycled::new(|| secure(worker, tls, endpoint, protocols, stream)).await,
+    }
+}
+
+async fn secure(
+    worker: &Rc<Worker>,
+    tls: &UpstreamTls,
+    endpoint: &Endpoint,
+    protocols: &[&[u8]],
+    stream: Stream,
+) -> Result<Transport, String> {
     let outcome = match engine(tls, endpoint, protocols) {
         Ok(engine) => Handshaking::new(stream, engine, Rc::clone(&worker.handshakes)).run().await,
         Err(reason) => Err(Failure::of_ours(reason)),
