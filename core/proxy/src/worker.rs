@@ -19,6 +19,7 @@ use ringway_runtime::{deadline, stream::Stream};
 use rustc_hash::FxHashMap;
 
 use crate::adopt;
+use crate::hcm::Spare;
 use crate::listener::Listening;
 use crate::log::Log;
 use crate::transport::{Gate, MetNames};
@@ -88,6 +89,8 @@ pub(crate) struct Worker {
     pub(crate) log: Log,
     /// Which TLS handshakes have their turn.
     pub(crate) handshakes: Rc<Gate>,
+    /// Storage that no request uses.
+    pub(crate) spare: Spare,
     /// TLS statistics that were met.
     pub(crate) met_names: MetNames,
     adopted: Sender<u64>,
@@ -139,6 +142,7 @@ impl Worker {
             listening: RefCell::default(),
             log: Log::new(parts.log),
             handshakes: Rc::default(),
+            spare: Spare::default(),
             met_names: MetNames::default(),
             adopted: parts.adopted,
             drained: parts.drained,
@@ -330,6 +334,7 @@ impl Worker {
             for upstream in self.upstreams.borrow().iter().flatten() {
                 upstream.reap(now);
             }
+            self.spare.trim();
             self.log.flush();
             ringway_runtime::sleep(REAP_PAUSE).await;
             deadline.set(Some(now + HOUSEKEEPING));

@@ -1,5 +1,6 @@
 //! What a request has of its own while it is served, in storage that the next one uses again.
 
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -11,8 +12,11 @@ use ringway_runtime::deadline::Deadline;
 
 use crate::worker::Worker;
 
-/// Storage for heads that an idle connection keeps; what a large head took beyond it is given back.
+/// Storage for heads that is kept between requests; what a large head took beyond it is given
+/// back.
 const KEPT_BYTES: usize = 16 << 10;
+/// Storage of so many requests is kept by a worker: at most 1 MiB and what large heads took.
+const SPARE_MAX: usize = 1024;
 
 /// The side that asks, with the storage of one request at a time.
 #[derive(Debug)]
@@ -24,8 +28,8 @@ pub(super) struct Downstream<C> {
     /// The time of this turn of the loop: read once per turn, since reading it costs as much as
     /// looking for a route.
     pub(super) now: Instant,
-    pub(super) request: RequestHead,
-    pub(super) response: ResponseHead,
+    pub(super) request: Box<RequestHead>,
+    pub(super) response: Box<ResponseHead>,
     /// Of the response, for the access log.
     pub(super) trailers: Fields,
     pub(super) scratch: Scratch,
@@ -34,6 +38,50 @@ pub(super) struct Downstream<C> {
     pub(super) states: Vec<FilterState>,
     /// How much may wait to be sent before reading stops, per direction.
     pub(super) buffer_limit: usize,
+}
+
+/// The part of it that outlives a request, and holds nothing of one.
+#[derive(Debug, Default)]
+pub(super) struct Storage {
+    request: Box<RequestHead>,
+    response: Box<ResponseHead>,
+    trailers: Fields,
+    scratch: Scratch,
+    text: Vec<u8>,
+    states: Vec<FilterState>,
+}
+
+/// Storage that no request of this worker uses: what came last goes first, since the caches still
+/// hold it.
+#[derive(Debug, Default)]
+pub(crate) struct Spare {
+    storage: RefCell<Vec<Storage>>,
+    /// The least that there was since the last trim: what was not needed.
+    least: Cell<usize>,
+}
+
+impl Spare {
+    pub(super) fn take(&self) -> Storage {
+        let mut storage = self.storage.borrow_mut();
+        let taken = storage.pop();
+        self.least.set(self.least.get().min(storage.len()));
+        taken.unwrap_or_default()
+    }
+
+    pub(super) fn give(&self, one: Storage) {
+        let mut storage = self.storage.borrow_mut();
+        if storage.len() < SPARE_MAX {
+            storage.push(one);
+        }
+    }
+
+    /// Gives back half of what was not needed since the last time.
+    pub(crate) fn trim(&self) {
+        let mut storage = self.storage.borrow_mut();
+        let rest = storage.len() - self.least.get().div_ceil(2);
+        storage.truncate(rest);
+        self.least.set(rest);
+    }
 }
 
 /// How an exchange leaves the connection.
@@ -52,34 +100,44 @@ impl<C> Downstream<C> {
         side: C,
         worker: Rc<Worker>,
         info: Rc<ConnectionInfo>,
+        deadline: Deadline,
         buffer_limit: usize,
     ) -> Self {
+        let Storage { request, response, trailers, scratch, text, states } = worker.spare.take();
         Self {
             now: info.start,
             worker,
             info,
             side,
-            deadline: Deadline::new(),
-            request: RequestHead::new(),
-            response: ResponseHead::new(),
-            trailers: Fields::new(),
-            scratch: Scratch::new(),
-            text: Vec::new(),
-            states: Vec::new(),
+            deadline,
+            request,
+            response,
+            trailers,
+            scratch,
+            text,
+            states,
             buffer_limit,
         }
+    }
+
+    /// The side and its deadline, when there is no request; the storage is for others.
+    pub(super) fn release(mut self) -> (C, Deadline) {
+        self.shrink();
+        let Self { request, response, trailers, scratch, text, states, .. } = self;
+        self.worker.spare.give(Storage { request, response, trailers, scratch, text, states });
+        (self.side, self.deadline)
     }
 
     /// Gives back what a large message took.
     pub(super) fn shrink(&mut self) {
         let request = self.request.fields.capacity_bytes() + self.request.path_mut().capacity();
         if request + self.text.capacity() > KEPT_BYTES {
-            self.request = RequestHead::new();
+            *self.request = RequestHead::new();
             self.scratch = Scratch::new();
             self.text = Vec::new();
         }
         if self.response.fields.capacity_bytes() > KEPT_BYTES {
-            self.response = ResponseHead::new();
+            *self.response = ResponseHead::new();
         }
     }
 }

@@ -108,7 +108,7 @@ impl<'c, C: ClientSide> Exchange<'c, C> {
     }
 
     /// Serves the request whose head was read.
-    pub(super) async fn run(mut self) -> Verdict {
+    pub(super) async fn run(&mut self) -> Verdict {
         self.tell_request();
         let ended = match self.begin().await {
             Ok(()) => self.act().await,
@@ -139,7 +139,7 @@ impl<'c, C: ClientSide> Exchange<'c, C> {
     }
 
     /// Answers bytes that are not a request.
-    pub(super) fn refuse(mut self, error: RequestError) -> Verdict {
+    pub(super) fn refuse(&mut self, error: RequestError) -> Verdict {
         self.down.worker.page.inc(self.manager.stats.downstream_cx_protocol_error);
         self.forget_head();
         about_stream!(debug, "http", self, "dispatch error: {}", error.details());
@@ -156,7 +156,7 @@ impl<'c, C: ClientSide> Exchange<'c, C> {
     }
 
     /// Answers a head that did not arrive in time.
-    pub(super) fn too_late(mut self, idle: bool) -> Verdict {
+    pub(super) fn too_late(&mut self, idle: bool) -> Verdict {
         self.forget_head();
         let stats = &self.manager.stats;
         let reply = if idle {
@@ -288,18 +288,14 @@ impl<'c, C: ClientSide> Exchange<'c, C> {
     /// whose request has come as a whole can serve on, and whether it has does not depend on how
     /// fast the rest comes.
     pub(super) fn read_rest(&mut self) {
-        let mut unused = std::mem::take(&mut self.down.request);
-        while let Some(event) = self.down.side.received_event(&mut unused) {
+        let Downstream { side, request, .. } = &mut *self.down;
+        while let Some(event) = side.received_event(request) {
             match event {
                 Event::Data(data) => self.info.bytes_received += data.len() as u64,
-                Event::Complete => {
-                    self.note_request_complete();
-                    break;
-                }
+                Event::Complete => return self.note_request_complete(),
                 _ => {}
             }
         }
-        self.down.request = unused;
     }
 
     /// Whether the request has come to its end. What follows CONNECT or an upgrade never does.
@@ -310,7 +306,7 @@ impl<'c, C: ClientSide> Exchange<'c, C> {
     }
 
     /// The end of every exchange: counters and access log.
-    fn finish(mut self, verdict: Verdict) -> Verdict {
+    fn finish(&mut self, verdict: Verdict) -> Verdict {
         let elapsed = self.elapsed();
         self.info.finished = Some(elapsed);
         let (status, details) = (self.info.response_code, &self.info.details);
@@ -340,7 +336,7 @@ impl<'c, C: ClientSide> Exchange<'c, C> {
             self.log();
         }
         self.states.clear();
-        self.down.states = self.states;
+        self.down.states = std::mem::take(&mut self.states);
         verdict
     }
 

@@ -13,11 +13,14 @@ use ringway_http::h1::{
 use ringway_http::{Body, Fields, RequestHead, ResponseHead, Version};
 use ringway_model::http::ConnectionManager;
 use ringway_runtime::buffer::Buf;
+use ringway_runtime::deadline::Deadline;
+use ringway_runtime::recycled::Recycled;
 
 use super::binding::Binding;
 use super::downstream::{Downstream, Verdict};
 use super::exchange::Exchange;
 use super::farewell::linger;
+use super::idle::Idle;
 use super::pump::QUEUE_MAX;
 use super::sides::{Answer, Asked, ClientSide, Lost};
 use crate::tell::about_connection;
@@ -33,9 +36,11 @@ const BURST_MAX: u32 = 16;
 
 /// The client of an HTTP/1 connection.
 #[derive(Debug)]
-struct Http1 {
-    wire: Wire<RequestDecoder>,
-    binding: Binding,
+pub(super) struct Http1 {
+    pub(super) wire: Wire<RequestDecoder>,
+    pub(super) binding: Binding,
+    /// Since when the connection has nothing to do but to send.
+    idle_since: Instant,
     /// Requests answered.
     served: u32,
     /// The response goes out in chunks.
@@ -54,16 +59,16 @@ enum Tunnel {
     Ended,
 }
 
-/// A connection between and during its requests.
+/// A connection that has received something: it holds what a request needs until it has nothing
+/// to do again.
 #[derive(Debug)]
-struct Connection {
-    down: Downstream<Http1>,
+struct Busy {
+    down: Downstream<Box<Http1>>,
     /// Requests taken since this connection last waited for something.
     burst: u32,
-    idle_since: Instant,
 }
 
-/// What comes next on a connection between requests.
+/// What comes next on a busy connection.
 enum Next {
     Request,
     Malformed(RequestError),
@@ -71,52 +76,67 @@ enum Next {
     Late {
         idle: bool,
     },
+    /// Nothing for now.
+    Nothing,
     /// The peer is gone, or nothing came for too long.
     Ended,
 }
 
 /// Serves a connection to its end. `input` was received already.
 pub(super) async fn serve(binding: Binding, transport: Transport, input: Buf) {
-    let mut connection = Connection::new(binding, transport, input);
-    let verdict = connection.run().await;
-    let Downstream { side, deadline, .. } = &mut connection.down;
-    if verdict == Verdict::Close {
-        let parting = side.binding.parting();
-        // RFC 9112 section 9.6: a client that said `close` sends nothing more, so that nothing
-        // unread can destroy the response on its way.
-        let decoder = &side.wire.decoder;
-        let is_silent = !decoder.keep_alive() && decoder.is_idle() && !side.wire.has_input();
-        side.wire.discard_input();
-        linger(&mut side.wire.stream, deadline, &parting, is_silent).await;
+    let mut idle = Idle::new(Http1::new(binding, transport, input));
+    loop {
+        if !idle.wait().await {
+            idle.side.wire.stream.part();
+            break;
+        }
+        // Most of a connection's life is between its requests: what they need is taken for them.
+        let (rest, verdict) = Recycled::new(|| serve_requests(idle)).await;
+        idle = rest;
+        match verdict {
+            Verdict::KeepAlive => {}
+            Verdict::Close => {
+                Recycled::new(|| part(&mut idle)).await;
+                break;
+            }
+            Verdict::Abort => break,
+        }
     }
-    side.count_bytes();
+    idle.side.count_bytes();
 }
 
-impl Connection {
-    fn new(mut binding: Binding, transport: Transport, input: Buf) -> Self {
-        let (worker, info) = (Rc::clone(&binding.worker), Rc::clone(&binding.info));
-        let total = binding.manager.stats.downstream_cx_http1_total;
-        binding.speaks(total, |stats| stats.downstream_cx_http1_active);
-        let buffer_limit = binding.buffer_limit();
-        let decoder = RequestDecoder::new(binding.manager.h1);
-        let wire = Wire::new(transport, decoder, input);
-        let side = Http1 {
-            wire,
-            binding,
-            served: 0,
-            chunked: false,
-            tunnel: Tunnel::No,
-            half_close: false,
-        };
-        let idle_since = info.start;
-        Self { down: Downstream::new(side, worker, info, buffer_limit), burst: 0, idle_since }
+/// Serves what has come, and gives the connection back when there is nothing more.
+async fn serve_requests(idle: Idle) -> (Idle, Verdict) {
+    let mut busy = Busy::new(idle);
+    let verdict = busy.run().await;
+    let (side, deadline) = busy.down.release();
+    (Idle { side, deadline }, verdict)
+}
+
+async fn part(idle: &mut Idle) {
+    let Idle { side, deadline } = idle;
+    let parting = side.binding.parting();
+    // RFC 9112 section 9.6: a client that said `close` sends nothing more, so that nothing unread
+    // can destroy the response on its way.
+    let decoder = &side.wire.decoder;
+    let is_silent = !decoder.keep_alive() && decoder.is_idle() && !side.wire.has_input();
+    side.wire.discard_input();
+    linger(&mut side.wire.stream, deadline, &parting, is_silent).await;
+}
+
+impl Busy {
+    fn new(Idle { side, deadline }: Idle) -> Self {
+        let (worker, info) = (Rc::clone(&side.binding.worker), Rc::clone(&side.binding.info));
+        let buffer_limit = side.binding.buffer_limit();
+        Self { down: Downstream::new(side, worker, info, deadline, buffer_limit), burst: 0 }
     }
 
     async fn run(&mut self) -> Verdict {
         loop {
             let next = self.next().await;
             let manager = Rc::clone(&self.down.side.binding.manager);
-            let exchange = match next {
+            let mut exchange = match next {
+                Next::Nothing => return Verdict::KeepAlive,
                 Next::Ended => {
                     self.down.side.wire.stream.part();
                     return Verdict::Abort;
@@ -127,16 +147,16 @@ impl Connection {
                 Next::Request => exchange.run().await,
                 Next::Malformed(error) => exchange.refuse(error),
                 Next::Late { idle } => exchange.too_late(idle),
-                Next::Ended => Verdict::Abort,
+                Next::Nothing | Next::Ended => Verdict::Abort,
             };
-            self.down.side.count_bytes();
+            let (side, now) = (&mut self.down.side, self.down.now);
+            side.count_bytes();
             if verdict != Verdict::KeepAlive {
                 return verdict;
             }
-            self.down.side.served += 1;
-            self.idle_since = self.down.now;
-            self.down.side.wire.stream.relax();
-            self.down.shrink();
+            side.served += 1;
+            side.idle_since = now;
+            side.wire.stream.relax();
         }
     }
 
@@ -147,15 +167,18 @@ impl Connection {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>, head_since: &mut Option<Instant>) -> Poll<Next> {
-        if let Poll::Ready(Err(_)) = self.down.side.wire.stream.poll_flush_unattended(cx) {
-            self.down.side.binding.note_peer_close();
+        let down = &mut self.down;
+        if let Poll::Ready(Err(_)) = down.side.wire.stream.poll_flush_unattended(cx) {
+            down.side.binding.note_peer_close();
             return Poll::Ready(Next::Ended);
         }
-        if self.must_pause(cx) {
-            return self.poll_patience(cx, None);
+        if down.side.is_clogged() && down.side.wire.decoder.is_idle() {
+            return Poll::Ready(Next::Nothing);
         }
-        let down = &mut self.down;
-        match down.side.wire.poll_event(cx, &mut down.request) {
+        if down.side.is_clogged() || self.had_its_turn(cx) {
+            return self.poll_patience(cx, *head_since);
+        }
+        match self.down.side.wire.poll_event(cx, &mut self.down.request) {
             Poll::Ready(Ok(Event::Head)) => {
                 self.burst += 1;
                 self.down.side.binding.follow_configuration();
@@ -168,21 +191,17 @@ impl Connection {
             Poll::Ready(Err(Broken::Protocol(error))) => {
                 return Poll::Ready(Next::Malformed(error));
             }
+            Poll::Pending if self.down.side.wire.decoder.is_idle() => {
+                return Poll::Ready(Next::Nothing);
+            }
             Poll::Pending => self.burst = 0,
         }
-        if !self.down.side.wire.decoder.is_idle() && head_since.is_none() {
-            *head_since = Some(ringway_runtime::now());
-        }
+        head_since.get_or_insert_with(ringway_runtime::now);
         self.poll_patience(cx, *head_since)
     }
 
-    /// Whether the next request has to wait: the client does not take the responses that it has
-    /// asked for, or has had its turn. The task is woken when it may go on.
-    fn must_pause(&mut self, cx: &Context<'_>) -> bool {
-        let queued = self.down.side.wire.stream.queued_bytes();
-        if queued >= self.down.buffer_limit.clamp(1, QUEUE_MAX) {
-            return true;
-        }
+    /// Whether others have their turn first. The task is woken when it may go on.
+    fn had_its_turn(&mut self, cx: &Context<'_>) -> bool {
         let had_its_turn = self.burst >= BURST_MAX;
         if had_its_turn {
             self.burst = 0;
@@ -193,42 +212,76 @@ impl Connection {
 
     /// Whether the time for the next head is over.
     fn poll_patience(&mut self, cx: &mut Context<'_>, head_since: Option<Instant>) -> Poll<Next> {
-        let timeouts = self.binding().manager.timeouts;
-        let (at, late) = match head_since {
-            None => (self.earliest_end(), Next::Ended),
-            Some(since) => match (timeouts.request_headers, timeouts.stream_idle) {
-                (Some(head), idle) if idle.is_none_or(|idle| head <= idle) => {
-                    (Some(since + head), Next::Late { idle: false })
-                }
-                (_, idle) => (idle.map(|idle| since + idle), Next::Late { idle: true }),
-            },
+        let Downstream { side, deadline, .. } = &mut self.down;
+        let Some(since) = head_since else {
+            return side.poll_rest_end(cx, deadline).map(|()| Next::Ended);
         };
-        self.down.deadline.set(at);
-        if self.down.deadline.poll(cx).is_pending() {
-            return Poll::Pending;
-        }
+        let timeouts = &side.binding.manager.timeouts;
+        let (at, late) = match (timeouts.request_headers, timeouts.stream_idle) {
+            (Some(head), idle) if idle.is_none_or(|idle| head <= idle) => {
+                (Some(since + head), Next::Late { idle: false })
+            }
+            (_, idle) => (idle.map(|idle| since + idle), Next::Late { idle: true }),
+        };
+        deadline.set(at);
+        deadline.poll(cx).map(|()| late)
+    }
+}
+
+impl Http1 {
+    fn new(mut binding: Binding, transport: Transport, input: Buf) -> Box<Self> {
+        let total = binding.manager.stats.downstream_cx_http1_total;
+        binding.speaks(total, |stats| stats.downstream_cx_http1_active);
+        let decoder = RequestDecoder::new(binding.manager.h1);
+        Box::new(Self {
+            wire: Wire::new(transport, decoder, input),
+            idle_since: binding.info.start,
+            binding,
+            served: 0,
+            chunked: false,
+            tunnel: Tunnel::No,
+            half_close: false,
+        })
+    }
+
+    fn count_bytes(&mut self) {
+        self.binding.count_bytes(self.wire.stream.transferred());
+    }
+
+    /// Whether the client does not take the responses that it has asked for: the next request has
+    /// to wait.
+    pub(super) fn is_clogged(&self) -> bool {
+        let queued = self.wire.stream.queued_bytes();
+        queued > 0 && queued >= self.binding.buffer_limit().clamp(1, QUEUE_MAX)
+    }
+
+    /// Whether the time of a connection without a request is over. Counts it.
+    pub(super) fn poll_rest_end(
+        &mut self,
+        cx: &mut Context<'_>,
+        deadline: &mut Deadline,
+    ) -> Poll<()> {
+        let at = self.earliest_end();
+        deadline.set(at);
+        ready!(deadline.poll(cx));
         let end = self.idle_end();
-        if matches!(late, Next::Ended) && end != at {
+        if end != at {
             // Another time counts now, as the last response was taken or was not.
-            self.down.deadline.set(end);
-            return self.down.deadline.poll(cx).map(|()| Next::Ended);
+            deadline.set(end);
+            return deadline.poll(cx);
         }
-        let binding = self.binding();
-        if matches!(late, Next::Ended) && binding.ending_since().is_none() {
+        let binding = &self.binding;
+        if binding.ending_since().is_none() {
             binding.worker.page.inc(binding.manager.stats.downstream_cx_idle_timeout);
             about_connection!(debug, "http", binding.info.id, "idle timeout");
         }
-        Poll::Ready(late)
-    }
-
-    fn binding(&self) -> &Binding {
-        &self.down.side.binding
+        Poll::Ready(())
     }
 
     /// When to look whether an idle connection ends. A response that is sent wakes nobody, so
     /// while there is one this is the earlier of both times.
     fn earliest_end(&mut self) -> Option<Instant> {
-        match self.down.side.wire.stream.is_flushed() {
+        match self.wire.stream.is_flushed() {
             true => self.rest_end(),
             false => [self.rest_end(), self.flush_end()].into_iter().flatten().min(),
         }
@@ -236,18 +289,18 @@ impl Connection {
 
     /// When an idle connection ends.
     fn idle_end(&mut self) -> Option<Instant> {
-        if self.down.side.wire.stream.is_flushed() { self.rest_end() } else { self.flush_end() }
+        if self.wire.stream.is_flushed() { self.rest_end() } else { self.flush_end() }
     }
 
     /// A client that does not take its last response is given up like an idle stream, and not
     /// before, whatever else ends connections.
     fn flush_end(&self) -> Option<Instant> {
-        self.binding().manager.timeouts.stream_idle.map(|idle| self.idle_since + idle)
+        self.binding.manager.timeouts.stream_idle.map(|idle| self.idle_since + idle)
     }
 
     /// When a connection that has nothing to send ends.
     fn rest_end(&self) -> Option<Instant> {
-        let binding = self.binding();
+        let binding = &self.binding;
         let timeouts = &binding.manager.timeouts;
         let idle = timeouts.connection_idle.map(|idle| self.idle_since + idle);
         let oldest = timeouts.max_connection_duration.map(|max| binding.info.start + max);
@@ -256,13 +309,7 @@ impl Connection {
     }
 }
 
-impl Http1 {
-    fn count_bytes(&mut self) {
-        self.binding.count_bytes(self.wire.stream.transferred());
-    }
-}
-
-impl ClientSide for Http1 {
+impl ClientSide for Box<Http1> {
     fn count_request(page: &Page, manager: &ConnectionManager) {
         page.inc(manager.stats.downstream_rq_http1_total);
     }

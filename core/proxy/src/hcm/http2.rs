@@ -169,7 +169,7 @@ impl Connection {
         if let Err(job) = self.shared.seats.give(job) {
             let (worker, info) = (Rc::clone(&binding.worker), Rc::clone(&binding.info));
             let side = Http2::new(job.stream, Rc::clone(&self.shared), job.body);
-            let down = Downstream::new(side, worker, info, binding.buffer_limit());
+            let down = Downstream::new(side, worker, info, Deadline::new(), binding.buffer_limit());
             ringway_runtime::spawn(serve_streams(down, job.head, job.manager));
         }
     }
@@ -320,7 +320,7 @@ async fn serve_streams(mut down: Downstream<Http2>, mut head: RequestHead, mut m
     let shared = Rc::clone(&down.side.shared);
     let seat = Seat::new();
     loop {
-        std::mem::swap(&mut down.request, &mut head);
+        std::mem::swap(&mut *down.request, &mut head);
         shared.session.spare_request(head);
         down.side.look_at(&down.request);
         Exchange::new(&mut down, &manager).run().await;
@@ -332,7 +332,10 @@ async fn serve_streams(mut down: Downstream<Http2>, mut head: RequestHead, mut m
         down.deadline.set(None);
         down.side.stream.finish();
         down.shrink();
-        let Some(job) = seat.next(&shared.seats).await else { return };
+        let Some(job) = seat.next(&shared.seats).await else {
+            down.release();
+            return;
+        };
         (head, manager) = (job.head, job.manager);
         down.side.begin(job.stream, job.body);
     }

@@ -1,7 +1,7 @@
 //! The HTTP connection manager: one downstream connection, request after request.
 //!
-//! `sniff` tells which HTTP a client speaks; `http1` and `http2` are a connection and its loop,
-//! tied by its `binding` to the configuration; `seat` is where its
+//! `sniff` tells which HTTP a client speaks; `http1` and `http2` are a connection and its loop
+//! (`idle` one of HTTP/1 that has no request), tied by its `binding` to the configuration; `seat` is where its
 //! tasks wait for streams, `farewell` how it ends. `exchange` is one
 //! request, from head to access log, between two `sides` of any protocol, in the storage of
 //! `downstream`. `request` prepares the head, `client` and `client_cert` say who asks; `forward`
@@ -19,6 +19,7 @@ mod forward;
 mod grpc;
 mod http1;
 mod http2;
+mod idle;
 mod pump;
 mod request;
 mod response;
@@ -29,6 +30,7 @@ mod timers;
 
 use crate::transport::{Refused, Transport};
 pub(crate) use binding::Binding;
+pub(crate) use downstream::Spare;
 use sniff::First;
 
 /// Finds out what a connection speaks and has it served in a task of its own. One whose handshake
