@@ -144,7 +144,8 @@ impl<D: Decode> Wire<D> {
         }
     }
 
-    /// Receives more input, where all of it was consumed. `Err` means that there will never be more.
+    /// Receives more input, where all of it was consumed. `Err` means that there will never be
+    /// more.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ()>> {
         if self.ended {
             return Poll::Ready(Err(()));

@@ -1,12 +1,12 @@
 //! The HTTP connection manager: one downstream connection, request after request.
 //!
 //! `sniff` tells which HTTP a client speaks; `http1` and `http2` are a connection and its loop
-//! (`idle` one of HTTP/1 that has no request), tied by its `binding` to the configuration; `seat` is where its
-//! tasks wait for streams, `farewell` how it ends. `exchange` is one
-//! request, from head to access log, between two `sides` of any protocol, in the storage of
-//! `downstream`. `request` prepares the head, `client` and `client_cert` say who asks; `forward`
-//! sends it upstream and `pump` moves bodies both ways; `response` finishes the head of whatever
-//! is answered; `timers` knows which time is over.
+//! (`idle` one of HTTP/1 that has no request), tied by its `binding` to the configuration; `seat`
+//! is where its tasks wait for streams, `farewell` how it ends. `exchange` is one request, from
+//! head to access log, between two `sides` of any protocol, in the storage of `downstream`.
+//! `request` prepares the head, `client` and `client_cert` say who asks; `forward` sends it
+//! upstream and `pump` moves bodies both ways; `response` finishes the head of whatever is
+//! answered; `timers` knows which time is over.
 
 mod binding;
 mod client;

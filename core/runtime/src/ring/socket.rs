@@ -33,8 +33,8 @@ pub(super) struct Shared {
     sender: RefCell<Option<Waker>>,
 }
 
-/// Received pieces. There is hardly ever more than one, which takes no memory of its own: that would
-/// stay with an idle connection.
+/// Received pieces. There is hardly ever more than one, which takes no memory of its own: that
+/// would stay with an idle connection.
 #[derive(Default)]
 struct Received {
     first: Option<io::Result<Vec<u8>>>,
