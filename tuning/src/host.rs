@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 pub use cpu::Cpus;
-pub use net::{Counters, Nic};
+pub use net::{Counters, Nic, Offload, Offloads};
 pub use process::Process;
 pub(crate) use read::sysctl_path;
 

@@ -23,6 +23,6 @@ mod size;
 pub use doctor::DoctorArgs;
 pub use facts::{ConfigFacts, ListenerFacts};
 pub use finding::{Finding, Severity, SysctlChange};
-pub use host::{Counters, Cpus, Host, Nic, Process};
+pub use host::{Counters, Cpus, Host, Nic, Offload, Offloads, Process};
 pub use rules::examine;
 pub use size::Size;

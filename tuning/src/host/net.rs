@@ -1,7 +1,11 @@
 //! Network cards and the counters of the network stack.
 
+mod offloads;
+
 use std::collections::BTreeSet;
 use std::path::Path;
+
+pub use offloads::{Offload, Offloads};
 
 use super::read;
 
@@ -24,6 +28,8 @@ pub struct Nic {
     pub irqs: usize,
     /// CPUs that serve those interrupts.
     pub irq_cpus: usize,
+    /// What it does in the kernel's place.
+    pub offloads: Offloads,
 }
 
 /// The cards that are up, by name.
@@ -57,6 +63,7 @@ impl Nic {
             numa_node: read::value(&device.join("numa_node")),
             irq_cpus: irq_cpus(root, &irqs),
             irqs: irqs.len(),
+            offloads: offloads::read(root, name),
         })
     }
 }

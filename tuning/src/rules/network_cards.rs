@@ -1,8 +1,8 @@
-//! Rules about network cards: queues, interrupts, and the node that they are attached to.
+//! Rules about network cards: queues, interrupts, offloads, and the node that they are attached to.
 
 use super::{Case, finding, severity_if};
 use crate::finding::{Finding, Severity};
-use crate::host::Nic;
+use crate::host::{Nic, Offload};
 use crate::size::Size;
 
 /// Cards that are reported one by one; a host with more is reported by its first ones.
@@ -22,7 +22,7 @@ fn card(case: &Case<'_>, nic: &Nic) -> Vec<Finding> {
         interrupts(case, nic, cpus),
         numa(case, nic),
     ];
-    rules.into_iter().flatten().collect()
+    rules.into_iter().flatten().chain(offloads(case, nic)).collect()
 }
 
 /// At a small load the card's queues do not show.
@@ -104,4 +104,52 @@ fn numa(case: &Case<'_>, nic: &Nic) -> Option<Finding> {
                  CPUAffinity=numa with NUMAMask={node} in the unit"
             )),
     )
+}
+
+/// Without them every packet of 1,500 bytes passes through the stack by itself, where up to 64 KiB
+/// could at once.
+fn offloads(case: &Case<'_>, nic: &Nic) -> Vec<Finding> {
+    let found = nic.offloads;
+    let per_packet =
+        "The kernel handles each packet by itself: several times the CPU for each byte.";
+    let lro = "It merges packets in ways that cannot be undone where this host forwards them.";
+    // Without GSO the card's TSO is not used either.
+    let rules = [
+        ("GRO", "gro", found.gro, true, per_packet),
+        ("GSO", "gso", found.gso, true, per_packet),
+        ("TSO", "tso", found.tso, true, per_packet),
+        ("LRO", "lro", found.lro, false, lro),
+    ];
+    let rules = rules.into_iter();
+    rules
+        .filter_map(|(name, flag, state, wanted, why)| {
+            let state = state?;
+            let wrong = (wanted && state == Offload::Off) || (!wanted && state == Offload::On);
+            let impossible = wanted && state == Offload::Impossible;
+            let bad = if impossible { Severity::Note } else { severity(case) };
+            let switch = if wanted { "on" } else { "off" };
+            let how = match impossible {
+                true => {
+                    "the driver has no such thing: another card, or another kind of virtual one"
+                        .to_owned()
+                }
+                false => format!("ethtool -K {} {flag} {switch}", nic.name),
+            };
+            let setting = format!("{}: {name}", nic.name);
+            Some(
+                finding(severity_if(wrong || impossible, bad), &setting, words(state))
+                    .wanted(switch)
+                    .why(why)
+                    .how(how),
+            )
+        })
+        .collect()
+}
+
+fn words(state: Offload) -> &'static str {
+    match state {
+        Offload::On => "on",
+        Offload::Off => "off",
+        Offload::Impossible => "off, fixed",
+    }
 }
