@@ -16,6 +16,11 @@ use crate::send::poll_send;
 
 /// Sealed bytes that may wait in the socket's queue before more are sealed.
 const MAX_SEALED: usize = 256 * 1024;
+/// What is longer gets a buffer of its own: a tail has room for twice as much.
+const TAIL_MAX: usize = 2048;
+/// What TLS adds to sealed bytes at most: 22 to each record, of 2 KiB or more, and an alert.
+const SEAL_SHARE: usize = 64;
+const SEAL_SPARE: usize = 1024;
 
 /// One connection.
 #[derive(Debug)]
@@ -68,6 +73,21 @@ impl Link {
         match &mut self.tls {
             None => self.stream.push(buf),
             Some(tls) => tls.plain.extend_from_slice(&buf),
+        }
+    }
+
+    /// Queues a copy of bytes: few behind what is there already, many in buffers of the pool, since
+    /// a tail that had to grow so far would be mapped and unmapped by the allocator each time.
+    pub(crate) fn append(&mut self, mut bytes: &[u8]) {
+        if bytes.len() <= TAIL_MAX || self.tls.is_some() {
+            return self.tail().extend_from_slice(bytes);
+        }
+        while !bytes.is_empty() {
+            let (now, later) = bytes.split_at(bytes.len().min(Class::LARGE.capacity()));
+            let mut piece = buffer::take(Class::fitting(now.len()));
+            piece.extend_from_slice(now);
+            self.stream.push(Buf::new(piece));
+            bytes = later;
         }
     }
 
@@ -179,7 +199,7 @@ impl Sealed {
             if self.ends && self.sealed == self.plain.len() {
                 self.engine.close();
             }
-            let transmitted = self.engine.transmit(stream.tail(), usize::MAX);
+            let transmitted = self.transmit(sealed, stream);
             if sealed == 0 && transmitted == 0 {
                 break;
             }
@@ -191,6 +211,17 @@ impl Sealed {
         }
         // What a handshake holds back is not more to send now.
         left && !self.engine.is_handshaking()
+    }
+
+    /// Queues what the engine has to send, of which so many bytes are new.
+    fn transmit(&mut self, sealed: usize, stream: &mut Stream) -> usize {
+        if sealed <= TAIL_MAX {
+            return self.engine.transmit(stream.tail(), usize::MAX);
+        }
+        let mut piece = buffer::take(Class::fitting(sealed + sealed / SEAL_SHARE + SEAL_SPARE));
+        let transmitted = self.engine.transmit(&mut piece, usize::MAX);
+        stream.push(Buf::new(piece));
+        transmitted
     }
 
     /// Gives the engine what it takes of the received bytes.

@@ -94,6 +94,12 @@ impl Request {
         Ok(Self { name, url, weight: draft.weight.max(1), check, is_head, opening, form })
     }
 
+    /// The request as HTTP/1.1, where it is always the same.
+    #[inline]
+    pub(crate) fn fixed(&self, last: bool) -> Option<&[u8]> {
+        self.form.fixed(last)
+    }
+
     /// Appends the request to `out`, as HTTP/1.1. `last` asks the server to close after its answer.
     #[inline]
     pub(crate) fn fill(&self, filler: &mut Filler, connection: u64, last: bool, out: &mut Vec<u8>) {

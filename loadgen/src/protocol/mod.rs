@@ -1,4 +1,5 @@
-//! What a connection speaks: requests to bytes, bytes to answers. No sockets, no clock.
+//! What a connection speaks: requests to bytes, bytes to answers. No clock, and of a connection
+//! only its queue of bytes to send.
 //!
 //! [`Engine`] is the one door: a further protocol is one more variant and one more module. Every
 //! engine gives what it finds to an [`Answers`], so that recording and checking are written once.
@@ -12,6 +13,7 @@ pub(crate) mod websocket;
 use ringway_http::h2::{ConnectionError, ErrorCode, MessageError};
 
 use crate::check::Verdict;
+use crate::link::Link;
 use crate::template::{Filler, Request};
 
 /// Receives what an engine reads.
@@ -139,7 +141,7 @@ impl Engine {
         }
     }
 
-    /// Puts a request into `out`, or where [`Engine::transmit`] finds it; `last` tells that no
+    /// Queues a request on `link`, or where [`Engine::transmit`] finds it; `last` tells that no
     /// other one follows. `verdict` learns what its answer must be. Says how many bytes it put
     /// there; `None` where the connection takes no more.
     #[inline]
@@ -149,10 +151,15 @@ impl Engine {
         filler: &mut Filler,
         (connection, last): (u64, bool),
         verdict: &mut Verdict,
-        out: &mut Vec<u8>,
+        link: &mut Link,
     ) -> Option<usize> {
         match self {
             Self::Http1(_) => {
+                if let Some(bytes) = request.fixed(last) {
+                    link.append(bytes);
+                    return Some(bytes.len());
+                }
+                let out = link.tail();
                 let before = out.len();
                 request.fill(filler, connection, last, out);
                 Some(out.len() - before)
@@ -163,6 +170,7 @@ impl Engine {
                 Some(0)
             }
             Self::WebSocket(messages) => {
+                let out = link.tail();
                 let before = out.len();
                 let mask = filler.rng.u32(..).to_ne_bytes();
                 let payload = request.message(filler, connection);
@@ -174,7 +182,7 @@ impl Engine {
                 let payload = request.message(filler, connection);
                 verdict.sent(&request.check, payload);
                 bytes.expect(request.check.length().unwrap_or(payload.len() as u64));
-                out.extend_from_slice(payload);
+                link.append(payload);
                 Some(payload.len())
             }
         }

@@ -145,7 +145,7 @@ impl Client {
                 }
                 Event::Request(prepared, body) => match &prepared.ready {
                     Some(ready) => {
-                        self.link.tail().extend_from_slice(ready);
+                        self.link.append(ready);
                         self.open = prepared.stays_open();
                         if prepared.is_upgrade {
                             return Ok(Some(rest.to_vec()));
@@ -208,7 +208,7 @@ impl Client {
     }
 
     /// Sends bytes `at..end` of the usual body, in pieces.
-    async fn bytes(&mut self, mut at: u64, end: u64) -> io::Result<()> {
+    pub(super) async fn bytes(&mut self, mut at: u64, end: u64) -> io::Result<()> {
         while at < end {
             let to = (at + PIECE).min(end);
             self.append(at, to);

@@ -1,4 +1,8 @@
-//! Requests, strictly and cheaply: the head that came last is known by its bytes. No sockets.
+//! Requests, strictly and cheaply: the head that came last is known by its bytes, and one that
+//! means the same gets the same answer. No sockets.
+//!
+//! The second matters behind proxies that number requests: they never send the same bytes twice,
+//! and must not find a slower origin for that.
 
 use std::rc::Rc;
 
@@ -20,6 +24,8 @@ const MAX_READY_BYTES: u64 = 64 * 1024;
 /// A request whose head is known, and its answer.
 #[derive(Debug)]
 pub(super) struct Prepared {
+    /// What the answer was read from.
+    path: String,
     pub(super) answer: Answer,
     /// The whole answer, where it is always the same and small.
     pub(super) ready: Option<Vec<u8>>,
@@ -135,7 +141,7 @@ impl Reader {
             return Ok((input.len(), Event::NeedMore));
         };
         self.partial.truncate(end);
-        self.prepared = Some(Rc::new(prepare(&self.partial, self.defaults)?));
+        self.prepared = Some(prepare(&self.partial, self.defaults, self.prepared.take())?);
         std::mem::swap(&mut self.known, &mut self.partial);
         self.partial.clear();
         Ok((end - before, self.begin()))
@@ -176,7 +182,12 @@ impl Reader {
     }
 }
 
-fn prepare(bytes: &[u8], defaults: Defaults) -> Result<Prepared, Refused> {
+/// Reads a head; `last` is what the head before it led to.
+fn prepare(
+    bytes: &[u8],
+    defaults: Defaults,
+    last: Option<Rc<Prepared>>,
+) -> Result<Rc<Prepared>, Refused> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut request = httparse::Request::new(&mut fields);
     match request.parse(bytes) {
@@ -186,12 +197,21 @@ fn prepare(bytes: &[u8], defaults: Defaults) -> Result<Prepared, Refused> {
     }
     let wishes = Wishes::read(&request)?;
     let path = wishes.answer.unwrap_or(request.path.unwrap_or("/"));
+    let keep_alive = !wishes.close && (request.version == Some(1) || wishes.keep_alive);
+    let is_head = request.method == Some("HEAD");
+    if let Some(last) = last
+        && (path, keep_alive, is_head) == (&*last.path, last.keep_alive, last.is_head)
+        && last.fits(&wishes)
+    {
+        return Ok(last);
+    }
     let answer = Answer::read(path, defaults).map_err(|text| Refused(400, text))?;
     let mut prepared = Prepared {
+        path: path.to_owned(),
         answer,
         ready: None,
-        keep_alive: !wishes.close && (request.version == Some(1) || wishes.keep_alive),
-        is_head: request.method == Some("HEAD"),
+        keep_alive,
+        is_head,
         is_upgrade: false,
         framing: wishes.framing,
         wants_continue: wishes.wants_continue,
@@ -201,7 +221,16 @@ fn prepare(bytes: &[u8], defaults: Defaults) -> Result<Prepared, Refused> {
         prepared.is_upgrade = true;
         prepared.ready = Some(handshake(key));
     }
-    Ok(prepared)
+    Ok(Rc::new(prepared))
+}
+
+impl Prepared {
+    /// Whether the fields of another request decide the same.
+    fn fits(&self, wishes: &Wishes<'_>) -> bool {
+        (self.framing, self.wants_continue) == (wishes.framing, wishes.wants_continue)
+            && !self.is_upgrade
+            && !wishes.is_websocket
+    }
 }
 
 /// The fields that decide something.

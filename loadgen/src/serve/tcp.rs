@@ -2,12 +2,8 @@
 
 use std::io;
 
-use super::answer::fill;
-use super::connection::{Client, MAX_QUEUED};
+use super::connection::Client;
 use crate::cli::TcpWish;
-
-/// What a full turn of the source may queue before it is flushed.
-const PIECE: u64 = 128 * 1024;
 
 /// Serves until the client has enough.
 pub(super) async fn serve(client: &mut Client, wish: TcpWish, size: u64) -> io::Result<()> {
@@ -27,22 +23,9 @@ pub(super) async fn serve(client: &mut Client, wish: TcpWish, size: u64) -> io::
             }
             TcpWish::Source => {
                 for _ in 0..input.len() {
-                    bytes(client, size).await?;
+                    client.bytes(0, size).await?;
                 }
             }
         }
     }
-}
-
-async fn bytes(client: &mut Client, size: u64) -> io::Result<()> {
-    let mut at = 0;
-    while at < size {
-        let to = (at + PIECE).min(size);
-        fill(client.link.tail(), at, to);
-        at = to;
-        if client.link.queued_bytes() > MAX_QUEUED {
-            client.flush().await?;
-        }
-    }
-    Ok(())
 }

@@ -74,12 +74,21 @@ impl Form {
         Self::Fixed { usual: make(false), last: make(true) }
     }
 
+    /// The bytes of HTTP/1.1 where they are always the same.
+    #[inline]
+    pub(super) fn fixed(&self, wants_last: bool) -> Option<&[u8]> {
+        match self {
+            Self::Fixed { last, .. } if wants_last => Some(last),
+            Self::Fixed { usual, .. } => Some(usual),
+            _ => None,
+        }
+    }
+
     /// Appends the bytes of HTTP/1.1; `last` asks the server to close after its answer.
     #[inline]
     pub(super) fn fill(&self, filler: &mut Filler, connection: u64, last: bool, out: &mut Vec<u8>) {
         match self {
-            Self::Fixed { usual, .. } if !last => out.extend_from_slice(usual),
-            Self::Fixed { last, .. } => out.extend_from_slice(last),
+            Self::Fixed { .. } => out.extend_from_slice(self.fixed(last).unwrap_or_default()),
             Self::Filled { head, body, length } => {
                 let mut filled = std::mem::take(&mut filler.scratch);
                 filled.clear();

@@ -181,7 +181,7 @@ impl Exchange {
                 &mut core.filler.borrow_mut(),
                 (self.slot.number as u64, last),
                 &mut verdict,
-                link.tail(),
+                link,
             );
             let Some(bytes) = bytes else {
                 // It goes on the next connection.

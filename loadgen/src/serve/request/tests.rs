@@ -91,3 +91,36 @@ fn what_breaks_the_rules_is_refused() {
     let long = format!("GET / HTTP/1.1\r\nx: {}", "a".repeat(70_000));
     assert_eq!(converse(&long, 4096), ["431 a head of more than 64 KiB"]);
 }
+
+/// The answers that requests lead to, told apart by their place in memory.
+fn places(requests: &[&str]) -> Vec<*const Prepared> {
+    let mut reader = Reader::new(DEFAULTS);
+    let mut kept = Vec::new();
+    for request in requests {
+        match reader.step(request.as_bytes()) {
+            Ok((_, Event::Request(prepared, _))) => kept.push(prepared),
+            other => panic!("{request}: {other:?}"),
+        }
+    }
+    kept.iter().map(Rc::as_ptr).collect()
+}
+
+#[test]
+fn a_head_that_means_the_same_has_the_same_answer() {
+    let numbered = |path, fields: &str, number| {
+        format!("GET {path} HTTP/1.1\r\nx-request-id: {number}\r\n{fields}\r\n")
+    };
+    let plain = places(&[&numbered("/", "", 1), &numbered("/", "", 2)]);
+    assert_eq!(plain[0], plain[1]);
+    for other in [
+        numbered("/bytes/9", "", 2),
+        numbered("/", "connection: close\r\n", 2),
+        numbered("/", "x-ringway-answer: /bytes/9\r\n", 2),
+        numbered("/", "content-length: 0\r\n", 2),
+        numbered("/", "", 2).replace("GET", "HEAD"),
+        numbered("/", "upgrade: websocket\r\nsec-websocket-key: x\r\n", 2),
+    ] {
+        let two = places(&[&numbered("/", "", 1), &other]);
+        assert_ne!(two[0], two[1], "{other}");
+    }
+}
