@@ -108,12 +108,25 @@ struct Reading {
     own: u64,
 }
 
-impl Reading {
-    fn take(proxy: i32) -> Self {
-        Self {
-            time: usage::time(&usage::family(proxy)),
+/// Whose time is read.
+struct Watched {
+    proxy: Vec<i32>,
+    /// Everything that this bench runs, itself included.
+    own: Vec<i32>,
+}
+
+impl Watched {
+    fn find(proxy: i32) -> Self {
+        let own = usage::family(std::process::id().cast_signed());
+        Self { proxy: usage::family(proxy), own }
+    }
+
+    /// Some files of a few processes: the bench must not take a CPU from what it measures.
+    fn read(&self) -> Reading {
+        Reading {
+            time: usage::time(&self.proxy),
             machine: usage::machine_ticks(),
-            own: usage::own_ticks(),
+            own: usage::ticks(&self.own),
             at: Instant::now(),
         }
     }
@@ -156,12 +169,17 @@ impl Run<'_> {
         let mut process = Process::start(self.command(&report), &self.cores.load, &log)
             .map_err(|error| format!("{}: {error}", self.program.display()))?;
         let begin = Instant::now();
-        thread::sleep(self.warmup + EDGE);
-        let before = Reading::take(proxy);
+        let sleep_until = |at: Instant| thread::sleep(at.saturating_duration_since(Instant::now()));
+        let mut watched = Watched::find(proxy);
+        sleep_until(begin + self.warmup + EDGE);
+        let before = watched.read();
         meanwhile();
-        let end = begin + self.warmup + self.duration - EDGE / 2;
-        thread::sleep(end.saturating_duration_since(Instant::now()));
-        let after = Reading::take(proxy);
+        sleep_until(begin + self.warmup + self.duration - EDGE / 2);
+        if self.any_length {
+            // Workers came and went; latencies are not what such a turn is for.
+            watched = Watched::find(proxy);
+        }
+        let after = watched.read();
         process.wait(PATIENCE).map_err(|error| format!("the load generator: {error}"))?;
         let text = fs::read_to_string(&report).map_err(|_| process.last_words())?;
         let summary: Summary = serde_json::from_str(&text).map_err(|error| error.to_string())?;

@@ -33,6 +33,9 @@ impl Time {
 }
 
 /// A process and all that descend from it, parents first.
+///
+/// It looks at every process of the machine, which takes milliseconds: not while something is
+/// measured.
 pub(crate) fn family(root: i32) -> Vec<i32> {
     let mut children: HashMap<i32, Vec<i32>> = HashMap::new();
     for id in process_ids() {
@@ -131,9 +134,8 @@ fn busy_ticks(stat: &str) -> u64 {
     [0, 1, 2, 5, 6].iter().filter_map(|index| fields.get(*index)).sum()
 }
 
-/// Ticks of everything that this bench runs, itself included.
-pub(crate) fn own_ticks() -> u64 {
-    let family = family(std::process::id().cast_signed());
+/// Ticks of a family.
+pub(crate) fn ticks(family: &[i32]) -> u64 {
     let stats = family.iter().filter_map(|id| Stat::read(*id));
     stats.map(|stat| stat.user_ticks + stat.system_ticks).sum()
 }

@@ -25,6 +25,8 @@ pub(crate) struct Workload {
     /// Each request on a connection of its own.
     pub(crate) new_connections: bool,
     pub(crate) needs: Needs,
+    /// Proxies that can look for work for a while before they sleep do.
+    pub(crate) spin: bool,
     pub(crate) transport: Transport,
     pub(crate) companions: Companions,
     /// Latencies are taken at fixed rates, too.
@@ -54,11 +56,18 @@ const fn small(name: &'static str, title: &'static str, connections: usize) -> W
         answer: SMALL,
         new_connections: false,
         needs: Needs::Plain,
+        spin: false,
         transport: Transport::PLAIN,
         companions: Companions::None,
         latency: false,
         remark: "",
     }
+}
+
+const fn spinning(name: &'static str, title: &'static str, connections: usize) -> Workload {
+    let remark = "Ringway with --spin-us 50, HAProxy with busy-polling; the others sleep, having \
+                  no such option";
+    Workload { spin: true, remark, ..small(name, title, connections) }
 }
 
 const fn download(name: &'static str, title: &'static str, count: usize, size: usize) -> Workload {
@@ -75,8 +84,11 @@ fn all() -> impl Iterator<Item = &'static Workload> {
 }
 
 /// Those of HTTP/1.1 without TLS.
-static PLAIN: [Workload; 16] = [
+static PLAIN: [Workload; 19] = [
     Workload { latency: true, ..small("small-1", "64 B answers, 1 keep-alive connection", 1) },
+    small("small-2", "64 B answers, 2 keep-alive connections", 2),
+    spinning("spin-1", "the same as small-1, with a proxy that spins before it sleeps", 1),
+    spinning("spin-2", "the same as small-2, with a proxy that spins before it sleeps", 2),
     Workload { latency: true, ..small("small-64", "64 B answers, 64 keep-alive connections", 64) },
     Workload {
         latency: true,
@@ -186,7 +198,7 @@ mod tests {
     fn names_and_their_beginnings_choose() {
         assert_eq!(chosen(&[], false).map(|all| all.len()), Ok(all().count()));
         assert_eq!(chosen(&[], true).map(|all| all.len()), Ok(QUICK.len()));
-        let small = ["small-1", "small-64", "small-256", "small-1024", "connect"];
+        let small = ["small-1", "small-2", "small-64", "small-256", "small-1024", "connect"];
         assert_eq!(chosen(&["connect", "small"], true).as_deref(), Ok(&small[..]));
         assert_eq!(chosen(&["small-1"], false).as_deref(), Ok(&["small-1"][..]));
         assert!(chosen(&["smal"], false).is_err_and(|error| error.starts_with("no workload")));

@@ -139,6 +139,7 @@ impl Stage {
             needs: workload.needs,
             transport: workload.transport,
             bulk: workload.is_bulk(),
+            spin: workload.spin,
         };
         transport::write_identity(&setup.folder).map_err(|error| error.to_string())?;
         let started = peer.start(&setup, self.cores.proxy);

@@ -8,6 +8,8 @@ use crate::transport::{Client, DIRECT, Identity, Origin};
 
 const FILE: &str = "envoy.yaml";
 const ENDPOINTS: &str = "endpoints.yaml";
+/// What Ringway's command line advises.
+const SPIN_US: &str = "50";
 
 /// Ringway's command line and files.
 pub(super) fn ringway(command: &mut Command, setup: &Setup) -> io::Result<()> {
@@ -15,6 +17,9 @@ pub(super) fn ringway(command: &mut Command, setup: &Setup) -> io::Result<()> {
     command.args(["-c", &path_text(&file), "--concurrency", "1", "-l", "error"]);
     // Another one may run on this machine.
     command.arg("--disable-hot-restart");
+    if setup.spin {
+        command.args(["--spin-us", SPIN_US]);
+    }
     Ok(())
 }
 

@@ -83,6 +83,8 @@ pub(crate) struct Setup {
     pub(crate) transport: Transport,
     /// Bodies are large.
     pub(crate) bulk: bool,
+    /// It looks for work for a while before it sleeps, if it can.
+    pub(crate) spin: bool,
 }
 
 impl Setup {
@@ -259,14 +261,7 @@ mod tests {
     #[test]
     fn every_needed_route_and_cluster_is_in_every_configuration() {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut setup = Setup {
-            folder: folder.path().to_owned(),
-            port: 1,
-            origin: 2,
-            needs: Needs::Routes(100),
-            transport: Transport::PLAIN,
-            bulk: false,
-        };
+        let mut setup = setup(folder.path());
         let makers: [fn(&mut Command, &Setup) -> io::Result<()>; 5] =
             [envoy::ringway, envoy::envoy, nginx::configure, haproxy::configure, h2o::configure];
         for (needs, what) in [(Needs::Routes(100), "/r/"), (Needs::Clusters(100), "00")] {
@@ -282,6 +277,31 @@ mod tests {
                     fs::remove_file(file.expect("a file").path()).expect("removed");
                 }
             }
+        }
+    }
+
+    fn setup(folder: &Path) -> Setup {
+        Setup {
+            folder: folder.to_owned(),
+            port: 1,
+            origin: 2,
+            needs: Needs::Plain,
+            transport: Transport::PLAIN,
+            bulk: false,
+            spin: false,
+        }
+    }
+
+    #[test]
+    fn who_can_spin_is_told_to() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let peers: [(Maker, &str); 2] =
+            [(envoy::ringway, "--spin-us"), (haproxy::configure, "busy-polling")];
+        for (make, mark) in peers {
+            let mut setup = setup(folder.path());
+            assert!(!written(make, &setup).contains(mark));
+            setup.spin = true;
+            assert!(written(make, &setup).contains(mark), "{mark}");
         }
     }
 
@@ -341,9 +361,7 @@ mod tests {
                 }
                 let folder = tempfile::tempdir().expect("a folder");
                 let folder_path = folder.path().to_owned();
-                let (needs, bulk) = (Needs::Plain, false);
-                let setup =
-                    Setup { folder: folder_path, port: 1, origin: 2, needs, transport, bulk };
+                let setup = Setup { transport, ..setup(&folder_path) };
                 let text = written(make, &setup);
                 assert!(text.contains(mark), "{} {transport:?}: {text}", kind.name());
             }
