@@ -233,6 +233,45 @@ impl Streams {
     }
 }
 
+/// Streams that this side has reset not long ago: what their peer sent before it heard of that may
+/// still come.
+#[derive(Debug, Default)]
+pub(super) struct Resets {
+    latest: VecDeque<u32>,
+    /// The highest stream that was forgotten for want of room: below it nobody knows.
+    forgotten: u32,
+}
+
+impl Resets {
+    /// Those that are remembered by name.
+    const MAX: usize = 64;
+
+    pub(super) fn note(&mut self, id: u32) {
+        if self.latest.len() == Self::MAX {
+            self.forget();
+        }
+        self.latest.push_back(id);
+    }
+
+    fn forget(&mut self) {
+        let oldest = self.latest.pop_front().unwrap_or(0);
+        self.forgotten = self.forgotten.max(oldest);
+    }
+
+    /// Whether this stream may be one of them.
+    pub(super) fn may_hold(&self, id: u32) -> bool {
+        id <= self.forgotten || self.latest.contains(&id)
+    }
+
+    /// Gives back the storage.
+    pub(super) fn shrink(&mut self) {
+        while !self.latest.is_empty() {
+            self.forget();
+        }
+        self.latest = VecDeque::new();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -254,6 +293,16 @@ mod tests {
             assert_eq!(streams.get_mut(StreamId(id)).is_some(), is_there, "{id}");
         }
         assert_eq!(streams.len(), 50);
+    }
+
+    #[test]
+    fn resets_are_remembered_and_then_taken_for_possible() {
+        let mut resets = Resets::default();
+        (0..100).for_each(|at| resets.note(at * 4 + 1));
+        assert!(resets.may_hold(397) && !resets.may_hold(395));
+        assert!(resets.may_hold(3) && !resets.may_hold(4 * 99 + 3));
+        resets.shrink();
+        assert!(resets.may_hold(397) && !resets.may_hold(399));
     }
 
     #[test]

@@ -42,7 +42,7 @@ impl Connection {
         }
         let id = StreamId(header.stream);
         let Some(stream) = self.streams.get_mut(id) else {
-            // RFC 9113 section 5.1: what was under way when the stream ended is discarded.
+            self.check_closed(header.stream)?;
             self.release_connection(header.len as u64);
             return Ok(());
         };

@@ -95,7 +95,10 @@ impl Connection {
             None if self.side == Side::Server && id.0 > self.highest => {
                 self.request(id, is_end, block)
             }
-            None => self.discard(block),
+            None => {
+                self.check_closed(id.0)?;
+                self.discard(block)
+            }
         }
     }
 

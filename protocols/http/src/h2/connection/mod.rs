@@ -22,7 +22,7 @@ use super::flood::Counters;
 use super::frame;
 use super::hpack::{Decoder, Encoder};
 use super::limits::Options;
-use super::stream::{State, Streams, Waiting};
+use super::stream::{Resets, State, Streams, Waiting};
 use crate::{Body, Fields, RequestHead, ResetReason, ResponseHead};
 use pool::Pool;
 use receive::{Block, Reading};
@@ -165,6 +165,7 @@ pub struct Connection {
     highest: u32,
     peer: Peer,
     leaving: Leaving,
+    resets: Resets,
     counters: Counters,
 
     send_window: i64,
@@ -227,6 +228,7 @@ impl Connection {
                 last_stream: None,
             },
             leaving: Leaving::No,
+            resets: Resets::default(),
             counters: Counters::new(limits),
             send_window: FIRST_WINDOW,
             queue: VecDeque::new(),
@@ -384,6 +386,7 @@ impl Connection {
         self.responses.shrink();
         self.trailers.shrink();
         self.streams.shrink();
+        self.resets.shrink();
         self.cookie = Vec::new();
         self.block_bytes.shrink_to_fit();
         self.partial.shrink_to_fit();
@@ -436,8 +439,25 @@ impl Connection {
         }
     }
 
+    /// RFC 9113 section 5.1: what the peer sent before it heard of a reset is on its way and is
+    /// ignored. Anything else on a stream that is over comes from a peer that has lost count: its
+    /// head would wait for its answer for ever (section 5.1.1).
+    fn check_closed(&self, id: u32) -> Result<(), ConnectionError> {
+        let is_ignored = matches!(self.leaving, Leaving::After(last) if id > last)
+            || self.peer.last_stream.is_some_and(|last| id > last)
+            || self.resets.may_hold(id);
+        match is_ignored {
+            true => Ok(()),
+            false => {
+                let rule = "frame on a closed stream";
+                Err(ConnectionError::with(ErrorCode::StreamClosed, rule))
+            }
+        }
+    }
+
     /// Queues RST_STREAM.
     fn write_reset(&mut self, id: StreamId, code: ErrorCode) {
+        self.resets.note(id.0);
         frame::write_reset(id.0, code, &mut self.outbound.bytes);
         self.outbound.control();
     }
