@@ -34,7 +34,7 @@ pub struct InvalidPath;
 ///
 /// # Errors
 ///
-/// The path does not begin with a slash, or holds `%00`.
+/// The path does not begin with a slash, or holds `%00` or a bare NUL.
 pub fn normalize_path(path: &[u8], out: &mut Vec<u8>) -> Result<bool, InvalidPath> {
     out.clear();
     let (whole, query) = split_query(path);
@@ -86,7 +86,8 @@ fn push_canonical(segment: &[u8], out: &mut Vec<u8>) -> Result<(), InvalidPath> 
     while let Some((byte, behind)) = rest.split_first() {
         rest = behind;
         match (byte, escaped_byte(behind)) {
-            (b'%', Some(0)) => return Err(InvalidPath),
+            // No head lets a bare NUL pass; an escaped one must not come of it here either.
+            (0, _) | (b'%', Some(0)) => return Err(InvalidPath),
             (b'%', Some(value)) if is_unreserved(value) => {
                 out.push(value);
                 rest = &behind[2..];

@@ -210,3 +210,11 @@ fn trailing_dots_as_envoy() {
         assert_eq!(String::from_utf8(stripped).unwrap(), expected, "{host}");
     }
 }
+
+/// An escape would be made of it that the rule for escapes refuses.
+#[test]
+fn a_bare_nul_is_refused_like_an_escaped_one() {
+    for path in [&b"/\0"[..], b"/a\0b/c", b"/%00"] {
+        assert_eq!(normalize_path(path, &mut Vec::new()), Err(InvalidPath), "{path:?}");
+    }
+}
