@@ -124,6 +124,8 @@ impl<C: ClientSide> Exchange<'_, C> {
         self.timers.set_duration(duration, self.info.start);
         if self.request_complete {
             self.timers.request_complete(now);
+        } else if self.asks_for_tunnel && self.down.request.method_kind() != Method::Connect {
+            self.timers.upgrade_requested(now);
         }
     }
 

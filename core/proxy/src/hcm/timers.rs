@@ -75,6 +75,12 @@ impl Timers {
         self.response_at = self.response.map(|response| now + response);
     }
 
+    /// A request for an upgrade has no end before its answer: the upstream's time begins with its
+    /// head. That of CONNECT does not, as in Envoy.
+    pub(super) fn upgrade_requested(&mut self, now: Instant) {
+        self.response_at = self.response.map(|response| now + response);
+    }
+
     /// The upstream has accepted a tunnel, which has no end that could be waited for.
     pub(super) fn open_tunnel(&mut self) {
         self.request_at = None;
