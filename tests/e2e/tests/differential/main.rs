@@ -19,3 +19,4 @@ mod mask;
 mod play;
 mod statistics;
 mod tls;
+mod tunnels;
