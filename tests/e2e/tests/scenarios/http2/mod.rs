@@ -1,6 +1,7 @@
 //! HTTP/2 on either side of the proxy.
 
 mod bodies;
+mod conformance;
 mod floods;
 mod lives;
 mod messages;
