@@ -1,10 +1,13 @@
 //! The balancer of one cluster on one worker: priority, then health, then locality, then host.
 
+use std::sync::Arc;
+
 use crate::host::{Health, Host};
 use crate::level::Level;
 use crate::load::{self, PriorityLoad};
-use crate::policy::Policy;
+use crate::policy::{Consistent, Policy};
 use crate::source::below;
+use crate::table::{Build, HashTables};
 
 /// Priorities that a cluster may have; `LocalityLbEndpoints.priority` goes up to 128.
 const MAX_PRIORITIES: u32 = 129;
@@ -60,6 +63,15 @@ pub struct Balancer {
     policy: Policy,
     settings: Settings,
     panic_picks: u64,
+    /// Of a policy that hashes.
+    hashing: Option<Hashing>,
+}
+
+#[derive(Debug)]
+struct Hashing {
+    policy: Consistent,
+    keys: Arc<[Arc<str>]>,
+    tables: Arc<HashTables>,
 }
 
 impl Balancer {
@@ -73,12 +85,57 @@ impl Balancer {
             policy: *policy,
             settings: settings.clone(),
             panic_picks: 0,
+            hashing: None,
         };
         for level in &mut balancer.levels {
             level.refresh(&balancer.hosts, policy, settings);
         }
         balancer.redistribute();
         balancer
+    }
+
+    /// The tables of a policy that hashes, over `hosts` with these keys: one key for each host.
+    /// `None` for any other policy. They are made once and shared by all workers.
+    pub fn hash_tables(
+        hosts: &[Host],
+        keys: &[Arc<str>],
+        policy: &Policy,
+        settings: &Settings,
+    ) -> Option<HashTables> {
+        let consistent = policy.consistent()?;
+        let loads = Self::new(hosts, policy, settings, 0).loads;
+        Some(Build { hosts, keys, settings, policy: consistent, loads: &loads }.tables())
+    }
+
+    /// The same balancer with the tables that [`Balancer::hash_tables`] has made of the same
+    /// hosts, keys, policy and settings.
+    #[must_use]
+    pub fn with_tables(mut self, keys: Arc<[Arc<str>]>, tables: Arc<HashTables>) -> Self {
+        let policy = self.policy.consistent().copied();
+        self.hashing = policy.map(|policy| Hashing { policy, keys, tables });
+        self
+    }
+
+    /// As [`Balancer::pick`] for a request with this hash, which counts if the policy hashes. A
+    /// request without one goes anywhere.
+    pub fn pick_hashed(
+        &mut self,
+        hash: Option<u64>,
+        mut random: impl FnMut() -> u64,
+        active: impl Fn(usize) -> u32,
+    ) -> Option<usize> {
+        let Some(Hashing { policy, tables, .. }) = &self.hashing else {
+            return self.pick(random, active);
+        };
+        let hash = hash.unwrap_or_else(&mut random);
+        // Envoy casts the hash where other policies cast a random number.
+        let roll = (hash % 100) as u32;
+        let Some((priority, _)) = priority_of(&self.loads, roll) else {
+            self.panic_picks += u64::from(self.settings.panic_threshold_percent > 0.0);
+            return None;
+        };
+        self.panic_picks += u64::from(self.loads[priority].panic);
+        tables.pick(policy, priority, hash, active)
     }
 
     /// The host for the next request, or `None` when no host may take it: the cluster is empty,
@@ -151,6 +208,10 @@ impl Balancer {
     fn redistribute(&mut self) {
         let census: Vec<_> = self.levels.iter().map(|level| level.census(&self.hosts)).collect();
         self.loads = load::distribute(&census, &self.settings);
+        if let Some(Hashing { policy, keys, tables }) = &mut self.hashing {
+            let (hosts, settings, loads) = (&self.hosts, &self.settings, &self.loads);
+            *tables = Arc::new(Build { hosts, keys, settings, policy, loads }.tables());
+        }
     }
 }
 
@@ -176,7 +237,11 @@ fn choose_priority(
     if loads.first()?.healthy == 100 {
         return Some((0, Health::Healthy));
     }
-    let mut roll = below(random(), 100) as u32;
+    priority_of(loads, below(random(), 100) as u32)
+}
+
+/// The same for a number below 100.
+fn priority_of(loads: &[PriorityLoad], mut roll: u32) -> Option<(usize, Health)> {
     let healthy = loads.iter().map(|load| (load.healthy, Health::Healthy)).enumerate();
     let degraded = loads.iter().map(|load| (load.degraded, Health::Degraded)).enumerate();
     for (priority, (share, health)) in healthy.chain(degraded) {

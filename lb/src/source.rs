@@ -35,7 +35,8 @@ impl Source {
         self.members.clear();
         self.members.extend(members);
         self.cursor = self.resume();
-        let weighted = !matches!(policy, Policy::Random) && self.weights_differ(hosts);
+        let weighted =
+            !matches!(policy, Policy::Random | Policy::Consistent(_)) && self.weights_differ(hosts);
         self.schedule = weighted.then(|| {
             let weight = |&id: &u32| (id, f64::from(hosts[id as usize].effective_weight()));
             Edf::new(self.members.iter().map(weight), self.turn)
@@ -55,7 +56,8 @@ impl Source {
         let picked = match policy {
             Policy::RoundRobin => self.in_turn()?,
             Policy::LeastRequest(params) => self.least_loaded(params, random, active)?,
-            Policy::Random => self.at_random(random),
+            // Where requests have a hash, a table takes the place of this.
+            Policy::Random | Policy::Consistent(_) => self.at_random(random),
         };
         Some(picked as usize)
     }

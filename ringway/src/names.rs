@@ -98,6 +98,7 @@ fn question(target: &DnsTarget, snapshot: &Snapshot) -> Option<Arc<DnsCluster>> 
         host: ringway_lb::Host::PLAIN,
         locality: Arc::new(Locality::default()),
         transport_match: None,
+        hash_key: None,
     };
     let name =
         |host: &String| dns::DnsTarget { name: host.clone(), port: 0, template: template.clone() };

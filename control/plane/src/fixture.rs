@@ -51,12 +51,13 @@ pub(crate) fn policy(catalog: &Catalog, name: &str) -> Arc<ClusterPolicy> {
         stat_scope: StatName::new("", "", &format!("cluster.{name}"), &[]),
         stats: cluster_stats(catalog, name),
         h2_stats: Http2Stats::register(catalog, &format!("cluster.{name}.http2"), "http2", &[]),
+        hash_stats: None,
     })
 }
 
 pub(crate) fn cluster(policy: &Arc<ClusterPolicy>, name: &str, endpoints: &[&str]) -> Arc<Cluster> {
     let endpoints = endpoints.iter().map(|address| Arc::new(endpoint(address))).collect();
-    Arc::new(Cluster { name: name.into(), id: ClusterId(0), policy: Arc::clone(policy), endpoints })
+    Arc::new(Cluster::new(name.into(), ClusterId(0), Arc::clone(policy), endpoints))
 }
 
 pub(crate) fn endpoint(address: &str) -> Endpoint {
@@ -68,6 +69,7 @@ pub(crate) fn endpoint(address: &str) -> Endpoint {
         host: Host { health: Health::Healthy, ..Host::PLAIN },
         locality: Arc::new(Locality::default()),
         transport_match: None,
+        hash_key: None,
     }
 }
 

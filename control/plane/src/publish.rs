@@ -105,12 +105,8 @@ impl Control {
             let Some(place) = place.filter(|cluster| cluster.endpoints != endpoints) else {
                 continue;
             };
-            *place = Arc::new(Cluster {
-                name,
-                id: place.id,
-                policy: Arc::clone(&place.policy),
-                endpoints,
-            });
+            let policy = Arc::clone(&place.policy);
+            *place = Arc::new(Cluster::new(name, place.id, policy, endpoints));
             changed = true;
         }
         if !changed {

@@ -237,6 +237,7 @@ fn snapshot(catalog: &Catalog, listener: SocketAddr) -> Snapshot {
                 sub_zone: String::new(),
             }),
             transport_match: None,
+            hash_key: None,
         })
     };
     let cluster = Cluster {
@@ -247,6 +248,7 @@ fn snapshot(catalog: &Catalog, listener: SocketAddr) -> Snapshot {
             endpoint("127.0.0.1:9", "", 3, Health::Healthy),
             endpoint("[::1]:9", "foo", 1, Health::Unhealthy),
         ],
+        hashing: None,
     };
     Snapshot {
         listeners: vec![Arc::new(listener)],
@@ -287,5 +289,6 @@ fn policy(catalog: &Catalog) -> ClusterPolicy {
         stat_scope: StatName::new("", "", "cluster.backend", &[]),
         stats: ClusterStats::register(catalog, "cluster.backend", "cluster", &tags),
         h2_stats: Http2Stats::register(catalog, "cluster.backend.http2", "cluster.http2", &tags),
+        hash_stats: None,
     }
 }

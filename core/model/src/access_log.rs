@@ -132,6 +132,7 @@ mod tests {
             transport_failure: None,
             start: Instant::now(),
             preamble: None,
+            notes: None,
         };
         let not_found = LogFilter::Grpc { statuses: 1 << 5, exclude: false };
         let others = LogFilter::Grpc { statuses: 1 << 5, exclude: true };

@@ -10,7 +10,7 @@ use ringway_lb as lb;
 
 use crate::address::Address;
 use crate::http::H2Keepalive;
-use crate::stats::{ClusterStats, Http2Stats};
+use crate::stats::{ClusterStats, HashStats, Http2Stats};
 use crate::transport::UpstreamTls;
 
 /// A cluster's number, the same for its name as long as the process lives.
@@ -47,6 +47,49 @@ pub struct Cluster {
     pub policy: Arc<ClusterPolicy>,
     /// In the order of the configuration or of the resolver's answer.
     pub endpoints: Vec<Arc<Endpoint>>,
+    /// What requests are hashed to, where `policy.balancing` says so.
+    pub hashing: Option<Hashing>,
+}
+
+/// The tables of a cluster that balances by a hash, which all workers share.
+#[derive(Debug, Clone)]
+pub struct Hashing {
+    /// What stands for each endpoint.
+    pub keys: Arc<[Arc<str>]>,
+    /// Which of them takes a hash.
+    pub tables: Arc<lb::HashTables>,
+}
+
+impl Cluster {
+    /// A cluster with these endpoints, and with tables of them where its policy hashes. That takes
+    /// milliseconds for large tables: it is for the control thread.
+    pub fn new(
+        name: Arc<str>,
+        id: ClusterId,
+        policy: Arc<ClusterPolicy>,
+        endpoints: Vec<Arc<Endpoint>>,
+    ) -> Self {
+        let hashing = Hashing::new(&policy, &endpoints);
+        Self { name, id, policy, endpoints, hashing }
+    }
+}
+
+impl Hashing {
+    fn new(policy: &ClusterPolicy, endpoints: &[Arc<Endpoint>]) -> Option<Self> {
+        let by_hostname = policy.balancing.consistent()?.by_hostname;
+        let keys: Arc<[Arc<str>]> = endpoints
+            .iter()
+            .map(|endpoint| match &endpoint.hash_key {
+                Some(key) => Arc::clone(key),
+                None if by_hostname => Arc::clone(&endpoint.hostname),
+                None => Arc::clone(&endpoint.address_text),
+            })
+            .collect();
+        let hosts: Vec<lb::Host> = endpoints.iter().map(|endpoint| endpoint.host).collect();
+        let (balancing, settings) = (&policy.balancing, &policy.settings);
+        let tables = lb::Balancer::hash_tables(&hosts, &keys, balancing, settings)?;
+        Some(Self { keys, tables: Arc::new(tables) })
+    }
 }
 
 /// How a cluster is used, whatever its endpoints are.
@@ -100,6 +143,8 @@ pub struct ClusterPolicy {
     pub stats: ClusterStats,
     /// `cluster.<name>.http2.*`
     pub h2_stats: Http2Stats,
+    /// What is told of the tables of a policy that hashes.
+    pub hash_stats: Option<HashStats>,
 }
 
 /// `typed_extension_protocol_options`: the protocol of requests to a cluster.
@@ -155,6 +200,8 @@ pub struct Endpoint {
     pub locality: Arc<Locality>,
     /// Which of the cluster's `transport_socket_matches` its metadata meets first.
     pub transport_match: Option<u16>,
+    /// `hash_key` of its `envoy.lb` metadata.
+    pub hash_key: Option<Arc<str>>,
 }
 
 impl ClusterPolicy {

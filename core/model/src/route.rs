@@ -10,6 +10,7 @@ mod action;
 mod deadline;
 mod field;
 mod forward;
+mod hash;
 mod hosts;
 mod index;
 mod matching;
@@ -30,6 +31,7 @@ pub use self::forward::{
     ClusterChoice, ClusterTarget, DEFAULT_TIMEOUT, Forward, HostRewrite, Priority, RouteUpgrade,
     WeightedCluster, WeightedClusters,
 };
+pub use self::hash::{HashCookie, HashKey, HashMethod, HashSubject, hash_of, hash_of_ip};
 use self::hosts::HostIndex;
 pub use self::hosts::RouteTableError;
 use self::index::RouteIndex;

@@ -148,6 +148,33 @@ stat_group! {
 }
 
 stat_group! {
+    /// `cluster.<name>.ring_hash_lb.*`
+    pub struct RingHashStats {
+        counters {}
+        gauges { size, min_hashes_per_host, max_hashes_per_host }
+        histograms {}
+    }
+}
+
+stat_group! {
+    /// `cluster.<name>.maglev_lb.*`
+    pub struct MaglevStats {
+        counters {}
+        gauges { min_entries_per_host, max_entries_per_host }
+        histograms {}
+    }
+}
+
+/// What is told of the tables of a policy that hashes.
+#[derive(Debug)]
+pub enum HashStats {
+    /// `RING_HASH`
+    Ring(RingHashStats),
+    /// `MAGLEV`
+    Maglev(MaglevStats),
+}
+
+stat_group! {
     /// One endpoint's numbers, for `/clusters`.
     pub struct EndpointStats {
         counters { cx_connect_fail, cx_total, rq_error, rq_success, rq_timeout, rq_total }

@@ -1,6 +1,7 @@
 //! What is known of one request while it passes, and what is left to say when it is finished.
 
 use std::borrow::Cow;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -116,6 +117,42 @@ pub struct ConnectionInfo {
     pub start: Instant,
     /// What listener filters have found out, if anything.
     pub preamble: Option<Rc<Preamble>>,
+    /// What network filters leave behind for the access log, where there are any that do.
+    pub notes: Option<Rc<Notes>>,
+}
+
+/// What network filters have found out while a connection was served.
+#[derive(Debug, Default)]
+pub struct Notes {
+    /// Why a filter has ended it (`%CONNECTION_TERMINATION_DETAILS%`).
+    pub termination: OnceCell<Box<str>>,
+    /// Bytes of the client that a filter did not let pass.
+    pub refused_bytes: Cell<u64>,
+    metadata: RefCell<Vec<(&'static str, Box<str>, Box<str>)>>,
+}
+
+impl Notes {
+    /// Writes dynamic metadata: namespace, key and value. A key has one value.
+    pub fn set_metadata(&self, namespace: &'static str, key: &str, value: &str) {
+        let mut all = self.metadata.borrow_mut();
+        match all.iter_mut().find(|(n, k, _)| *n == namespace && **k == *key) {
+            Some((.., old)) if **old == *value => {}
+            Some((.., old)) => *old = value.into(),
+            None => all.push((namespace, key.into(), value.into())),
+        }
+    }
+
+    /// Hands a value of the dynamic metadata to `read`, if there is one.
+    pub fn metadata<T>(
+        &self,
+        namespace: &str,
+        key: &str,
+        read: impl FnOnce(&str) -> T,
+    ) -> Option<T> {
+        let all = self.metadata.borrow();
+        let found = all.iter().find(|(n, k, _)| *n == namespace && **k == *key);
+        found.map(|(.., value)| read(value))
+    }
 }
 
 impl ConnectionInfo {
@@ -192,6 +229,8 @@ pub struct StreamInfo {
     pub upstream_local: Option<SocketAddr>,
     /// What the handshake with the endpoint came to, if it speaks TLS.
     pub upstream_tls: Option<Rc<Handshake>>,
+    /// What network filters have found out, of a connection that is a stream of its own.
+    pub notes: Option<Rc<Notes>>,
     /// Why the transport to the endpoint failed.
     pub upstream_transport_failure: Option<Cow<'static, str>>,
     /// Attempts made (`%UPSTREAM_REQUEST_ATTEMPT_COUNT%`).
@@ -241,6 +280,7 @@ impl StreamInfo {
             upstream_host: None,
             upstream_local: None,
             upstream_tls: None,
+            notes: None,
             upstream_transport_failure: None,
             attempts: 0,
             request_received: None,

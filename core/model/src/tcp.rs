@@ -11,6 +11,8 @@ use crate::stats::TcpProxyStats;
 pub struct TcpProxy {
     /// `cluster` or `weighted_clusters`.
     pub clusters: TcpClusters,
+    /// `hash_policy`: connections are hashed by the client's address.
+    pub hash_source_ip: bool,
     /// `idle_timeout`, 1 h.
     pub idle_timeout: Option<Duration>,
     /// `max_downstream_connection_duration`.

@@ -29,6 +29,7 @@ impl Rig {
                 listener: "l".into(),
                 tls: None,
                 preamble: None,
+                notes: None,
                 transport_failure: None,
                 start: Instant::now(),
             },

@@ -3,11 +3,14 @@
 use ringway_lb::{LeastRequest, Policy, Selection, Settings};
 
 use super::at::At;
+use super::consistent;
 use super::proto::{balancing, cluster, core, google};
 use super::value::{is, or_u32, type_name, unpack};
 use balancing::common::v3::LocalityLbConfig;
 use balancing::least_request::v3 as least_request;
+use balancing::maglev::v3::Maglev;
 use balancing::random::v3::Random;
+use balancing::ring_hash::v3::RingHash;
 use balancing::round_robin::v3::RoundRobin;
 
 const CHOICES: u32 = 2;
@@ -32,13 +35,12 @@ pub(super) fn policy(at: &At<'_>, cluster: &cluster::Cluster) -> Option<Policy> 
         _ => None,
     };
     let chosen = LbPolicy::try_from(cluster.lb_policy);
-    if least_request.is_some() && chosen != Ok(LbPolicy::LeastRequest) {
-        let at = at.field("least_request_lb_config");
-        at.no_effect("lb_policy is not LEAST_REQUEST");
-    }
+    note_other_config(at, cluster, chosen.ok());
     match chosen {
         Ok(LbPolicy::RoundRobin) => Some(Policy::RoundRobin),
         Ok(LbPolicy::Random) => Some(Policy::Random),
+        Ok(LbPolicy::RingHash) => consistent::older_ring(at, cluster),
+        Ok(LbPolicy::Maglev) => consistent::older_maglev(at, cluster),
         Ok(LbPolicy::LeastRequest) => Some(Policy::LeastRequest(LeastRequest {
             selection: Selection::Choices(or_u32(
                 least_request.and_then(|config| config.choice_count),
@@ -55,6 +57,28 @@ pub(super) fn policy(at: &At<'_>, cluster: &cluster::Cluster) -> Option<Policy> 
     }
 }
 
+/// The parameters of another policy than the chosen one.
+fn note_other_config(
+    at: &At<'_>,
+    cluster: &cluster::Cluster,
+    chosen: Option<cluster::cluster::LbPolicy>,
+) {
+    use cluster::cluster::{LbConfig, LbPolicy};
+    let (field, name, policy) = match &cluster.lb_config {
+        Some(LbConfig::LeastRequestLbConfig(_)) => {
+            ("least_request_lb_config", "LEAST_REQUEST", LbPolicy::LeastRequest)
+        }
+        Some(LbConfig::RingHashLbConfig(_)) => {
+            ("ring_hash_lb_config", "RING_HASH", LbPolicy::RingHash)
+        }
+        Some(LbConfig::MaglevLbConfig(_)) => ("maglev_lb_config", "MAGLEV", LbPolicy::Maglev),
+        _ => return,
+    };
+    if chosen != Some(policy) {
+        at.field(field).no_effect(format_args!("lb_policy is not {name}"));
+    }
+}
+
 /// `load_balancing_policy` takes the place of the older fields; with one of them Envoy refuses to
 /// be set beside it.
 fn note_older_fields(at: &At<'_>, cluster: &cluster::Cluster) {
@@ -62,11 +86,20 @@ fn note_older_fields(at: &At<'_>, cluster: &cluster::Cluster) {
     if cluster.lb_policy != 0 {
         at.field("lb_policy").no_effect(message);
     }
-    if cluster.lb_config.is_some() {
-        at.field("least_request_lb_config").no_effect(message);
+    use cluster::cluster::LbConfig;
+    let config = match &cluster.lb_config {
+        Some(LbConfig::RingHashLbConfig(_)) => Some("ring_hash_lb_config"),
+        Some(LbConfig::MaglevLbConfig(_)) => Some("maglev_lb_config"),
+        Some(_) => Some("least_request_lb_config"),
+        None => None,
+    };
+    if let Some(field) = config {
+        at.field(field).no_effect(message);
     }
-    let common = cluster.common_lb_config.as_ref();
-    if common.is_some_and(|common| common.locality_config_specifier.is_some()) {
+    let partial = |common: &cluster::cluster::CommonLbConfig| {
+        common.locality_config_specifier.is_some() || common.consistent_hashing_lb_config.is_some()
+    };
+    if cluster.common_lb_config.as_ref().is_some_and(partial) {
         at.field("common_lb_config").invalid(
             "cluster: load_balancing_policy cannot be combined with partial fields \
              (zone_aware_lb_config, locality_weighted_lb_config, consistent_hashing_lb_config) of \
@@ -91,6 +124,12 @@ fn typed_balancing(at: &At<'_>, any: &google::Any) -> Option<Policy> {
     }
     if is::<Random>(any) {
         return Some(Policy::Random);
+    }
+    if is::<RingHash>(any) {
+        return consistent::typed_ring(&at, &unpack(&at, any)?);
+    }
+    if is::<Maglev>(any) {
+        return consistent::typed_maglev(&at, &unpack(&at, any)?);
     }
     if !is::<least_request::LeastRequest>(any) {
         at.unsupported(format_args!("the extension {}", type_name(any)));
@@ -134,7 +173,8 @@ pub(super) fn settings(cluster: &cluster::Cluster) -> Settings {
 pub(super) fn uses_locality_weights(cluster: &cluster::Cluster) -> bool {
     use cluster::cluster::common_lb_config::LocalityConfigSpecifier as Older;
     if let Some(any) = typed_policy(cluster) {
-        return typed_locality(any).is_some_and(|config| weights_localities(&config));
+        return typed_locality(any).is_some_and(|config| weights_localities(&config))
+            || hashes_by_locality(any);
     }
     let common = cluster.common_lb_config.as_ref();
     let specifier = common.and_then(|common| common.locality_config_specifier.as_ref());
@@ -146,6 +186,17 @@ fn weights_localities(config: &LocalityLbConfig) -> bool {
     matches!(config.locality_config_specifier, Some(Newer::LocalityWeightedLbConfig(_)))
 }
 
+/// The policies that hash have the field of `LocalityLbConfig` that they know themselves.
+fn hashes_by_locality(any: &google::Any) -> bool {
+    use prost::Message;
+    let bytes = any.value.as_slice();
+    let ring =
+        || RingHash::decode(bytes).is_ok_and(|one| one.locality_weighted_lb_config.is_some());
+    let maglev =
+        || Maglev::decode(bytes).is_ok_and(|one| one.locality_weighted_lb_config.is_some());
+    is::<RingHash>(any) && ring() || is::<Maglev>(any) && maglev()
+}
+
 fn typed_locality(any: &google::Any) -> Option<LocalityLbConfig> {
     use prost::Message;
     // A message that cannot be decoded was reported by `policy`.
@@ -154,8 +205,10 @@ fn typed_locality(any: &google::Any) -> Option<LocalityLbConfig> {
         RoundRobin::decode(bytes).ok()?.locality_lb_config
     } else if is::<Random>(any) {
         Random::decode(bytes).ok()?.locality_lb_config
-    } else {
+    } else if is::<least_request::LeastRequest>(any) {
         least_request::LeastRequest::decode(bytes).ok()?.locality_lb_config
+    } else {
+        None
     }
 }
 

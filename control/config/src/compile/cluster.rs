@@ -12,7 +12,7 @@ use super::proto::{cluster, core};
 use super::protocol::Common;
 use super::upstream_http::{self, UpstreamHttp};
 use super::value::{buffer_limit, duration, limit_of};
-use super::{Cx, balancing, breakers, stat_names, tls};
+use super::{Cx, balancing, breakers, consistent, stat_names, tls};
 
 /// `connect_timeout`.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -73,6 +73,7 @@ pub(super) fn policy(cx: &Cx<'_>, at: &At<'_>, cluster: &cluster::Cluster) -> Op
     let UpstreamHttp { common, enable_trailers, proper_case, protocol, http2 } = http;
     check_requests(at, cluster, &common);
     let policy = ClusterPolicy {
+        hash_stats: consistent::stats(cx, &balancing, stat_name),
         connect_timeout: connect_timeout.unwrap_or(CONNECT_TIMEOUT),
         balancing,
         settings: balancing::settings(cluster),

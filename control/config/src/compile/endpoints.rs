@@ -12,7 +12,7 @@ use super::address::{self, Place};
 use super::at::At;
 use super::cluster::Discovery;
 use super::dns::Resolved;
-use super::proto::{cluster, core, endpoint};
+use super::proto::{cluster, core, endpoint, google};
 use super::tls;
 use super::value::or_u32;
 
@@ -27,6 +27,7 @@ pub(super) struct Listed {
 #[derive(Debug, Clone, PartialEq)]
 struct Entry {
     transport_match: Option<u16>,
+    hash_key: Option<Arc<str>>,
     place: Place,
     /// `hostname`; of a name that is resolved, the name itself stands in for it.
     hostname: Arc<str>,
@@ -70,7 +71,8 @@ fn in_locality<'a>(
         let of = |one| tls::matches::of_endpoint(cluster, one, locality.metadata.as_ref());
         let transport_match = of(endpoint.metadata.as_ref());
         let entry = entry(&at.index(number), endpoint, host, &name, discovery)?;
-        Some(Entry { transport_match, ..entry })
+        let hash_key = endpoint.metadata.as_ref().and_then(hash_key);
+        Some(Entry { transport_match, hash_key, ..entry })
     })
 }
 
@@ -112,8 +114,19 @@ fn entry(
         host: Host { weight, health: health(listed.health_status), ..host },
         locality: Arc::clone(locality),
         transport_match: None,
+        hash_key: None,
         place,
     })
+}
+
+/// `hash_key` in the metadata of `envoy.lb`: stands for the endpoint where requests are hashed.
+fn hash_key(metadata: &core::Metadata) -> Option<Arc<str>> {
+    use google::value::Kind;
+    let value = metadata.filter_metadata.get("envoy.lb")?.fields.get("hash_key")?;
+    match &value.kind {
+        Some(Kind::StringValue(key)) if !key.is_empty() => Some(Arc::from(key.as_str())),
+        _ => None,
+    }
 }
 
 fn health(status: i32) -> Health {
@@ -188,6 +201,7 @@ impl Entry {
             host: self.host,
             locality: Arc::clone(&self.locality),
             transport_match: self.transport_match,
+            hash_key: self.hash_key.clone(),
         }
     }
 }

@@ -13,7 +13,7 @@ use super::at::At;
 use super::mutation::{request, response};
 use super::proto::{core, google, matcher, route};
 use super::value::{duration, or_bool, or_u32, timeout};
-use super::{Cx, pattern};
+use super::{Cx, hash_policy, pattern};
 use route::route_action::{ClusterSpecifier, HostRewriteSpecifier};
 
 pub(super) fn forward(cx: &Cx<'_>, at: &At<'_>, action: &route::RouteAction) -> Option<Forward> {
@@ -24,7 +24,9 @@ pub(super) fn forward(cx: &Cx<'_>, at: &At<'_>, action: &route::RouteAction) -> 
     let grpc_response = grpc_response(at, action);
     let idle_timeout = off_or(&at.field("idle_timeout"), action.idle_timeout);
     let upgrades = upgrades(&at.field("upgrade_configs"), &action.upgrade_configs);
+    let hash = hash_policy::methods(&at.field("hash_policy"), &action.hash_policy);
     let mut forward = Forward::new(cluster?);
+    forward.hash = hash?;
     forward.timeout = timeout(&at.field("timeout"), action.timeout, forward.timeout);
     if action.max_stream_duration.is_some() {
         note_other_limits(at, action);

@@ -108,12 +108,8 @@ impl Generation {
         if endpoints == before.endpoints {
             return None;
         }
-        kept.compiled = Arc::new(Cluster {
-            name: Arc::clone(&before.name),
-            id: before.id,
-            policy: Arc::clone(&before.policy),
-            endpoints,
-        });
+        let (name, policy) = (Arc::clone(&before.name), Arc::clone(&before.policy));
+        kept.compiled = Arc::new(Cluster::new(name, before.id, policy, endpoints));
         Some(())
     }
 }
@@ -161,12 +157,10 @@ fn one_cluster(
         {
             Arc::clone(compiled)
         }
-        _ => Arc::new(Cluster {
-            name: cluster::name(message),
-            id: cx.cluster_id(&message.name),
-            policy,
-            endpoints,
-        }),
+        _ => {
+            let (name, id) = (cluster::name(message), cx.cluster_id(&message.name));
+            Arc::new(Cluster::new(name, id, policy, endpoints))
+        }
     };
     Some(KeptCluster { message: message.clone(), reads, listed, thresholds, dns, compiled })
 }

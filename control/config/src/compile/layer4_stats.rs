@@ -2,8 +2,8 @@
 
 use ringway_bridge::stats::{Catalog, CounterId, StatName, Tag};
 use ringway_model::stats::{
-    ConnectionLimitStats, HttpInspectorStats, ProxyProtocolStats, ProxyProtocolVersionStats,
-    TcpProxyStats, TlsInspectorStats,
+    ConnectionLimitStats, HttpInspectorStats, LocalRateLimitStats, ProxyProtocolStats,
+    ProxyProtocolVersionStats, RbacStats, ShadowRbacStats, TcpProxyStats, TlsInspectorStats,
 };
 
 use super::stat_names::sanitized;
@@ -64,4 +64,36 @@ pub(super) fn connection_limit(catalog: &Catalog, stat_prefix: &str) -> Connecti
     let prefix = format!("connection_limit.{name}");
     let tags = [("envoy.connection_limit_prefix", name)];
     ConnectionLimitStats::register(catalog, &prefix, "connection_limit", &tags)
+}
+
+/// `local_rate_limit.<stat_prefix>.`; the tag is the prefix up to its first dot, as in Envoy.
+pub(super) fn local_rate_limit(catalog: &Catalog, stat_prefix: &str) -> LocalRateLimitStats {
+    let name = sanitized(stat_prefix);
+    let (tag, rest) = name.split_once('.').unwrap_or((&name, ""));
+    let base = match rest {
+        "" => "local_rate_limit".to_owned(),
+        rest => format!("local_rate_limit.{rest}"),
+    };
+    let tags = [("envoy.local_network_ratelimit_prefix", tag.to_owned())];
+    LocalRateLimitStats::register(catalog, &format!("local_rate_limit.{name}"), &base, &tags)
+}
+
+/// `<stat_prefix>.rbac.` and `<stat_prefix>.rbac.<shadow_rules_stat_prefix>.`
+pub(super) fn rbac(
+    catalog: &Catalog,
+    stat_prefix: &str,
+    shadow_prefix: &str,
+) -> (RbacStats, ShadowRbacStats) {
+    let name = sanitized(stat_prefix.trim_end_matches('.'));
+    let shadow = sanitized(shadow_prefix.trim_end_matches('.'));
+    let below = |prefix: &str| match shadow.as_str() {
+        "" => prefix.to_owned(),
+        shadow => format!("{prefix}.{shadow}"),
+    };
+    let prefix = format!("{name}.rbac");
+    let tags = [("envoy.rbac_prefix", name)];
+    (
+        RbacStats::register(catalog, &prefix, "rbac", &tags),
+        ShadowRbacStats::register(catalog, &below(&prefix), &below("rbac"), &tags),
+    )
 }

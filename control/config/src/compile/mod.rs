@@ -16,12 +16,14 @@ mod breakers;
 mod chain;
 mod cluster;
 mod connection;
+mod consistent;
 mod dns;
 mod endpoints;
 mod filters;
 mod format;
 mod forward;
 mod generation;
+mod hash_policy;
 mod http2;
 mod layer4_stats;
 mod listener;
@@ -32,6 +34,7 @@ mod partial;
 mod pattern;
 mod proto;
 mod protocol;
+mod rbac;
 mod reads;
 mod route;
 mod route_match;
@@ -51,8 +54,10 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
+use ringway_bridge::rate::TokenBucket;
 use ringway_bridge::stats::Catalog;
 use ringway_model::cluster::{ClusterId, PriorityLimits};
 use ringway_model::filter::Registry;
@@ -117,6 +122,9 @@ fn now_unix_s() -> i64 {
     now.map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(i64::MAX))
 }
 
+/// Token buckets by `share_key` and their numbers, while a filter has them.
+type Buckets = HashMap<(String, u32, u32, Duration), Weak<TokenBucket>>;
+
 /// Compiles one generation after the other.
 #[derive(Debug)]
 pub struct Compiler {
@@ -124,6 +132,7 @@ pub struct Compiler {
     ids: RefCell<ClusterIds>,
     limits: RefCell<HashMap<String, [PriorityLimits; 2]>>,
     tls: RefCell<Contexts>,
+    buckets: RefCell<Buckets>,
     last: Generation,
 }
 
@@ -172,6 +181,7 @@ struct Cx<'a> {
     unread: Unread,
     sinks: RefCell<&'a mut dyn OpenSinks>,
     tls: &'a RefCell<Contexts>,
+    buckets: &'a RefCell<Buckets>,
     secrets: Secrets<'a>,
     cause: Cause,
     /// Seconds since 1970.
@@ -203,6 +213,29 @@ impl Cx<'_> {
         let inner = self.reads.replace(outer);
         self.reads.borrow_mut().extend(&inner);
         (compiled, inner)
+    }
+
+    /// The bucket of all filters with that `share_key` and those numbers, or one of its own.
+    fn token_bucket(
+        &self,
+        share_key: &str,
+        max_tokens: u32,
+        tokens_per_fill: u32,
+        interval: Duration,
+    ) -> Arc<TokenBucket> {
+        let new = || Arc::new(TokenBucket::new(max_tokens, tokens_per_fill, interval));
+        if share_key.is_empty() {
+            return new();
+        }
+        let mut buckets = self.buckets.borrow_mut();
+        buckets.retain(|_, bucket| bucket.strong_count() > 0);
+        let key = (share_key.to_owned(), max_tokens, tokens_per_fill, interval);
+        if let Some(bucket) = buckets.get(&key).and_then(Weak::upgrade) {
+            return bucket;
+        }
+        let bucket = new();
+        buckets.insert(key, Arc::downgrade(&bucket));
+        bucket
     }
 
     /// The circuit breakers of a cluster, whose numbers are not set before all is right.
@@ -248,6 +281,7 @@ impl Compiler {
             ids: RefCell::default(),
             limits: RefCell::default(),
             tls: RefCell::default(),
+            buckets: RefCell::default(),
             last: Generation::default(),
         }
     }
@@ -312,6 +346,7 @@ impl Compiler {
             unread: Unread::default(),
             sinks: RefCell::new(sinks),
             tls: &self.tls,
+            buckets: &self.buckets,
             secrets: Secrets(statics.map_or(&[][..], |statics| &statics.secrets)),
             cause,
             now_unix_s: now_unix_s(),

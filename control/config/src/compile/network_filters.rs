@@ -1,24 +1,32 @@
 //! The network filters of a chain: those that decide, and the one at the end that takes the bytes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ringway_bridge::limit::Limit;
 use ringway_model::listener::Terminal;
-use ringway_model::network::{ConnectionLimit, NetworkFilter};
+use ringway_model::network::{ConnectionLimit, LocalRateLimit, NetworkFilter};
 
 use super::at::At;
 use super::proto::tcp_proxy;
-use super::proto::{connection_limit, direct_response, echo, google, hcm, listener, sni_cluster};
-use super::value::{data, duration, is, type_name, unpack};
-use super::{Cx, connection, layer4_stats, route_table};
+use super::proto::{
+    connection_limit, core, direct_response, echo, google, hcm, listener, local_ratelimit,
+    network_rbac, sni_cluster, typed,
+};
+use super::value::{data, duration, is, or_u32, type_name, unpack};
+use super::{Cx, connection, layer4_stats, rbac, route_table};
 use listener::filter::ConfigType;
 
 /// The most that `direct_response` sends, in bytes: it is part of the configuration.
 const RESPONSE_MAX: usize = 1 << 20;
+/// The shortest `fill_interval`.
+const FILL_INTERVAL_MIN: Duration = Duration::from_millis(50);
 
 /// What one filter is.
 enum Filter {
     Before(NetworkFilter),
+    /// One that was turned off.
+    Nothing,
     Terminal(Terminal),
 }
 
@@ -52,11 +60,12 @@ pub(super) fn filters(
                 whole = false;
                 at.invalid(misplaced(filter));
             }
-            Some(Filter::Before(_)) if is_last => {
+            Some(Filter::Before(_) | Filter::Nothing) if is_last => {
                 whole = false;
                 at.invalid(not_terminal(filter));
             }
             Some(Filter::Before(found)) => before.push(found),
+            Some(Filter::Nothing) => {}
             None => whole = false,
         }
     }
@@ -96,6 +105,10 @@ fn type_of(filter: &listener::Filter) -> &str {
         "envoy.filters.network.connection_limit"
     } else if is::<sni_cluster::SniCluster>(any) {
         "envoy.filters.network.sni_cluster"
+    } else if is::<local_ratelimit::LocalRateLimit>(any) {
+        "envoy.filters.network.local_ratelimit"
+    } else if is::<network_rbac::Rbac>(any) {
+        "envoy.filters.network.rbac"
     } else {
         type_name(any)
     }
@@ -127,8 +140,49 @@ fn one(cx: &Cx<'_>, at: &At<'_>, filter: &listener::Filter, scope: &str) -> Opti
         let limit = connection_limit(cx, &at, &unpack(&at, any)?);
         return Some(Filter::Before(NetworkFilter::ConnectionLimit(limit)));
     }
+    if is::<network_rbac::Rbac>(any) {
+        let rbac = rbac::network(cx, &at, &unpack(&at, any)?)?;
+        return Some(Filter::Before(NetworkFilter::Rbac(rbac)));
+    }
+    if is::<local_ratelimit::LocalRateLimit>(any) {
+        let config: local_ratelimit::LocalRateLimit = unpack(&at, any)?;
+        if !or_enabled(config.runtime_enabled.as_ref()) {
+            return Some(Filter::Nothing);
+        }
+        let limit = local_rate_limit(cx, &at, &config)?;
+        return Some(Filter::Before(NetworkFilter::LocalRateLimit(limit)));
+    }
     at.unsupported(format_args!("the extension {}", type_name(any)));
     None
+}
+
+/// There is no runtime to ask, so that the default value is the value.
+fn or_enabled(flag: Option<&core::RuntimeFeatureFlag>) -> bool {
+    flag.and_then(|flag| flag.default_value).is_none_or(|wrapper| wrapper.value)
+}
+
+/// The API's own rules keep the number of tokens above zero.
+fn local_rate_limit(
+    cx: &Cx<'_>,
+    at: &At<'_>,
+    config: &local_ratelimit::LocalRateLimit,
+) -> Option<LocalRateLimit> {
+    let at_bucket = at.field("token_bucket");
+    let bucket = config.token_bucket.as_ref()?;
+    let interval = duration(&at_bucket.field("fill_interval"), bucket.fill_interval)?;
+    // As Envoy, whose buckets were filled by a timer.
+    if interval < FILL_INTERVAL_MIN {
+        at.invalid("local rate limit token bucket fill timer must be >= 50ms");
+        return None;
+    }
+    Some(LocalRateLimit {
+        bucket: cx.token_bucket(&config.share_key, bucket.max_tokens, per_fill(bucket), interval),
+        stats: layer4_stats::local_rate_limit(&cx.env.catalog, &config.stat_prefix),
+    })
+}
+
+fn per_fill(bucket: &typed::TokenBucket) -> u32 {
+    or_u32(bucket.tokens_per_fill, 1)
 }
 
 fn direct_response(cx: &Cx<'_>, at: &At<'_>, config: &direct_response::Config) -> Option<Terminal> {

@@ -5,7 +5,7 @@ use ringway_bridge::stat_group;
 use ringway_bridge::stats::{Catalog, CounterId, GaugeId, HistogramId, StatName, Tag};
 use ringway_model::stats::{
     ClusterStats, Http2Stats, HttpStats, ListenerHttpStats, ListenerStats, ListenerWorkerStats,
-    SslStats,
+    MaglevStats, RingHashStats, SslStats,
 };
 
 const CLUSTER: &str = "envoy.cluster_name";
@@ -45,6 +45,20 @@ pub(super) fn cluster_http2(catalog: &Catalog, name: &str) -> Http2Stats {
     let split = split("cluster", CLUSTER, &sanitized(name));
     let below = |scope: &str| format!("{scope}.http2");
     Http2Stats::register(catalog, &below(&split.prefix), &below(&split.base), &split.tags)
+}
+
+/// `cluster.<name>.ring_hash_lb.`
+pub(super) fn ring_hash(catalog: &Catalog, name: &str) -> RingHashStats {
+    let split = split("cluster", CLUSTER, &sanitized(name));
+    let below = |scope: &str| format!("{scope}.ring_hash_lb");
+    RingHashStats::register(catalog, &below(&split.prefix), &below(&split.base), &split.tags)
+}
+
+/// `cluster.<name>.maglev_lb.`
+pub(super) fn maglev(catalog: &Catalog, name: &str) -> MaglevStats {
+    let split = split("cluster", CLUSTER, &sanitized(name));
+    let below = |scope: &str| format!("{scope}.maglev_lb");
+    MaglevStats::register(catalog, &below(&split.prefix), &below(&split.base), &split.tags)
 }
 
 /// `listener.<address>.`, or its `stat_prefix` in place of the address.

@@ -20,11 +20,10 @@ pub(super) fn proxy(cx: &Cx<'_>, at: &At<'_>, config: &tcp_proxy::TcpProxy) -> O
         Some(options) => Some(backoff(&at.field("backoff_options"), options)?),
         None => None,
     };
-    if !config.hash_policy.is_empty() {
-        at.field("hash_policy").no_effect("no cluster balances by a hash");
-    }
     let jitter = config.max_downstream_connection_duration_jitter_percentage;
     Some(TcpProxy {
+        // There is nothing else yet that a connection could be hashed by.
+        hash_source_ip: !config.hash_policy.is_empty(),
         idle_timeout: idle,
         max_duration: duration(
             &at.field("max_downstream_connection_duration"),

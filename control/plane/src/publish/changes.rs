@@ -9,6 +9,7 @@ use ringway_bridge::stats::{Catalog, GaugeId, Page};
 use ringway_lb::Health;
 use ringway_model::cluster::Cluster;
 use ringway_model::snapshot::Snapshot;
+use ringway_model::stats::HashStats;
 
 stat_group! {
     /// `listener_manager.*`
@@ -113,7 +114,7 @@ impl ManagerStats {
                 }
                 (Some(old), None) => {
                     page.inc(ids.cluster_removed);
-                    let empty = Cluster { endpoints: Vec::new(), ..clone(&old) };
+                    let empty = Cluster { endpoints: Vec::new(), hashing: None, ..clone(&old) };
                     count_members(page, Some(&old), &empty);
                 }
                 _ => {}
@@ -145,6 +146,7 @@ fn clone(cluster: &Cluster) -> Cluster {
         id: cluster.id,
         policy: Arc::clone(&cluster.policy),
         endpoints: cluster.endpoints.clone(),
+        hashing: cluster.hashing.clone(),
     }
 }
 
@@ -162,9 +164,29 @@ fn count_members(page: &Page, old: Option<&Cluster>, new: &Cluster) {
     // Nobody waits for a first health check, and a published cluster is warm.
     page.set(ids.membership_excluded, 0);
     page.set(ids.warming_state, 0);
+    tell_tables(page, new);
     // Envoy tells the weight only of endpoints that it found out about by itself.
     if new.policy.resolves_names {
         let heaviest = endpoints.iter().map(|endpoint| endpoint.host.weight).max();
         page.set(ids.max_host_weight, u64::from(heaviest.unwrap_or(0)));
+    }
+}
+
+/// `cluster.<name>.ring_hash_lb.*`, `maglev_lb.*`.
+fn tell_tables(page: &Page, cluster: &Cluster) {
+    let figures = cluster.hashing.as_ref().map(|hashing| hashing.tables.figures());
+    let figures = figures.unwrap_or_default();
+    let (least, most) = (figures.min_per_host, figures.max_per_host);
+    match &cluster.policy.hash_stats {
+        Some(HashStats::Ring(ids)) => {
+            page.set(ids.size, figures.size);
+            page.set(ids.min_hashes_per_host, least);
+            page.set(ids.max_hashes_per_host, most);
+        }
+        Some(HashStats::Maglev(ids)) => {
+            page.set(ids.min_entries_per_host, least);
+            page.set(ids.max_entries_per_host, most);
+        }
+        None => {}
     }
 }

@@ -174,9 +174,17 @@ impl Source {
             },
             Self::ConnectionId => number(cx.connection.id, out),
             Self::WireBytes(which) => number(which.of(cx), out),
-            Self::Ja3 | Self::Ja4 | Self::Metadata { .. } => {
+            Self::Ja3 | Self::Ja4 => {
                 let told = self.preamble(cx).unwrap_or_default();
                 non_empty(told.as_bytes(), out)
+            }
+            Self::Metadata { namespace, key } => {
+                let noted = cx.info.notes.as_ref();
+                let noted = noted.and_then(|notes| {
+                    notes.metadata(namespace, key, |value| non_empty(value.as_bytes(), out))
+                });
+                let told = || self.preamble(cx).unwrap_or_default();
+                noted.unwrap_or_else(|| non_empty(told().as_bytes(), out))
             }
             Self::UpstreamAttempts => number(u64::from(cx.info.attempts), out),
             Self::UpstreamCluster => text_of(cx.info.cluster.as_deref().map(str::as_bytes), out),
@@ -192,8 +200,11 @@ impl Source {
             Self::RequestedServerName(which) => server_name(cx, *which, out),
             Self::DownstreamTls(value) => value.write(cx.connection.tls.as_deref(), out),
             Self::UpstreamTls(value) => value.write(cx.info.upstream_tls.as_deref(), out),
-            // Network filters and TLS give reasons; HTTP/1 over plain TCP ends without one.
-            Self::ConnectionTermination => false,
+            // Network filters give reasons; what ends by itself has none.
+            Self::ConnectionTermination => {
+                let reason = cx.info.notes.as_ref().and_then(|notes| notes.termination.get());
+                non_empty(reason.map_or("", |reason| reason).as_bytes(), out)
+            }
             Self::ListenerName => non_empty(cx.connection.listener.as_bytes(), out),
             // The body of no local reply is an empty one.
             Self::LocalReplyBody => text_of(Some(cx.local_reply_body.unwrap_or_default()), out),

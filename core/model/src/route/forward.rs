@@ -6,6 +6,7 @@ use ringway_http::{FieldName, Fields, Known, RequestHead};
 
 use super::deadline::GrpcDeadline;
 use super::field::RequestField;
+use super::hash::HashMethod;
 use super::hosts::STACK_BYTES;
 use super::matching::RouteMatch;
 use super::mutation::HeaderMutations;
@@ -44,6 +45,8 @@ pub struct Forward {
     pub priority: Priority,
     /// `upgrade_configs`.
     pub upgrades: Vec<RouteUpgrade>,
+    /// `hash_policy`.
+    pub hash: Vec<HashMethod>,
 }
 
 /// `RouteAction.upgrade_configs[]`: what a route says of one type of upgrade.
@@ -201,6 +204,7 @@ impl Forward {
             host_rewrite: HostRewrite::None,
             append_x_forwarded_host: false,
             priority: Priority::Default,
+            hash: Vec::new(),
             upgrades: Vec::new(),
         }
     }

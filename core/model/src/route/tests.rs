@@ -100,6 +100,7 @@ impl Stream {
                 listener: Arc::from("l"),
                 tls: None,
                 preamble: None,
+                notes: None,
                 transport_failure: None,
                 start: Instant::now(),
             },

@@ -224,7 +224,7 @@ impl CookieMatch {
 
 /// The pairs of a `cookie` header (RFC 6265 section 4.2.1), with the blanks that Envoy leaves:
 /// only those before a name go.
-fn cookie_pairs(header: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+pub(super) fn cookie_pairs(header: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     header.split(|byte| *byte == b';').filter_map(|pair| {
         let at = pair.iter().position(|byte| *byte == b'=')?;
         let value = &pair[at + 1..];

@@ -63,3 +63,30 @@ stat_group! {
         histograms {}
     }
 }
+
+stat_group! {
+    /// `local_rate_limit.<stat_prefix>.*`
+    pub struct LocalRateLimitStats {
+        counters { rate_limited }
+        gauges {}
+        histograms {}
+    }
+}
+
+stat_group! {
+    /// `<stat_prefix>.rbac.*`
+    pub struct RbacStats {
+        counters { allowed, denied }
+        gauges {}
+        histograms {}
+    }
+}
+
+stat_group! {
+    /// `<stat_prefix>.rbac.[<shadow_rules_stat_prefix>.]*`
+    pub struct ShadowRbacStats {
+        counters { shadow_allowed, shadow_denied }
+        gauges {}
+        histograms {}
+    }
+}

@@ -59,6 +59,8 @@ pub(super) struct Exchange<'c, C> {
     pub(super) asks_grpc: bool,
     /// A response that a filter wants as a whole.
     pub(super) collected: Option<Box<Collected>>,
+    /// `set-cookie` of cookies that requests are hashed by.
+    pub(super) cookies: Vec<String>,
 }
 
 impl<'c, C: ClientSide> Exchange<'c, C> {
@@ -90,6 +92,7 @@ impl<'c, C: ClientSide> Exchange<'c, C> {
             asks_grpc: false,
             collected: None,
             states,
+            cookies: Vec::new(),
             down,
             manager,
             filters: &manager.filters,

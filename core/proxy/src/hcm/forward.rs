@@ -6,7 +6,7 @@ use std::task::{Poll, ready};
 use ringway_http::{Body, Known, Method, ResetReason};
 use ringway_model::cluster::ClusterId;
 use ringway_model::format::FormatContext;
-use ringway_model::route::{ClusterTarget, Forward, Priority};
+use ringway_model::route::{ClusterTarget, Forward, HashSubject, Priority, hash_of};
 use ringway_model::stream::{LocalReply, ResponseFlags};
 
 use super::exchange::{Ended, Exchange};
@@ -54,7 +54,8 @@ impl<C: ClientSide> Exchange<'_, C> {
         let Some(upstream) = self.upstream.clone() else { return Err(self.no_cluster(forward)) };
         self.set_timers(forward);
         self.prepare_upstream_head(forward);
-        let host = upstream.pick(&self.down.worker).map(Rc::clone);
+        let hash = self.hash(forward, &upstream);
+        let host = upstream.pick(&self.down.worker, hash).map(Rc::clone);
         let result = match &host {
             Some(host) => self.attempt(forward, &upstream, host).await,
             None => Err(self.no_host(&upstream)),
@@ -63,6 +64,20 @@ impl<C: ClientSide> Exchange<'_, C> {
             self.charge(reply, &upstream, host.as_deref());
         }
         result
+    }
+
+    /// What the request is hashed by, if that counts. A client may get a cookie for it.
+    fn hash(&mut self, forward: &Forward, upstream: &Upstream) -> Option<u64> {
+        if forward.hash.is_empty() || !upstream.hashes() {
+            return None;
+        }
+        let connection = &self.down.info;
+        let subject = HashSubject {
+            remote: self.info.remote.or_else(|| connection.remote().ip()),
+            ends: (connection.remote(), &connection.local),
+        };
+        let cookies = &mut self.cookies;
+        hash_of(&forward.hash, &self.down.request, &subject, |cookie| cookies.push(cookie))
     }
 
     /// Counts a reply of the router in place of the upstream's answer.

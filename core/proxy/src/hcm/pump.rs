@@ -355,6 +355,9 @@ impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
         if exchange.request_complete && !exchange.filters.router().suppress_envoy_headers {
             set_service_time(exchange, elapsed);
         }
+        for cookie in exchange.cookies.drain(..) {
+            exchange.down.response.fields.push(b"set-cookie", cookie.as_bytes());
+        }
         response::mutate(exchange);
         // What comes through a tunnel is no body.
         let collects = !self.server.body().is_empty() && !self.opens_tunnel(status);

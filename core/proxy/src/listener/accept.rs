@@ -76,6 +76,7 @@ fn connection_info(
         listener: Arc::clone(&listener.name),
         tls: None,
         preamble: None,
+        notes: None,
         transport_failure: None,
         start,
     }

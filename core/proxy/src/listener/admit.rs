@@ -81,10 +81,19 @@ impl Admitted {
     async fn serve(self, worker: Rc<Worker>, listening: Rc<Listening>, stream: Stream) {
         let Self { chain, mut info, mut open } = self;
         let listener = Arc::clone(&open.listener);
-        let Some(passed) = gate::pass(&worker, &chain.filters).await else { return };
+        let passed = match gate::pass(&worker, &chain).await {
+            Ok(passed) => passed,
+            Err(flags) => {
+                if let Terminal::Tcp(proxy) = &chain.terminal {
+                    tcp::refuse(worker, Arc::clone(proxy), info, flags);
+                }
+                return;
+            }
+        };
         open.permits = passed.permits;
         let accepted = transport::accept(&worker, &listening, &listener, &chain, stream, &mut info);
         let accepted = accepted.await;
+        let accepted = accepted.map(|down| transport::guard(&worker, &chain, down, &mut info));
         match &chain.terminal {
             Terminal::Tcp(proxy) => {
                 let (proxy, limit) = (Arc::clone(proxy), listener.buffer_limit);

@@ -1,12 +1,18 @@
 //! The network filters in front of the one that takes the bytes: whether it gets the connection.
 
 use std::rc::Rc;
+use std::time::Instant;
 
 use ringway_bridge::limit::Permit;
 use ringway_bridge::stats::GaugeId;
+use ringway_model::listener::FilterChain;
 use ringway_model::network::NetworkFilter;
+use ringway_model::stream::ResponseFlags;
 
 use crate::worker::Worker;
+
+/// How Envoy flags a connection that a filter refuses.
+const REFUSED: ResponseFlags = ResponseFlags::UPSTREAM_RETRY_LIMIT_EXCEEDED;
 
 /// What the filters of a connection hold until it ends.
 #[derive(Default)]
@@ -24,19 +30,33 @@ pub(super) struct Counted {
     _permit: Permit,
 }
 
-/// Lets each filter say whether the connection may go on; `None` when it may not.
-pub(super) async fn pass(worker: &Rc<Worker>, filters: &[NetworkFilter]) -> Option<Passed> {
+/// Lets each filter say whether the connection may go on.
+///
+/// # Errors
+/// The flags of a connection that may not.
+pub(super) async fn pass(
+    worker: &Rc<Worker>,
+    chain: &FilterChain,
+) -> Result<Passed, ResponseFlags> {
     let mut passed = Passed::default();
-    for filter in filters {
+    for filter in &chain.filters {
         match filter {
             NetworkFilter::SniCluster => passed.sni_cluster = true,
+            // It looks when bytes arrive (`transport::guard`).
+            NetworkFilter::Rbac(_) => {}
+            NetworkFilter::LocalRateLimit(filter) => {
+                if !filter.bucket.take(Instant::now()) {
+                    worker.page.inc(filter.stats.rate_limited);
+                    return Err(REFUSED);
+                }
+            }
             NetworkFilter::ConnectionLimit(filter) => {
                 let Some(permit) = filter.limit.permit() else {
                     worker.page.inc(filter.stats.limited_connections);
                     if let Some(delay) = filter.delay {
                         ringway_runtime::sleep(delay).await;
                     }
-                    return None;
+                    return Err(REFUSED);
                 };
                 let (worker, active) = (Rc::clone(worker), filter.stats.active_connections);
                 worker.page.raise(active, 1);
@@ -44,7 +64,7 @@ pub(super) async fn pass(worker: &Rc<Worker>, filters: &[NetworkFilter]) -> Opti
             }
         }
     }
-    Some(passed)
+    Ok(passed)
 }
 
 impl Drop for Counted {

@@ -8,5 +8,5 @@ mod relay;
 mod session;
 mod simple;
 
-pub(crate) use session::serve;
+pub(crate) use session::{refuse, serve};
 pub(crate) use simple::{echo, respond};

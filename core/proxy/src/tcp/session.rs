@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use ringway_model::format::FormatContext;
-use ringway_model::route::Priority;
+use ringway_model::route::{Priority, hash_of_ip};
 use ringway_model::stream::{ConnectionInfo, ResponseFlags, StreamInfo, WireBytes};
 use ringway_model::tcp::TcpProxy;
 use ringway_runtime::deadline::Deadline;
@@ -39,6 +39,18 @@ pub(crate) async fn serve(
     let ending = session.run(&mut down).await;
     session.finish(&down);
     session.leave(down, ending).await;
+}
+
+/// Counts and logs a connection that a network filter has refused.
+pub(crate) fn refuse(
+    worker: Rc<Worker>,
+    proxy: Arc<TcpProxy>,
+    info: ConnectionInfo,
+    flags: ResponseFlags,
+) {
+    let mut session = Session::new(worker, proxy, info, 0);
+    session.stream.flags.insert(flags);
+    session.log();
 }
 
 struct Session {
@@ -91,9 +103,11 @@ impl Session {
         let start = connection.start;
         let jitter = proxy.max_duration_jitter_percent / 100.0;
         let share = worker.random() as f64 / u64::MAX as f64;
+        let mut stream = StreamInfo::new(start, worker.wall_clock(start));
+        stream.notes.clone_from(&connection.notes);
         let duration = proxy.max_duration.map(|duration| duration.mul_f64(1.0 + jitter * share));
         Self {
-            stream: StreamInfo::new(start, worker.wall_clock(start)),
+            stream,
             sni_cluster: false,
             to_up: Way::new(0),
             to_down: Way::new(buffer_limit),
@@ -144,7 +158,8 @@ impl Session {
                 self.stream.flags.insert(ResponseFlags::UPSTREAM_OVERFLOW);
                 return None;
             };
-            let Some(host) = upstream.pick(&self.worker).map(Rc::clone) else {
+            let Some(host) = upstream.pick(&self.worker, self.hash(&upstream)).map(Rc::clone)
+            else {
                 self.worker.page.inc(stats.upstream_cx_none_healthy);
                 self.stream.flags.insert(ResponseFlags::NO_HEALTHY_UPSTREAM);
                 return None;
@@ -179,6 +194,12 @@ impl Session {
             }
         }
         upstream
+    }
+
+    /// `hash_policy`
+    fn hash(&self, upstream: &Upstream) -> Option<u64> {
+        let counts = self.proxy.hash_source_ip && upstream.hashes();
+        counts.then(|| hash_of_ip(self.connection.remote().ip())).flatten()
     }
 
     /// The cluster by `sni_cluster`.
@@ -363,7 +384,8 @@ impl Session {
         }
         let (received, sent) = self.counted;
         let up = self.up.as_ref().map_or((0, 0), |up| up.transport.transferred());
-        self.stream.bytes_received = self.to_up.moved;
+        let refused = self.connection.notes.as_ref().map_or(0, |notes| notes.refused_bytes.get());
+        self.stream.bytes_received = self.to_up.moved + refused;
         self.stream.bytes_sent = self.to_down.moved;
         self.stream.wire = WireBytes {
             downstream_received: received,

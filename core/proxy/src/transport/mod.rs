@@ -7,6 +7,7 @@ mod accept;
 mod connect;
 mod count;
 mod gate;
+mod guarded;
 mod handshake;
 mod secured;
 
@@ -23,6 +24,7 @@ pub(crate) use accept::{Refused, accept};
 pub(crate) use connect::connect;
 pub(crate) use count::MetNames;
 pub(crate) use gate::Gate;
+pub(crate) use guarded::{Guarded, guard};
 pub(crate) use secured::Secured;
 
 /// A connection. All lengths are those of the plaintext.
@@ -32,6 +34,8 @@ pub(crate) enum Transport {
     Plain(Stream),
     /// `tls`
     Tls(Box<Secured>),
+    /// Either of them, behind network filters that look at bytes.
+    Guarded(Box<Guarded>),
 }
 
 impl Transport {
@@ -40,6 +44,7 @@ impl Transport {
         match self {
             Self::Plain(stream) => stream.poll_receive(cx),
             Self::Tls(secured) => secured.poll_receive(cx),
+            Self::Guarded(guarded) => guarded.poll_receive(cx),
         }
     }
 
@@ -48,6 +53,7 @@ impl Transport {
         match self {
             Self::Plain(stream) => stream.tail(),
             Self::Tls(secured) => secured.tail(),
+            Self::Guarded(guarded) => guarded.inner.tail(),
         }
     }
 
@@ -56,6 +62,7 @@ impl Transport {
         match self {
             Self::Plain(stream) => stream.push(buf),
             Self::Tls(secured) => secured.push(buf),
+            Self::Guarded(guarded) => guarded.inner.push(buf),
         }
     }
 
@@ -64,6 +71,7 @@ impl Transport {
         match self {
             Self::Plain(stream) => stream.queued_bytes(),
             Self::Tls(secured) => secured.queued_bytes(),
+            Self::Guarded(guarded) => guarded.inner.queued_bytes(),
         }
     }
 
@@ -72,6 +80,7 @@ impl Transport {
         match self {
             Self::Plain(stream) => stream.is_flushed(),
             Self::Tls(secured) => secured.is_flushed(),
+            Self::Guarded(guarded) => guarded.inner.is_flushed(),
         }
     }
 
@@ -80,6 +89,7 @@ impl Transport {
         match self {
             Self::Plain(stream) => stream.poll_flush(cx),
             Self::Tls(secured) => secured.poll_flush(cx),
+            Self::Guarded(guarded) => guarded.inner.poll_flush(cx),
         }
     }
 
@@ -88,6 +98,7 @@ impl Transport {
         match self {
             Self::Plain(stream) => stream.poll_flush_unattended(cx),
             Self::Tls(secured) => secured.poll_flush_unattended(cx),
+            Self::Guarded(guarded) => guarded.inner.poll_flush_unattended(cx),
         }
     }
 
@@ -96,6 +107,7 @@ impl Transport {
         match self {
             Self::Plain(stream) => stream.relax(),
             Self::Tls(secured) => secured.stream.relax(),
+            Self::Guarded(guarded) => guarded.inner.relax(),
         }
     }
 
@@ -104,6 +116,7 @@ impl Transport {
         match self {
             Self::Plain(stream) => stream.transferred(),
             Self::Tls(secured) => secured.transferred(),
+            Self::Guarded(guarded) => guarded.inner.transferred(),
         }
     }
 
@@ -113,6 +126,7 @@ impl Transport {
         match self {
             Self::Plain(_) => {}
             Self::Tls(secured) => secured.say_goodbye(),
+            Self::Guarded(guarded) => guarded.inner.say_goodbye(),
         }
     }
 
@@ -121,6 +135,7 @@ impl Transport {
         match self {
             Self::Plain(_) => {}
             Self::Tls(secured) => secured.part(),
+            Self::Guarded(guarded) => guarded.inner.part(),
         }
     }
 
@@ -129,6 +144,7 @@ impl Transport {
         match self {
             Self::Plain(_) => None,
             Self::Tls(secured) => secured.alpn(),
+            Self::Guarded(guarded) => guarded.inner.alpn(),
         }
     }
 
@@ -137,6 +153,7 @@ impl Transport {
         match self {
             Self::Plain(_) => None,
             Self::Tls(secured) => Some(secured.handshake()),
+            Self::Guarded(guarded) => guarded.inner.handshake(),
         }
     }
 
@@ -154,6 +171,7 @@ impl Transport {
         match self {
             Self::Plain(stream) => stream,
             Self::Tls(secured) => &secured.stream,
+            Self::Guarded(guarded) => guarded.inner.stream(),
         }
     }
 }

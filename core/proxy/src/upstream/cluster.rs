@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use ringway_bridge::stats::{CounterId, HistogramId, StatName};
 use ringway_lb::Balancer;
-use ringway_model::cluster::Cluster;
+use ringway_model::cluster::{Cluster, Hashing};
 use rustc_hash::FxHashMap;
 
 use super::host::Host;
@@ -73,7 +73,11 @@ impl Upstream {
         }
         let views: Vec<_> = cluster.endpoints.iter().map(|endpoint| endpoint.host).collect();
         let policy = &cluster.policy;
-        let balancer = Balancer::new(&views, &policy.balancing, &policy.settings, worker.random());
+        let mut balancer =
+            Balancer::new(&views, &policy.balancing, &policy.settings, worker.random());
+        if let Some(Hashing { keys, tables }) = cluster.hashing.clone() {
+            balancer = balancer.with_tables(keys, tables);
+        }
         Rc::new(Self {
             cluster: Arc::clone(cluster),
             leases,
@@ -85,11 +89,17 @@ impl Upstream {
         })
     }
 
-    /// The host of the next request.
-    pub(crate) fn pick(&self, worker: &Worker) -> Option<&Rc<Host>> {
+    /// Whether the host of a request depends on its hash.
+    pub(crate) fn hashes(&self) -> bool {
+        self.cluster.hashing.is_some()
+    }
+
+    /// The host of the next request; `hash` counts where [`Upstream::hashes`].
+    pub(crate) fn pick(&self, worker: &Worker, hash: Option<u64>) -> Option<&Rc<Host>> {
         let mut balancer = self.balancer.borrow_mut();
         let panics = balancer.panic_picks();
-        let picked = balancer.pick(|| worker.random(), |index| self.hosts[index].active());
+        let active = |index: usize| self.hosts[index].active();
+        let picked = balancer.pick_hashed(hash, || worker.random(), active);
         if balancer.panic_picks() > panics {
             worker.page.inc(self.cluster.policy.stats.lb_healthy_panic);
         }

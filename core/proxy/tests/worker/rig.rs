@@ -119,6 +119,7 @@ fn cluster(
         h2: ringway_http::h2::Options::default(),
         h2_keepalive: Default::default(),
         resolves_names: false,
+        hash_stats: None,
         stat_scope: StatName::new("", "", "cluster.up", &[]),
         stats: ClusterStats::register(catalog, "cluster.up", "cluster", &[]),
         h2_stats: Http2Stats::register(catalog, "cluster.up.http2", "cluster.http2", &[]),
@@ -130,13 +131,10 @@ fn cluster(
         host: ringway_lb::Host::PLAIN,
         locality: Arc::default(),
         transport_match: None,
+        hash_key: None,
     };
-    Arc::new(Cluster {
-        name: "up".into(),
-        id: ClusterId(0),
-        policy: Arc::new(policy),
-        endpoints: vec![Arc::new(endpoint)],
-    })
+    let endpoints = vec![Arc::new(endpoint)];
+    Arc::new(Cluster::new("up".into(), ClusterId(0), Arc::new(policy), endpoints))
 }
 
 /// What a test wants otherwise.

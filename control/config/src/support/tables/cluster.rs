@@ -6,6 +6,8 @@ const ROUND_ROBIN: &str = "envoy.extensions.load_balancing_policies.round_robin.
 const LEAST_REQUEST: &str =
     "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest";
 const RANDOM: &str = "envoy.extensions.load_balancing_policies.random.v3.Random";
+const RING_HASH: &str = "envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash";
+const MAGLEV: &str = "envoy.extensions.load_balancing_policies.maglev.v3.Maglev";
 const PROTOCOL_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
 pub(super) const MESSAGES: &[Message] = &[
@@ -17,9 +19,11 @@ pub(super) const MESSAGES: &[Message] = &[
             only("type", &["STATIC", "STRICT_DNS"]),
             field("connect_timeout"),
             field("per_connection_buffer_limit_bytes"),
-            only("lb_policy", &["ROUND_ROBIN", "LEAST_REQUEST", "RANDOM"]),
+            only("lb_policy", &["ROUND_ROBIN", "LEAST_REQUEST", "RANDOM", "RING_HASH", "MAGLEV"]),
             field("load_balancing_policy"),
             field("least_request_lb_config"),
+            field("ring_hash_lb_config"),
+            field("maglev_lb_config"),
             field("load_assignment"),
             field("max_requests_per_connection"),
             field("circuit_breakers"),
@@ -50,7 +54,44 @@ pub(super) const MESSAGES: &[Message] = &[
     ),
     message(
         "envoy.config.cluster.v3.Cluster.CommonLbConfig",
-        &[field("healthy_panic_threshold"), field("locality_weighted_lb_config")],
+        &[
+            field("healthy_panic_threshold"),
+            field("locality_weighted_lb_config"),
+            field("consistent_hashing_lb_config"),
+        ],
+    ),
+    message(
+        "envoy.config.cluster.v3.Cluster.CommonLbConfig.ConsistentHashingLbConfig",
+        &[field("use_hostname_for_hashing"), field("hash_balance_factor")],
+    ),
+    message(
+        "envoy.config.cluster.v3.Cluster.RingHashLbConfig",
+        &[field("minimum_ring_size"), field("hash_function"), field("maximum_ring_size")],
+    ),
+    message("envoy.config.cluster.v3.Cluster.MaglevLbConfig", &[field("table_size")]),
+    message(
+        RING_HASH,
+        &[
+            field("hash_function"),
+            field("minimum_ring_size"),
+            field("maximum_ring_size"),
+            field("use_hostname_for_hashing"),
+            field("hash_balance_factor"),
+            field("consistent_hashing_lb_config"),
+            field("locality_weighted_lb_config"),
+        ],
+    ),
+    message(
+        MAGLEV,
+        &[
+            field("table_size"),
+            field("consistent_hashing_lb_config"),
+            field("locality_weighted_lb_config"),
+        ],
+    ),
+    message(
+        "envoy.extensions.load_balancing_policies.common.v3.ConsistentHashingLbConfig",
+        &[field("use_hostname_for_hashing"), field("hash_balance_factor")],
     ),
     message("envoy.config.cluster.v3.Cluster.CommonLbConfig.LocalityWeightedLbConfig", &[]),
     message("envoy.config.cluster.v3.CircuitBreakers", &[field("thresholds")]),
@@ -73,7 +114,10 @@ pub(super) const MESSAGES: &[Message] = &[
     // The only place of a TypedExtensionConfig so far; its types are those of that place.
     message(
         "envoy.config.core.v3.TypedExtensionConfig",
-        &[field("name"), extension("typed_config", &[ROUND_ROBIN, LEAST_REQUEST, RANDOM])],
+        &[
+            field("name"),
+            extension("typed_config", &[ROUND_ROBIN, LEAST_REQUEST, RANDOM, RING_HASH, MAGLEV]),
+        ],
     ),
     message(ROUND_ROBIN, &[field("locality_lb_config")]),
     message(

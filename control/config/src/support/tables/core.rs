@@ -55,6 +55,10 @@ pub(super) const MESSAGES: &[Message] = &[
     message("envoy.config.core.v3.JsonFormatOptions", &[field("sort_properties")]),
     // There is no runtime yet, so the default value is the value.
     message("envoy.config.core.v3.RuntimeUInt32", &[field("default_value"), field("runtime_key")]),
+    message(
+        "envoy.config.core.v3.RuntimeFeatureFlag",
+        &[field("default_value"), field("runtime_key")],
+    ),
     message("envoy.config.core.v3.RuntimeDouble", &[field("default_value"), field("runtime_key")]),
     message(
         "envoy.config.core.v3.RuntimeFractionalPercent",

@@ -1,7 +1,9 @@
 //! `envoy.config.listener.v3` and the listener filters.
 
 use super::http::CONNECTION_MANAGER;
-use super::network::{CONNECTION_LIMIT, DIRECT_RESPONSE, ECHO, SNI_CLUSTER, TCP_PROXY};
+use super::network::{
+    CONNECTION_LIMIT, DIRECT_RESPONSE, ECHO, LOCAL_RATE_LIMIT, RBAC, SNI_CLUSTER, TCP_PROXY,
+};
 use super::{Message, extension, field, message, only};
 
 const TLS_INSPECTOR: &str = "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector";
@@ -69,6 +71,8 @@ pub(super) const MESSAGES: &[Message] = &[
                     DIRECT_RESPONSE,
                     ECHO,
                     SNI_CLUSTER,
+                    LOCAL_RATE_LIMIT,
+                    RBAC,
                 ],
             ),
         ],

@@ -9,6 +9,9 @@ pub(super) const CONNECTION_LIMIT: &str =
 pub(super) const DIRECT_RESPONSE: &str =
     "envoy.extensions.filters.network.direct_response.v3.Config";
 pub(super) const ECHO: &str = "envoy.extensions.filters.network.echo.v3.Echo";
+pub(super) const LOCAL_RATE_LIMIT: &str =
+    "envoy.extensions.filters.network.local_ratelimit.v3.LocalRateLimit";
+pub(super) const RBAC: &str = "envoy.extensions.filters.network.rbac.v3.RBAC";
 pub(super) const SNI_CLUSTER: &str = "envoy.extensions.filters.network.sni_cluster.v3.SniCluster";
 
 pub(super) const MESSAGES: &[Message] = &[
@@ -22,7 +25,6 @@ pub(super) const MESSAGES: &[Message] = &[
             field("access_log"),
             field("max_connect_attempts"),
             field("backoff_options"),
-            // It chooses an endpoint where a cluster balances by a hash, and none does yet.
             field("hash_policy"),
             field("max_downstream_connection_duration"),
             field("max_downstream_connection_duration_jitter_percentage"),
@@ -57,4 +59,63 @@ pub(super) const MESSAGES: &[Message] = &[
     message(DIRECT_RESPONSE, &[field("response")]),
     message(ECHO, &[]),
     message(SNI_CLUSTER, &[]),
+    message(
+        LOCAL_RATE_LIMIT,
+        &[
+            field("stat_prefix"),
+            field("token_bucket"),
+            field("runtime_enabled"),
+            field("share_key"),
+        ],
+    ),
+    message(
+        "envoy.type.v3.TokenBucket",
+        &[field("max_tokens"), field("tokens_per_fill"), field("fill_interval")],
+    ),
+    message(
+        RBAC,
+        &[
+            field("rules"),
+            field("shadow_rules"),
+            field("shadow_rules_stat_prefix"),
+            field("stat_prefix"),
+            field("enforcement_type"),
+            field("delay_deny"),
+        ],
+    ),
+    message("envoy.config.rbac.v3.RBAC", &[field("action"), field("policies")]),
+    message("envoy.config.rbac.v3.Policy", &[field("permissions"), field("principals")]),
+    message(
+        "envoy.config.rbac.v3.Permission",
+        &[
+            field("and_rules"),
+            field("or_rules"),
+            field("any"),
+            // Refused by the compiler: a connection has no header.
+            field("header"),
+            field("destination_ip"),
+            field("destination_port"),
+            field("destination_port_range"),
+            field("not_rule"),
+            field("requested_server_name"),
+        ],
+    ),
+    message("envoy.config.rbac.v3.Permission.Set", &[field("rules")]),
+    message(
+        "envoy.config.rbac.v3.Principal",
+        &[
+            field("and_ids"),
+            field("or_ids"),
+            field("any"),
+            field("authenticated"),
+            field("source_ip"),
+            field("direct_remote_ip"),
+            field("remote_ip"),
+            // Refused by the compiler: a connection has no header.
+            field("header"),
+            field("not_id"),
+        ],
+    ),
+    message("envoy.config.rbac.v3.Principal.Set", &[field("ids")]),
+    message("envoy.config.rbac.v3.Principal.Authenticated", &[field("principal_name")]),
 ];

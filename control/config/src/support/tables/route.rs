@@ -111,8 +111,36 @@ pub(super) const MESSAGES: &[Message] = &[
             field("max_grpc_timeout"),
             field("grpc_timeout_offset"),
             field("upgrade_configs"),
+            field("hash_policy"),
         ],
     ),
+    message(
+        "envoy.config.route.v3.RouteAction.HashPolicy",
+        &[
+            field("header"),
+            field("cookie"),
+            field("connection_properties"),
+            field("query_parameter"),
+            field("terminal"),
+        ],
+    ),
+    message(
+        "envoy.config.route.v3.RouteAction.HashPolicy.Header",
+        &[field("header_name"), field("regex_rewrite")],
+    ),
+    message(
+        "envoy.config.route.v3.RouteAction.HashPolicy.Cookie",
+        &[field("name"), field("ttl"), field("path"), field("attributes")],
+    ),
+    message(
+        "envoy.config.route.v3.RouteAction.HashPolicy.CookieAttribute",
+        &[field("name"), field("value")],
+    ),
+    message(
+        "envoy.config.route.v3.RouteAction.HashPolicy.ConnectionProperties",
+        &[field("source_ip")],
+    ),
+    message("envoy.config.route.v3.RouteAction.HashPolicy.QueryParameter", &[field("name")]),
     message("envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions", &[]),
     message("envoy.config.route.v3.RouteMatch.ConnectMatcher", &[]),
     message(
