@@ -216,10 +216,10 @@ impl Sealed {
     /// Queues what the engine has to send, of which so many bytes are new.
     fn transmit(&mut self, sealed: usize, stream: &mut Stream) -> usize {
         if sealed <= TAIL_MAX {
-            return self.engine.transmit(stream.tail(), usize::MAX);
+            return self.engine.transmit(stream.tail());
         }
         let mut piece = buffer::take(Class::fitting(sealed + sealed / SEAL_SHARE + SEAL_SPARE));
-        let transmitted = self.engine.transmit(&mut piece, usize::MAX);
+        let transmitted = self.engine.transmit(&mut piece);
         stream.push(Buf::new(piece));
         transmitted
     }
@@ -229,7 +229,7 @@ impl Sealed {
         if self.received.is_empty() {
             return Ok(());
         }
-        let progress = self.engine.receive(&self.received, Instant::now()).map_err(refused)?;
+        let progress = self.engine.receive(&mut self.received, Instant::now()).map_err(refused)?;
         self.received.consume(progress.taken);
         Ok(())
     }

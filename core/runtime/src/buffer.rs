@@ -5,7 +5,7 @@
 //! back to the system (on a ring; elsewhere the pool is only bounded).
 
 use std::cell::RefCell;
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 /// Capacities of the classes. Bodies like to be powers of two, TLS records too, and a head goes
@@ -223,6 +223,12 @@ impl Deref for Buf {
 
     fn deref(&self) -> &[u8] {
         &self.bytes[self.start..]
+    }
+}
+
+impl DerefMut for Buf {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.start..]
     }
 }
 

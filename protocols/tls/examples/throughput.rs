@@ -48,10 +48,10 @@ fn pair(
 
 fn carry(from: &mut Engine, to: &mut Engine, wire: &mut Vec<u8>) -> Result<usize, Box<dyn Error>> {
     wire.clear();
-    from.transmit(wire, usize::MAX);
-    let (mut rest, mut read, now) = (wire.as_slice(), 0, Instant::now());
-    while !rest.is_empty() {
-        rest = &rest[to.receive(rest, now)?.taken..];
+    from.transmit(wire);
+    let (mut taken, mut read, now) = (0, 0, Instant::now());
+    while taken < wire.len() {
+        taken += to.receive(&mut wire[taken..], now)?.taken;
         loop {
             let len = black_box(to.plaintext()).len();
             if len == 0 {
@@ -107,11 +107,11 @@ fn transfer(
         let before = Instant::now();
         assert_eq!(client.send(&block), size);
         wire.clear();
-        client.transmit(&mut wire, usize::MAX);
+        client.transmit(&mut wire);
         let sealed = Instant::now();
-        let mut rest = wire.as_slice();
-        while !rest.is_empty() {
-            rest = &rest[server.receive(rest, sealed)?.taken..];
+        let mut taken = 0;
+        while taken < wire.len() {
+            taken += server.receive(&mut wire[taken..], sealed)?.taken;
             loop {
                 let len = black_box(server.plaintext()).len();
                 if len == 0 {

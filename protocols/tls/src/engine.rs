@@ -2,31 +2,27 @@
 //!
 //! Owns: the order of calls and their bounds. Does not own: the socket and its buffers.
 //!
-//! Each turn: [`Engine::receive`] with what the socket gave, [`Engine::plaintext`] and
-//! [`Engine::consume`] until nothing is left, [`Engine::send`] with what is to be said, then
-//! [`Engine::transmit`] into one buffer for one write. Also after an error: an alert
-//! may wait.
+//! Each turn: [`Engine::receive`] with what the socket gave, [`Engine::take_plaintext`],
+//! [`Engine::seal`] with what is to be said into one buffer for one write, or
+//! [`Engine::transmit`] where nothing is to be said. Also after an error: an alert may wait.
 
-use std::io::{BufRead, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustls::{
-    ClientConnection, Connection, HandshakeKind, IoState, ProtocolVersion, ServerConfig,
-    ServerConnection,
-};
+use rustls::{HandshakeKind, ProtocolVersion, ServerConfig};
 
 use crate::client::{ClientContext, ServerNameError, server_name};
 use crate::error::{Counter, TlsError};
 use crate::handshake::{self, Handshake, Peer};
 use crate::notes::{self, Notes, scheme_name};
 use crate::reason;
+use crate::records::Records;
 use crate::server::ServerContext;
 
 /// Bytes that a handshake may take of the peer: two certificate chains of the largest size that
 /// rustls reads, and more than any honest peer sends.
 const MAX_HANDSHAKE: usize = 256 * 1024;
-/// Plaintext waiting to be sealed or ciphertext to be sent, in bytes: four full records.
+/// Bytes of [`Engine::send`] that may wait to be transmitted: four full records.
 const SEND_LIMIT: usize = 4 * 17 * 1024;
 
 /// What became of received bytes.
@@ -45,11 +41,10 @@ pub struct Progress {
 /// tickets are judged by the wall clock of rustls.
 #[derive(Debug)]
 pub struct Engine {
-    connection: Connection,
+    records: Records,
     /// While the handshake goes on.
     deadline: Option<Instant>,
     handshake_bytes: usize,
-    received_close: bool,
     sent_close: bool,
     replay: Option<Box<Replay>>,
     /// What is only of interest until the handshake is over.
@@ -89,23 +84,23 @@ struct Replay {
 }
 
 impl Replay {
-    fn run(self) -> Result<ServerConnection, rustls::Error> {
-        let mut connection = ServerConnection::new(self.config)?;
-        let (answered, rest) = self.said.split_at(self.answered);
-        feed(&mut connection, answered)?;
+    fn run(self) -> Result<Records, rustls::Error> {
+        let Self { config, mut said, answered } = self;
+        let mut records = Records::server(config)?;
+        let (answered, rest) = said.split_at_mut(answered);
+        feed(&mut records, answered)?;
         // The same answer again (it holds nothing random), which the client has already.
-        while connection.wants_write() && connection.write_tls(&mut std::io::sink()).is_ok() {}
-        feed(&mut connection, rest)?;
-        Ok(connection)
+        records.transmit(&mut Vec::new());
+        feed(&mut records, rest)?;
+        Ok(records)
     }
 }
 
-fn feed(connection: &mut ServerConnection, mut bytes: &[u8]) -> Result<(), rustls::Error> {
+fn feed(records: &mut Records, mut bytes: &mut [u8]) -> Result<(), rustls::Error> {
     while !bytes.is_empty() {
-        match connection.read_tls(&mut bytes) {
-            Ok(0) | Err(_) => return Err(rustls::Error::PeerSentOversizedRecord),
-            Ok(_) => connection.process_new_packets().map(drop)?,
-        }
+        let (piece, rest) = bytes.split_at_mut(records.piece(bytes));
+        records.receive(piece)?;
+        bytes = rest;
     }
     Ok(())
 }
@@ -117,8 +112,8 @@ impl Engine {
         now: Instant,
         timeout: Option<Duration>,
     ) -> Result<Self, TlsError> {
-        let connection = ServerConnection::new(Arc::clone(&context.config))?;
-        let mut engine = Self::new(connection.into(), now, timeout);
+        let records = Records::server(Arc::clone(&context.config))?;
+        let mut engine = Self::new(records, now, timeout);
         let replay = |config| Box::new(Replay { config, said: Vec::new(), answered: 0 });
         engine.replay = context.without_alpn.clone().map(replay);
         engine.opening =
@@ -151,10 +146,10 @@ impl Engine {
             true => protocols.iter().map(|name| name.to_vec()).collect(),
             false => config.alpn_protocols.clone(),
         };
-        let connection = ClientConnection::new_with_alpn(config, name, offered);
-        Ok(connection
-            .map(|connection| {
-                let mut engine = Self::new(connection.into(), now, timeout);
+        let records = Records::client(config, name, offered);
+        Ok(records
+            .map(|records| {
+                let mut engine = Self::new(records, now, timeout);
                 let (sent_name, verifies) = (sni.map(Box::from), context.verifies);
                 // Envoy tells of it whether the server asks for it or not.
                 let notes = Notes { local: context.local.clone(), ..Notes::default() };
@@ -165,26 +160,24 @@ impl Engine {
             .map_err(TlsError::from))
     }
 
-    fn new(mut connection: Connection, now: Instant, timeout: Option<Duration>) -> Self {
-        connection.set_buffer_limit(Some(SEND_LIMIT));
+    fn new(records: Records, now: Instant, timeout: Option<Duration>) -> Self {
         let deadline = timeout.and_then(|timeout| now.checked_add(timeout));
-        let (received_close, sent_close) = (false, false);
         Self {
-            connection,
+            records,
             deadline,
             handshake_bytes: 0,
-            received_close,
-            sent_close,
+            sent_close: false,
             replay: None,
             opening: None,
         }
     }
 
-    /// Takes bytes from the peer, at most about one record's worth beyond what is decrypted, so
-    /// that plaintext that nobody consumes holds back the sender. Call again with the rest.
-    pub fn receive(&mut self, bytes: &[u8], now: Instant) -> Result<Progress, TlsError> {
+    /// Takes bytes from the peer, at most up to the end of the record with which plaintext comes,
+    /// so that plaintext that nobody takes holds back the sender. Records are opened where they
+    /// lie: what was taken holds nothing any more. Call again with the rest.
+    pub fn receive(&mut self, bytes: &mut [u8], now: Instant) -> Result<Progress, TlsError> {
         self.handle_timeout(now)?;
-        let before = self.connection.is_handshaking();
+        let before = self.records.is_handshaking();
         if before && self.handshake_bytes == 0 {
             self.note_first(bytes);
         }
@@ -195,7 +188,7 @@ impl Engine {
                 return Err(TlsError::HandshakeTooLong(MAX_HANDSHAKE));
             }
         }
-        let established = before && !self.connection.is_handshaking();
+        let established = before && !self.records.is_handshaking();
         if established {
             self.deadline = None;
             self.replay = None;
@@ -214,94 +207,106 @@ impl Engine {
     }
 
     fn is_client(&self) -> bool {
-        matches!(self.connection, Connection::Client(_))
+        self.records.is_client()
     }
 
-    fn take(&mut self, bytes: &[u8]) -> Result<usize, TlsError> {
-        let mut rest = bytes;
-        while !rest.is_empty() && !self.received_close {
-            let from = rest;
-            match self.connection.read_tls(&mut rest) {
-                // Plaintext has to be consumed first.
-                Ok(0) | Err(_) if !self.plaintext().is_empty() => break,
-                // No room, and nothing that could make some.
-                Ok(0) | Err(_) => return Err(rustls::Error::PeerSentOversizedRecord.into()),
-                Ok(len) => {
-                    let state = self.process(&from[..len])?;
-                    self.received_close |= state.peer_has_closed();
-                    if state.plaintext_bytes_to_read() > 0 || self.connection.is_handshaking() {
-                        break;
-                    }
-                }
-            }
+    fn take(&mut self, bytes: &mut [u8]) -> Result<usize, TlsError> {
+        let mut taken = 0;
+        while taken < bytes.len() && !self.peer_closed() && self.records.opened().is_empty() {
+            let rest = &mut bytes[taken..];
+            let len = self.records.piece(rest);
+            taken += len;
+            self.process(&mut rest[..len])?;
         }
-        Ok(bytes.len() - rest.len())
+        Ok(taken)
     }
 
-    fn process(&mut self, said: &[u8]) -> Result<IoState, TlsError> {
+    fn process(&mut self, piece: &mut [u8]) -> Result<(), TlsError> {
         if let Some(replay) = &mut self.replay {
-            replay.said.extend_from_slice(said);
+            replay.said.extend_from_slice(piece);
         }
-        let Some(opening) = &mut self.opening else {
-            return Ok(self.connection.process_new_packets()?);
-        };
-        let connection = &mut self.connection;
-        match notes::with(&mut opening.notes, || connection.process_new_packets()) {
+        let Some(opening) = &mut self.opening else { return Ok(self.records.receive(piece)?) };
+        let records = &mut self.records;
+        match notes::with(&mut opening.notes, || records.receive(piece)) {
             Err(rustls::Error::NoApplicationProtocol) => self.begin_again(),
             result => Ok(result?),
         }
     }
 
-    fn begin_again(&mut self) -> Result<IoState, TlsError> {
+    fn begin_again(&mut self) -> Result<(), TlsError> {
         let replay = self.replay.take().ok_or(rustls::Error::NoApplicationProtocol)?;
         let mut notes = Notes::default();
-        self.connection = notes::with(&mut notes, || replay.run())?.into();
+        self.records = notes::with(&mut notes, || replay.run())?;
         if let Some(opening) = &mut self.opening {
             opening.notes = notes;
         }
-        self.connection.set_buffer_limit(Some(SEND_LIMIT));
-        Ok(self.connection.process_new_packets()?)
+        Ok(())
     }
 
-    /// The next piece of decrypted bytes, in place; empty when there is none.
+    /// Where the plaintext goes that comes next. Without it, or where it is too small, memory is
+    /// allocated. Call when there is no plaintext left.
+    pub fn lend(&mut self, storage: Vec<u8>) {
+        self.records.lend(storage);
+    }
+
+    /// Bytes of plaintext that `received` more bytes can bring at most.
+    pub fn expected_plaintext(&self, received: usize) -> usize {
+        self.records.pending_bytes() + received
+    }
+
+    /// All of the decrypted bytes, with the storage that was lent.
+    pub fn take_plaintext(&mut self) -> Vec<u8> {
+        std::mem::take(self.records.opened())
+    }
+
+    /// The decrypted bytes, in place; empty when there are none.
     pub fn plaintext(&mut self) -> &[u8] {
-        // `Err` says that nothing is there, or that the peer closed.
-        self.connection.reader().into_first_chunk().unwrap_or_default()
+        self.records.opened()
     }
 
     /// Drops what was read from the start of [`Engine::plaintext`].
     pub fn consume(&mut self, len: usize) {
-        self.connection.reader().consume(len);
+        self.records.opened().drain(..len);
     }
 
-    /// Seals as much as the buffer limit lets it and says how much. Bytes before the end of the
-    /// handshake wait for it.
+    /// Seals plaintext behind what waits to be transmitted, all of it or nothing: 0 before the end
+    /// of the handshake and after an error.
+    pub fn seal(&mut self, plaintext: &[u8], out: &mut Vec<u8>) -> usize {
+        match self.records.seal(plaintext, out) {
+            true => plaintext.len(),
+            false => 0,
+        }
+    }
+
+    /// Seals as much as may wait to be transmitted and says how much; 0 before the end of the
+    /// handshake. [`Engine::seal`] saves a copy.
     pub fn send(&mut self, plaintext: &[u8]) -> usize {
-        // A writer of rustls has no error but being full, which is a short count.
-        self.connection.writer().write(plaintext).unwrap_or(0)
+        let len = plaintext.len().min(SEND_LIMIT.saturating_sub(self.records.outgoing_bytes()));
+        match len > 0 && self.records.queue(&plaintext[..len]) {
+            true => len,
+            false => 0,
+        }
+    }
+
+    /// Gives back what only a busy connection needs.
+    pub fn relax(&mut self) {
+        self.records.relax();
     }
 
     /// Whether [`Engine::transmit`] has something to give.
     pub fn wants_transmit(&self) -> bool {
-        self.connection.wants_write()
+        self.records.wants_transmit()
     }
 
-    /// Appends sealed bytes to `out` until it holds `max_len`, or a little more: records are whole.
-    /// Says how many it appended.
-    pub fn transmit(&mut self, out: &mut Vec<u8>, max_len: usize) -> usize {
+    /// Appends what waits to be sent to `out` and says how many bytes that was.
+    pub fn transmit(&mut self, out: &mut Vec<u8>) -> usize {
         let start = out.len();
-        while self.connection.wants_write() && out.len() < max_len {
-            match self.connection.write_tls(out) {
-                Ok(0) | Err(_) => break,
-                Ok(_) => {}
-            }
-        }
+        self.records.transmit(out);
         if let Some(replay) = self.replay.as_mut().filter(|_| out.len() > start) {
             replay.answered = replay.said.len();
         }
-        if let Some(opening) = &mut self.opening
-            && matches!(self.connection, Connection::Server(_))
-        {
+        let is_client = self.is_client();
+        if let Some(opening) = self.opening.as_mut().filter(|_| !is_client) {
             opening.note_session(&out[start..]);
         }
         out.len() - start
@@ -311,18 +316,18 @@ impl Engine {
     pub fn close(&mut self) {
         if !self.sent_close {
             self.sent_close = true;
-            self.connection.send_close_notify();
+            self.records.close();
         }
     }
 
     /// The socket came to its end: an error when the peer did not announce it.
     pub fn end_of_stream(&mut self) -> Result<(), TlsError> {
-        if self.received_close { Ok(()) } else { Err(TlsError::Truncated) }
+        if self.peer_closed() { Ok(()) } else { Err(TlsError::Truncated) }
     }
 
     /// Whether the peer said `close_notify`: no more plaintext comes.
     pub fn peer_closed(&self) -> bool {
-        self.received_close
+        self.records.peer_closed()
     }
 
     /// When [`Engine::handle_timeout`] has to be called.
@@ -340,11 +345,12 @@ impl Engine {
 
     /// Asks for new keys (RFC 8446 section 4.6.3); an error before the end of the handshake.
     pub fn update_keys(&mut self) -> Result<(), TlsError> {
-        Ok(self.connection.refresh_traffic_keys()?)
+        Ok(self.records.update_keys()?)
     }
 
     /// What is known now; call once, when the handshake is over or has failed.
     pub fn conclude(&mut self) -> Handshake {
+        self.records.relax();
         let opening = self.opening.take().map(|opening| *opening).unwrap_or_default();
         let Opening { notes, session_id, sent_name, verifies, .. } = opening;
         let (resumed, version) = (self.is_resumed().unwrap_or(false), self.version());
@@ -359,7 +365,7 @@ impl Engine {
             cipher: self.cipher(),
             group: self.group(),
             alpn: self.alpn().map(Box::from),
-            server_name: self.server_name().map(Box::from).or(sent_name),
+            server_name: notes.server_name.or(sent_name),
             resumed,
             session_id: match version {
                 Some("TLSv1.2") => session_id.into(),
@@ -386,30 +392,28 @@ impl Engine {
 
     /// Whether the handshake still goes on.
     pub fn is_handshaking(&self) -> bool {
-        self.connection.is_handshaking()
+        self.records.is_handshaking()
     }
 
     /// Whether the handshake resumed a session; `None` until it is known.
     pub fn is_resumed(&self) -> Option<bool> {
-        self.connection.handshake_kind().map(|kind| kind == HandshakeKind::Resumed)
+        self.records.handshake_kind().map(|kind| kind == HandshakeKind::Resumed)
     }
 
     /// The protocol that was agreed on.
     pub fn alpn(&self) -> Option<&[u8]> {
-        self.connection.alpn_protocol()
+        self.records.alpn_protocol()
     }
 
-    /// The name that a client asked for; `None` on the upstream side.
+    /// The name that a client has asked for, until [`Engine::conclude`]; `None` on the upstream
+    /// side.
     pub fn server_name(&self) -> Option<&str> {
-        match &self.connection {
-            Connection::Server(server) => server.server_name(),
-            Connection::Client(_) => None,
-        }
+        self.opening.as_ref()?.notes.server_name.as_deref()
     }
 
     /// `TLSv1.2` or `TLSv1.3`, as in Envoy's `%DOWNSTREAM_TLS_VERSION%`.
     pub fn version(&self) -> Option<&'static str> {
-        match self.connection.protocol_version()? {
+        match self.records.protocol_version()? {
             ProtocolVersion::TLSv1_3 => Some("TLSv1.3"),
             ProtocolVersion::TLSv1_2 => Some("TLSv1.2"),
             _ => None,
@@ -419,7 +423,7 @@ impl Engine {
     /// The suite in BoringSSL's spelling.
     pub fn cipher(&self) -> Option<&'static str> {
         use rustls::CipherSuite as Suite;
-        Some(match self.connection.negotiated_cipher_suite()?.suite() {
+        Some(match self.records.negotiated_cipher_suite()?.suite() {
             Suite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
             Suite::TLS13_AES_256_GCM_SHA384 => "TLS_AES_256_GCM_SHA384",
             Suite::TLS13_CHACHA20_POLY1305_SHA256 => "TLS_CHACHA20_POLY1305_SHA256",
@@ -436,7 +440,7 @@ impl Engine {
     /// The group of the key exchange, as Envoy's `ssl.curves.` names it.
     pub fn group(&self) -> Option<&'static str> {
         use rustls::NamedGroup as Group;
-        Some(match self.connection.negotiated_key_exchange_group()?.name() {
+        Some(match self.records.negotiated_key_exchange_group()?.name() {
             Group::X25519 => "X25519",
             Group::secp256r1 => "P-256",
             Group::secp384r1 => "P-384",
@@ -447,6 +451,6 @@ impl Engine {
 
     /// The peer's certificates in DER, the leaf first; empty when it showed none.
     pub fn peer_certificates(&self) -> impl Iterator<Item = &[u8]> {
-        self.connection.peer_certificates().unwrap_or_default().iter().map(|der| der.as_ref())
+        self.records.peer_certificates().unwrap_or_default().iter().map(|der| der.as_ref())
     }
 }

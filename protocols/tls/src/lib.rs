@@ -18,6 +18,7 @@ mod notes;
 mod parameters;
 mod pem;
 mod reason;
+mod records;
 mod select;
 mod server;
 mod ticket;

@@ -17,6 +17,8 @@ use crate::error::Counter;
 pub(crate) struct Notes {
     /// Our own certificate, as presented.
     pub(crate) local: Option<Arc<Certificate>>,
+    /// The name that the client has asked for.
+    pub(crate) server_name: Option<Box<str>>,
     /// With what the peer has signed.
     pub(crate) scheme: Option<SignatureScheme>,
     /// The chain that the peer showed, in DER, if it was refused or let pass unverified.

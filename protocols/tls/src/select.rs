@@ -94,6 +94,7 @@ fn best<'a>(
 
 impl ResolvesServerCert for Selection {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        notes::note(|notes| notes.server_name = hello.server_name().map(Box::from));
         let selected = self.select(&hello)?;
         let place = self.certificates.iter().position(|one| Arc::ptr_eq(one, selected));
         let parsed = place.and_then(|place| self.parsed[place].clone());

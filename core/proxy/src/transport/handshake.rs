@@ -74,7 +74,7 @@ impl Handshaking {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Option<TlsError>>> {
         loop {
             if self.engine.wants_transmit() {
-                self.engine.transmit(self.stream.tail(), usize::MAX);
+                self.engine.transmit(self.stream.tail());
             }
             if let Poll::Ready(Err(_)) = self.stream.poll_flush_unattended(cx) {
                 return Poll::Ready(Err(None));
@@ -94,7 +94,7 @@ impl Handshaking {
     }
 
     fn step(&mut self) -> Result<(), Option<TlsError>> {
-        let progress = self.engine.receive(&self.input, Instant::now()).map_err(Some)?;
+        let progress = self.engine.receive(&mut self.input, Instant::now()).map_err(Some)?;
         self.input.consume(progress.taken);
         if self.input.is_empty() {
             self.input = Buf::default();
@@ -114,7 +114,7 @@ impl Handshaking {
 
     async fn send_alert(&mut self) {
         if self.engine.wants_transmit() {
-            self.engine.transmit(self.stream.tail(), usize::MAX);
+            self.engine.transmit(self.stream.tail());
         }
         let mut deadline = Deadline::new();
         deadline.set(Some(Instant::now() + ALERT_PATIENCE));

@@ -106,7 +106,7 @@ impl Transport {
     pub(crate) fn relax(&mut self) {
         match self {
             Self::Plain(stream) => stream.relax(),
-            Self::Tls(secured) => secured.stream.relax(),
+            Self::Tls(secured) => secured.relax(),
             Self::Guarded(guarded) => guarded.inner.relax(),
         }
     }

@@ -16,6 +16,8 @@ const FRUITLESS_MAX: u32 = 16;
 /// What the seal adds to one record, and bytes of plaintext in it (RFC 8446 section 5.2).
 const OVERHEAD: usize = 5 + 1 + 16 + 8;
 const RECORD: usize = 16 << 10;
+/// Plaintext that is sealed for one send.
+const SEAL_MAX: usize = 4 * RECORD;
 
 /// An established connection.
 #[derive(Debug)]
@@ -25,14 +27,61 @@ pub(crate) struct Secured {
     handshake: Rc<Handshake>,
     /// Received and not yet taken by the engine.
     input: Buf,
-    /// Plaintext to be sealed: whole buffers, then small pieces.
-    queue: Vec<Buf>,
-    tail: Vec<u8>,
-    queued_bytes: usize,
+    unsealed: Unsealed,
     /// `close_notify` follows the plaintext.
     leaving: bool,
     received_bytes: u64,
     sent_bytes: u64,
+}
+
+/// Plaintext to be sealed: whole buffers, then small pieces.
+#[derive(Debug, Default)]
+struct Unsealed {
+    queue: Vec<Buf>,
+    tail: Vec<u8>,
+    queued_bytes: usize,
+}
+
+impl Unsealed {
+    fn bytes(&self) -> usize {
+        self.queued_bytes + self.tail.len()
+    }
+
+    fn push(&mut self, buf: Buf) {
+        if !self.tail.is_empty() {
+            self.queued_bytes += self.tail.len();
+            self.queue.push(Buf::new(std::mem::take(&mut self.tail)));
+        }
+        if !buf.is_empty() {
+            self.queued_bytes += buf.len();
+            self.queue.push(buf);
+        }
+    }
+
+    /// Seals up to `max` bytes behind what is in `out`; how many it were.
+    fn seal(&mut self, engine: &mut Engine, max: usize, out: &mut Vec<u8>) -> usize {
+        let mut room = max;
+        while let Some(first) = self.queue.first_mut() {
+            let sealed = engine.seal(&first[..first.len().min(room)], out);
+            first.consume(sealed);
+            self.queued_bytes -= sealed;
+            room -= sealed;
+            if !first.is_empty() {
+                return max - room;
+            }
+            self.queue.remove(0);
+        }
+        if self.tail.is_empty() {
+            return max - room;
+        }
+        let sealed = engine.seal(&self.tail[..self.tail.len().min(room)], out);
+        if sealed == self.tail.len() {
+            buffer::give(std::mem::take(&mut self.tail));
+        } else {
+            self.tail.drain(..sealed);
+        }
+        max - room + sealed
+    }
 }
 
 impl Secured {
@@ -47,9 +96,7 @@ impl Secured {
             engine,
             handshake,
             input,
-            queue: Vec::new(),
-            tail: Vec::new(),
-            queued_bytes: 0,
+            unsealed: Unsealed::default(),
             leaving: false,
             received_bytes: 0,
             sent_bytes: 0,
@@ -82,7 +129,7 @@ impl Secured {
                 }
             }
             let opened = self.open();
-            self.transmit(0);
+            self.transmit();
             // An answer to the peer (an alert, a key update) leaves at once; whether it could is
             // for the next flush to find out.
             let _ = self.stream.poll_flush_unattended(cx);
@@ -93,8 +140,10 @@ impl Secured {
     }
 
     fn open(&mut self) -> Result<(), TlsError> {
+        let expected = self.engine.expected_plaintext(self.input.len());
+        self.engine.lend(buffer::take(Class::fitting(expected)));
         // The deadline of the handshake is over: the time does not matter any more.
-        let progress = self.engine.receive(&self.input, std::time::Instant::now())?;
+        let progress = self.engine.receive(&mut self.input, ringway_runtime::now())?;
         self.input.consume(progress.taken);
         if self.input.is_empty() {
             self.input = Buf::default();
@@ -103,42 +152,34 @@ impl Secured {
     }
 
     fn take_plaintext(&mut self) -> Option<Buf> {
-        let plaintext = self.engine.plaintext();
-        if plaintext.is_empty() {
-            return None;
-        }
-        let len = plaintext.len();
-        let mut copy = buffer::take(Class::fitting(len));
-        copy.extend_from_slice(plaintext);
-        self.engine.consume(len);
-        self.received_bytes += len as u64;
-        Some(Buf::new(copy))
+        let plaintext = Buf::new(self.engine.take_plaintext());
+        self.received_bytes += plaintext.len() as u64;
+        (!plaintext.is_empty()).then_some(plaintext)
+    }
+
+    /// Gives back what only a busy connection needs.
+    pub(super) fn relax(&mut self) {
+        self.stream.relax();
+        self.engine.relax();
     }
 
     pub(super) fn tail(&mut self) -> &mut Vec<u8> {
-        if self.tail.capacity() == 0 {
-            self.tail = buffer::take(Class::SMALL);
+        if self.unsealed.tail.capacity() == 0 {
+            self.unsealed.tail = buffer::take(Class::SMALL);
         }
-        &mut self.tail
+        &mut self.unsealed.tail
     }
 
     pub(super) fn push(&mut self, buf: Buf) {
-        if !self.tail.is_empty() {
-            self.queued_bytes += self.tail.len();
-            self.queue.push(Buf::new(std::mem::take(&mut self.tail)));
-        }
-        if !buf.is_empty() {
-            self.queued_bytes += buf.len();
-            self.queue.push(buf);
-        }
+        self.unsealed.push(buf);
     }
 
     pub(super) fn queued_bytes(&self) -> usize {
-        self.queued_bytes + self.tail.len() + self.stream.queued_bytes()
+        self.unsealed.bytes() + self.stream.queued_bytes()
     }
 
     fn has_plaintext(&self) -> bool {
-        !self.queue.is_empty() || !self.tail.is_empty()
+        self.unsealed.bytes() > 0
     }
 
     pub(super) fn is_flushed(&mut self) -> bool {
@@ -170,58 +211,36 @@ impl Secured {
 
     /// Seals as much as one send should carry; false when there was nothing to seal.
     fn seal(&mut self) -> bool {
-        let before = self.sent_bytes;
-        while let Some(first) = self.queue.first_mut() {
-            let sealed = self.engine.send(first);
-            first.consume(sealed);
-            self.sent_bytes += sealed as u64;
-            self.queued_bytes -= sealed;
-            if !first.is_empty() {
-                break;
-            }
-            self.queue.remove(0);
-        }
-        if self.queue.is_empty() && !self.tail.is_empty() {
-            self.seal_tail();
-        }
+        let Self { stream, engine, unsealed, .. } = self;
+        let plaintext = unsealed.bytes().min(SEAL_MAX);
+        let len = plaintext + (plaintext / RECORD + unsealed.queue.len() + 1) * OVERHEAD;
+        let sealed = if plaintext == 0 {
+            0
+        } else if len <= Class::SMALL.capacity() {
+            unsealed.seal(engine, plaintext, stream.tail())
+        } else {
+            let mut out = buffer::take(Class::fitting(len));
+            let sealed = unsealed.seal(engine, plaintext, &mut out);
+            stream.push(Buf::new(out));
+            sealed
+        };
+        self.sent_bytes += sealed as u64;
         if self.leaving && !self.has_plaintext() {
             self.engine.close();
         }
-        let sealed = (self.sent_bytes - before) as usize;
-        self.transmit(sealed) || sealed > 0
+        self.transmit() || sealed > 0
     }
 
-    fn seal_tail(&mut self) {
-        let sealed = self.engine.send(&self.tail);
-        self.sent_bytes += sealed as u64;
-        if sealed == self.tail.len() {
-            buffer::give(std::mem::take(&mut self.tail));
-        } else {
-            self.tail.drain(..sealed);
-        }
-    }
-
-    /// Moves what is sealed to the stream, so many bytes of plaintext; false when there is nothing.
-    fn transmit(&mut self, plaintext: usize) -> bool {
-        if !self.engine.wants_transmit() {
-            return false;
-        }
-        let len = plaintext + (plaintext / RECORD + self.queue.len() + 1) * OVERHEAD;
-        if len <= Class::SMALL.capacity() {
-            self.engine.transmit(self.stream.tail(), usize::MAX);
-        } else {
-            let mut sealed = buffer::take(Class::fitting(len));
-            self.engine.transmit(&mut sealed, usize::MAX);
-            self.stream.push(Buf::new(sealed));
-        }
-        true
+    /// Moves what waits to be sent without plaintext; false when there is nothing.
+    fn transmit(&mut self) -> bool {
+        self.engine.wants_transmit() && self.engine.transmit(self.stream.tail()) > 0
     }
 
     pub(super) fn say_goodbye(&mut self) {
         self.leaving = true;
         if !self.has_plaintext() {
             self.engine.close();
-            self.transmit(0);
+            self.transmit();
         }
     }
 

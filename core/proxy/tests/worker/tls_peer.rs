@@ -34,7 +34,7 @@ impl Peer {
 
     fn flush(&mut self) -> io::Result<()> {
         let mut out = Vec::new();
-        self.engine.transmit(&mut out, usize::MAX);
+        self.engine.transmit(&mut out);
         self.socket.write_all(&out)
     }
 
@@ -49,7 +49,7 @@ impl Peer {
             }
             self.received.extend_from_slice(&bytes[..len]);
         }
-        let progress = self.engine.receive(&self.received, Instant::now()).map_err(|error| {
+        let progress = self.engine.receive(&mut self.received, Instant::now()).map_err(|error| {
             // An alert may be due.
             let _ = self.flush();
             io::Error::other(error)

@@ -385,17 +385,17 @@ fn malformed_hellos_get_an_alert() {
         [b"GET / HTTP/1.1\r\n\r\n".as_slice(), &[23, 3, 3, 0, 1, 0], &[22, 3, 1, 255, 255], hello]
     {
         let mut engine = Engine::server(&context, now, None).expect("an engine");
-        let mut rest = bytes;
+        let (mut said, mut taken) = (bytes.to_vec(), 0);
         let error = loop {
-            match engine.receive(rest, now) {
+            match engine.receive(&mut said[taken..], now) {
                 Err(error) => break error,
-                Ok(progress) => rest = &rest[progress.taken..],
+                Ok(progress) => taken += progress.taken,
             }
-            assert!(!rest.is_empty(), "{bytes:02x?} is accepted");
+            assert!(taken < said.len(), "{bytes:02x?} is accepted");
         };
         assert_eq!(error.counter(), Counter::ConnectionError);
         let mut out = Vec::new();
-        engine.transmit(&mut out, 1024);
+        engine.transmit(&mut out);
         assert_eq!(out.first(), Some(&21), "no alert to {bytes:02x?}: {error}");
     }
 }
@@ -409,7 +409,7 @@ fn the_handshake_has_a_deadline() {
     assert_eq!(engine.next_timeout(), Some(now + limit));
     assert_eq!(engine.handle_timeout(now), Ok(()));
     assert_eq!(engine.handle_timeout(now + limit), Err(TlsError::HandshakeTimeout));
-    assert_eq!(engine.receive(b"\x16", now + limit), Err(TlsError::HandshakeTimeout));
+    assert_eq!(engine.receive(&mut [22], now + limit), Err(TlsError::HandshakeTimeout));
 }
 
 #[test]
@@ -427,6 +427,28 @@ fn closing_is_said_and_its_absence_seen() {
     // The other direction is still open.
     assert_eq!(pair.server.send(b"answer"), 6);
     assert_eq!(pair.deliver_to_client().expect("no error"), b"answer");
+}
+
+#[test]
+fn records_come_in_any_pieces() {
+    let authority = Authority::new();
+    let mut identity = authority.ecdsa(&["a.test"]);
+    // A message of the handshake that needs several records.
+    identity.ocsp_staple = Some(vec![7; 40_000]);
+    for (piece, max) in [(1, TlsVersion::V1_3), (7, TlsVersion::V1_2), (1000, TlsVersion::V1_3)] {
+        let parameters = Parameters { max, ..modern() };
+        let client = ClientOptions { parameters, ..options() };
+        let mut pair = connect(&server_with(vec![identity.clone()]), &client, Some("a.test"));
+        pair.piece = piece;
+        pair.handshake().expect("a handshake");
+        pair.check_echo();
+        pair.client.relax();
+        pair.check_echo();
+        if max == TlsVersion::V1_3 {
+            pair.client.update_keys().expect("new keys");
+            pair.check_echo();
+        }
+    }
 }
 
 #[test]
@@ -449,9 +471,9 @@ fn broken_records_end_the_connection() {
     pair.handshake().expect("a handshake");
     pair.client.send(b"whatever");
     let mut out = Vec::new();
-    pair.client.transmit(&mut out, 1024);
+    pair.client.transmit(&mut out);
     *out.last_mut().expect("a record") ^= 1;
-    assert!(pair.server.receive(&out, Instant::now()).is_err());
+    assert!(pair.server.receive(&mut out, Instant::now()).is_err());
     assert!(pair.deliver_to_client().is_err(), "the client is told");
 }
 
@@ -465,13 +487,13 @@ fn nobody_can_fill_memory() {
     assert!(accepted < 100_000, "{accepted} bytes wait to be sealed");
     let mut wire = Vec::new();
     while wire.len() < 1 << 20 {
-        pair.client.transmit(&mut wire, usize::MAX);
+        pair.client.transmit(&mut wire);
         pair.client.send(&block);
     }
     // A reader that does not read takes a bounded part of it.
     let (mut taken, now) = (0, Instant::now());
     loop {
-        match pair.server.receive(&wire[taken..], now).expect("sound records").taken {
+        match pair.server.receive(&mut wire[taken..], now).expect("sound records").taken {
             0 => break,
             len => taken += len,
         }

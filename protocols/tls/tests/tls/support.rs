@@ -142,6 +142,8 @@ type Refusal = (Option<Box<TlsError>>, Option<Box<TlsError>>);
 pub(crate) struct Pair {
     pub(crate) client: Engine,
     pub(crate) server: Engine,
+    /// Bytes that are delivered at a time.
+    pub(crate) piece: usize,
     from_server: Vec<u8>,
 }
 
@@ -150,7 +152,7 @@ impl Pair {
         let now = Instant::now();
         let server = Engine::server(server, now, None).expect("a server");
         let client = Engine::client(client, sni, now, None).expect("a name").expect("a client");
-        Self { client, server, from_server: Vec::new() }
+        Self { client, server, piece: usize::MAX, from_server: Vec::new() }
     }
 
     /// Until both are done and nothing is under way; the errors of client and server otherwise.
@@ -172,11 +174,11 @@ impl Pair {
     }
 
     pub(crate) fn deliver_to_server(&mut self) -> Result<Vec<u8>, TlsError> {
-        carry(&mut self.client, &mut self.server, &mut Vec::new())
+        carry(&mut self.client, &mut self.server, self.piece, &mut Vec::new())
     }
 
     pub(crate) fn deliver_to_client(&mut self) -> Result<Vec<u8>, TlsError> {
-        carry(&mut self.server, &mut self.client, &mut self.from_server)
+        carry(&mut self.server, &mut self.client, self.piece, &mut self.from_server)
     }
 
     /// Whether these bytes came over the wire from the server, unsealed.
@@ -194,14 +196,20 @@ impl Pair {
 }
 
 /// Moves all that one has to say to the other; what the other then can read.
-fn carry(from: &mut Engine, to: &mut Engine, seen: &mut Vec<u8>) -> Result<Vec<u8>, TlsError> {
+fn carry(
+    from: &mut Engine,
+    to: &mut Engine,
+    piece: usize,
+    seen: &mut Vec<u8>,
+) -> Result<Vec<u8>, TlsError> {
     let mut wire = Vec::new();
-    from.transmit(&mut wire, usize::MAX);
+    from.transmit(&mut wire);
     seen.extend_from_slice(&wire);
-    let (mut rest, mut plain) = (wire.as_slice(), Vec::new());
-    while !rest.is_empty() {
-        let progress = to.receive(rest, Instant::now())?;
-        rest = &rest[progress.taken..];
+    let (mut taken, mut plain) = (0, Vec::new());
+    while taken < wire.len() {
+        let end = wire.len().min(taken.saturating_add(piece));
+        let progress = to.receive(&mut wire[taken..end], Instant::now())?;
+        taken += progress.taken;
         loop {
             let piece = to.plaintext();
             let len = piece.len();
