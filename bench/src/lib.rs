@@ -18,6 +18,7 @@ mod origin;
 mod peers;
 mod process;
 mod programs;
+mod rank;
 mod statistics;
 mod transport;
 mod usage;

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::process::Process;
-use crate::usage;
+use crate::rank;
 
 /// How long the origin may take to listen.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -44,22 +44,13 @@ impl Origin {
         Ok(Self { process, port })
     }
 
-    /// Whether it goes before everything else on its CPU. A load that spins until the next request
-    /// is due must not keep the origin from answering the last one.
+    /// Whether it goes before everything else on its CPU; see [`rank::origin_first`].
     ///
     /// # Errors
     ///
     /// Not permitted: only root may.
     pub(crate) fn goes_first(&self, first: bool) -> io::Result<()> {
-        let policy = if first { libc::SCHED_FIFO } else { libc::SCHED_OTHER };
-        let parameters = libc::sched_param { sched_priority: i32::from(first) };
-        for thread in usage::thread_ids(self.process.id()) {
-            // SAFETY: the parameters live through the call; the thread is one of our child's.
-            if unsafe { libc::sched_setscheduler(thread, policy, &parameters) } != 0 {
-                return Err(io::Error::last_os_error());
-            }
-        }
-        Ok(())
+        rank::origin_first(self.process.id(), first)
     }
 }
 

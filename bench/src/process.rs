@@ -15,15 +15,10 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::rank;
+
 /// Descriptors that each process may have: enough for 10,000 idle connections twice.
 const DESCRIPTORS: u64 = 65_536;
-/// The nice value of what is compared.
-const RANK: i32 = -10;
-const RANK_TEXT: &str = "-10";
-/// How long what is compared may run before others get their turn: the least that the kernel
-/// allows. Who asks for less than others goes before them when it wakes up (`sched(7)`, Linux
-/// 6.12), instead of waiting for the end of a stranger's turn, which is milliseconds away.
-const SLICE_NS: u64 = 100_000;
 /// What a process gets to end in peace before it is killed.
 const PEACE: Duration = Duration::from_secs(3);
 /// Between two looks at whether a process has ended.
@@ -55,53 +50,6 @@ pub(crate) fn descriptors() -> u64 {
     getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft)
 }
 
-/// Puts the calling process before whatever else wants its CPU, where that is permitted (to root):
-/// strangers would be in every figure. On a desktop's kernel only the session's rank counts, so it
-/// gets a session of its own.
-fn come_first() {
-    // Each is worth having without the others, and none is needed.
-    let _ = nix::unistd::setsid();
-    // SAFETY: numbers, a value that outlives its call, and a constant path; the descriptor is our
-    // own. Kernels that know no turns of a length refuse it, and nothing changes.
-    unsafe {
-        let nice = if libc::setpriority(libc::PRIO_PROCESS, 0, RANK) == 0 { RANK } else { 0 };
-        let attributes = SchedAttributes { nice, ..SchedAttributes::SHORT_TURNS };
-        libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0);
-        let file = libc::open(c"/proc/self/autogroup".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
-        if file >= 0 {
-            libc::write(file, RANK_TEXT.as_ptr().cast(), RANK_TEXT.len());
-            libc::close(file);
-        }
-    }
-}
-
-/// What `sched_setattr(2)` takes, in its first version.
-#[repr(C)]
-struct SchedAttributes {
-    size: u32,
-    policy: u32,
-    flags: u64,
-    nice: i32,
-    priority: u32,
-    /// For ordinary tasks the length of a turn, in nanoseconds.
-    runtime: u64,
-    deadline: u64,
-    period: u64,
-}
-
-impl SchedAttributes {
-    const SHORT_TURNS: Self = Self {
-        size: size_of::<Self>() as u32,
-        policy: libc::SCHED_OTHER as u32,
-        flags: 0,
-        nice: 0,
-        priority: 0,
-        runtime: SLICE_NS,
-        deadline: 0,
-        period: 0,
-    };
-}
-
 /// A process that ends when this value goes away.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -110,7 +58,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts `command` on `cpus`, with what it says going to the file `log`.
+    /// Starts `command` on `cpus` as what is compared, with what it says going to the file `log`.
     pub(crate) fn start(mut command: Command, cpus: &[usize], log: &Path) -> io::Result<Self> {
         let set = cpu_set(cpus)?;
         let output = File::create(log)?;
@@ -118,7 +66,7 @@ impl Process {
         let before_exec = move || {
             sched_setaffinity(Pid::from_raw(0), &set)?;
             let _ = setrlimit(Resource::RLIMIT_NOFILE, DESCRIPTORS, DESCRIPTORS);
-            come_first();
+            rank::before_strangers();
             // The bench may be killed: then its children must not stay.
             nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
             Ok(())

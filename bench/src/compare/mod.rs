@@ -18,6 +18,7 @@ use crate::host::{self, Host};
 use crate::peers::{Kind, Peer};
 use crate::process;
 use crate::programs;
+use crate::rank;
 use crate::workload::{self, Workload};
 use report::{LeftOut, Report, Settings};
 
@@ -171,6 +172,7 @@ impl Stage {
         process::raise_descriptors();
         // Reading /proc must not take time from the proxy.
         process::pin_this_thread(&cores.load).map_err(|error| error.to_string())?;
+        rank::above_all();
         let cpus = format!("proxy {}, origin {}, load {:?}", cores.proxy, cores.origin, cores.load);
         let settings = Settings { cpus, ..options.settings.clone() };
         Ok(Self { load, folder, cores, peers, settings })
