@@ -249,7 +249,12 @@ fn buckets(histogram: &Histogram<u64>) -> Vec<(u64, u64)> {
         let row = edges.partition_point(|edge| *edge < value.value_iterated_to()).min(ROWS - 1);
         counts[row] += value.count_at_value();
     }
-    edges.into_iter().zip(counts).collect()
+    let mut rows: Vec<(u64, u64)> = edges.into_iter().zip(counts).collect();
+    // Of few times, the 99.9th percentile is the longest one.
+    if rows.last().is_some_and(|(_, samples)| *samples == 0) {
+        rows.pop();
+    }
+    rows
 }
 
 impl Summary {
