@@ -10,6 +10,7 @@ mod operator;
 mod parse;
 mod time;
 mod tls;
+mod tunnel;
 
 use std::fmt;
 

@@ -11,6 +11,7 @@ use ringway_http::Version;
 use ringway_tls::Handshake;
 
 use crate::address::Address;
+use crate::tcp::TunnelAnswer;
 
 /// Envoy's response flags (`%RESPONSE_FLAGS%`), a set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -235,6 +236,8 @@ pub struct StreamInfo {
     pub upstream_transport_failure: Option<Cow<'static, str>>,
     /// Attempts made (`%UPSTREAM_REQUEST_ATTEMPT_COUNT%`).
     pub attempts: u32,
+    /// What another proxy answered to the tunnel that carries this connection.
+    pub tunnel: Option<Box<TunnelAnswer>>,
     /// The whole request had arrived (`%REQUEST_DURATION%`).
     pub request_received: Option<Duration>,
     /// The request head was sent upstream.
@@ -283,6 +286,7 @@ impl StreamInfo {
             notes: None,
             upstream_transport_failure: None,
             attempts: 0,
+            tunnel: None,
             request_received: None,
             upstream_sent: None,
             response_received: None,

@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use crate::access_log::AccessLog;
+use ringway_http::{Fields, RequestHead};
+
 use crate::cluster::ClusterRef;
+use crate::format::{Format, FormatContext};
+use crate::route::{HeaderMutations, Scratch};
 use crate::stats::TcpProxyStats;
 
 /// A compiled `tcp_proxy`. Durations of `None` are off.
@@ -24,6 +28,8 @@ pub struct TcpProxy {
     pub max_connect_attempts: u32,
     /// `backoff_options`; none tries again at once.
     pub backoff: Option<Backoff>,
+    /// `tunneling_config`; none passes bytes on as they are.
+    pub tunneling: Option<Tunneling>,
     /// `access_log`.
     pub access_logs: Vec<AccessLog>,
     /// `access_log_options`.
@@ -39,6 +45,30 @@ pub enum TcpClusters {
     One(ClusterRef),
     /// `weighted_clusters`, with the sum of their weights.
     Weighted(Vec<(ClusterRef, u32)>, u64),
+}
+
+/// `TunnelingConfig`: each connection is a request to another proxy.
+#[derive(Debug)]
+pub struct Tunneling {
+    /// `hostname`, the authority of the request.
+    pub hostname: Format,
+    /// `use_post` with its `post_path`; none asks with CONNECT.
+    pub post_path: Option<Box<str>>,
+    /// `headers_to_add`.
+    pub headers: HeaderMutations,
+    /// `propagate_response_headers`.
+    pub keep_headers: bool,
+    /// `propagate_response_trailers`.
+    pub keep_trailers: bool,
+}
+
+/// What the other proxy answered to a tunnel, for the access log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TunnelAnswer {
+    /// `propagate_response_headers`: the status and the fields.
+    pub head: Option<(u16, Fields)>,
+    /// `propagate_response_trailers`.
+    pub trailers: Option<Fields>,
 }
 
 /// `BackoffStrategy`: pauses that double, each drawn from zero up to its length.
@@ -78,6 +108,26 @@ impl TcpClusters {
                 })
             }
         }
+    }
+}
+
+impl Tunneling {
+    /// Writes the request for a tunnel; `scheme` is that of the connection to the other proxy.
+    pub fn write_request(&self, scheme: &[u8], cx: &FormatContext<'_>, head: &mut RequestHead) {
+        head.clear();
+        match &self.post_path {
+            Some(path) => {
+                head.set_method(b"POST");
+                head.set_path(path.as_bytes());
+                head.set_scheme(scheme);
+            }
+            // RFC 9113 section 8.5: neither a path nor a scheme.
+            None => head.set_method(b"CONNECT"),
+        }
+        let mut authority = Vec::new();
+        self.hostname.write(cx, &mut authority);
+        head.set_authority(&authority);
+        self.headers.apply_request(head, cx, &mut Scratch::new());
     }
 }
 

@@ -46,6 +46,7 @@ mod tcp_proxy;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod tunneling;
 mod upstream_http;
 mod value;
 

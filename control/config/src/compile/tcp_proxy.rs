@@ -8,7 +8,7 @@ use ringway_model::tcp::{Backoff, LogTimes, TcpClusters, TcpProxy};
 use super::at::At;
 use super::proto::{core, tcp_proxy};
 use super::value::{duration, or_u32, timeout};
-use super::{Cx, access_log, layer4_stats};
+use super::{Cx, access_log, layer4_stats, tunneling};
 
 /// `idle_timeout`.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -18,6 +18,10 @@ pub(super) fn proxy(cx: &Cx<'_>, at: &At<'_>, config: &tcp_proxy::TcpProxy) -> O
     let idle = timeout(&at.field("idle_timeout"), config.idle_timeout, Some(IDLE_TIMEOUT));
     let backoff = match &config.backoff_options {
         Some(options) => Some(backoff(&at.field("backoff_options"), options)?),
+        None => None,
+    };
+    let tunneling = match &config.tunneling_config {
+        Some(tunneling) => Some(tunneling::compile(&at.field("tunneling_config"), tunneling)?),
         None => None,
     };
     let jitter = config.max_downstream_connection_duration_jitter_percentage;
@@ -32,6 +36,7 @@ pub(super) fn proxy(cx: &Cx<'_>, at: &At<'_>, config: &tcp_proxy::TcpProxy) -> O
         max_duration_jitter_percent: jitter.map_or(0.0, |percent| percent.value),
         max_connect_attempts: or_u32(config.max_connect_attempts, 1),
         backoff,
+        tunneling,
         access_logs: access_log::logs(cx, &at.field("access_log"), &config.access_log),
         log_times: log_times(at, config),
         stats: layer4_stats::tcp_proxy(&cx.env.catalog, &config.stat_prefix),

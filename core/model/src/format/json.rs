@@ -1,6 +1,6 @@
 //! JSON formats: the braces and keys are written once, when the format is compiled.
 
-mod escape;
+pub(super) mod escape;
 pub(super) mod sparse;
 
 use self::escape::{escape_constant, escape_tail};

@@ -10,6 +10,7 @@ use super::FormatContext;
 use super::address::{self, Part};
 use super::time::TimeFormat;
 use super::tls::TlsValue;
+use super::tunnel;
 use crate::route::RequestField;
 
 /// An operator with its arguments.
@@ -57,6 +58,8 @@ pub(super) enum Source {
     Ja3,
     Ja4,
     Metadata { namespace: Box<str>, key: Box<str> },
+    TunnelHead { typed: bool },
+    TunnelTrailers { typed: bool },
     RouteName,
     ListenerName,
     LocalReplyBody,
@@ -130,7 +133,7 @@ impl Operator {
         matches!(self.source, Source::WireBytes(_))
     }
 
-    /// Whether the value is a number in JSON.
+    /// Whether the value stands in JSON as it is written: a number, or an object.
     pub(super) fn is_number(&self) -> bool {
         match &self.source {
             Source::ResponseCode
@@ -148,6 +151,7 @@ impl Operator {
             | Source::DownstreamLocal(part)
             | Source::DownstreamRemote(part)
             | Source::DownstreamDirectRemote(part) => *part == Part::Port,
+            Source::TunnelHead { typed } | Source::TunnelTrailers { typed } => *typed,
             _ => false,
         }
     }
@@ -194,6 +198,8 @@ impl Source {
             Self::RouteName => {
                 non_empty(cx.info.route_name.as_deref().unwrap_or_default().as_bytes(), out)
             }
+            Self::TunnelHead { .. } => tunnel::head(cx.info.tunnel.as_deref(), out),
+            Self::TunnelTrailers { .. } => tunnel::trailers(cx.info.tunnel.as_deref(), out),
             Self::DownstreamTransportFailure => {
                 one_word(cx.connection.transport_failure.as_deref(), out)
             }

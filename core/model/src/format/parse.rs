@@ -103,7 +103,7 @@ impl Raw<'_> {
 }
 
 /// The operators that take a length, as in Envoy.
-const WITH_LENGTH: [&str; 12] = [
+const WITH_LENGTH: [&str; 13] = [
     "REQ",
     "REQUEST_HEADER",
     "REQ_WITHOUT_QUERY",
@@ -116,6 +116,7 @@ const WITH_LENGTH: [&str; 12] = [
     "QUERY_PARAMS",
     "ENVIRONMENT",
     "DYNAMIC_METADATA",
+    "FILTER_STATE",
 ];
 
 fn operator(raw: &Raw<'_>) -> Result<Operator, FormatProblem> {
@@ -142,6 +143,22 @@ fn metadata(raw: &Raw<'_>) -> Result<Source, FormatProblem> {
     Ok(Source::Metadata { namespace: namespace.into(), key: key.into() })
 }
 
+/// `KEY[:TYPED|PLAIN|FIELD:...]`. Nothing but the TCP proxy writes such state so far; its two
+/// objects have no text of their own, so that `PLAIN` gives the JSON of `TYPED` as a text.
+fn filter_state(raw: &Raw<'_>) -> Result<Source, FormatProblem> {
+    let (key, form) = raw.required()?.split_once(':').unwrap_or((raw.required()?, "TYPED"));
+    let typed = match form {
+        "TYPED" => true,
+        "PLAIN" => false,
+        _ => return Err(FormatProblem::Unsupported(format!("FILTER_STATE({key}:{form})"))),
+    };
+    match key {
+        "envoy.tcp_proxy.propagate_response_headers" => Ok(Source::TunnelHead { typed }),
+        "envoy.tcp_proxy.propagate_response_trailers" => Ok(Source::TunnelTrailers { typed }),
+        _ => Err(FormatProblem::Unsupported(format!("FILTER_STATE({key})"))),
+    }
+}
+
 /// Operators that take arguments; `None` for any other.
 fn with_arguments(raw: &Raw<'_>) -> Result<Option<Source>, FormatProblem> {
     Ok(Some(match raw.name {
@@ -166,6 +183,7 @@ fn with_arguments(raw: &Raw<'_>) -> Result<Option<Source>, FormatProblem> {
         "QUERY_PARAM" => Source::QueryParameter(raw.required()?.as_bytes().into()),
         "ENVIRONMENT" => environment(raw)?,
         "DYNAMIC_METADATA" => metadata(raw)?,
+        "FILTER_STATE" => filter_state(raw)?,
         "RESPONSE_CODE_DETAILS" => match raw.arguments.unwrap_or_default() {
             "" => Source::ResponseCodeDetails { keep_blanks: false },
             "ALLOW_WHITESPACES" => Source::ResponseCodeDetails { keep_blanks: true },

@@ -15,38 +15,11 @@ use super::sides::{ClientSide, Failure, Lost, ServerSide};
 use super::timers::Expired;
 use crate::tell::{Lines, Text, about_stream, is_wanted};
 use crate::upstream::{
-    Acquired, Carrier, ConnectFailure, Host, Pool, RequestUnit, Reserved, Ticket, Upstream,
+    Acquired, Carrier, ConnectFailure, Host, InFlight, Pool, Reserved, Ticket, Upstream,
 };
-use crate::worker::Worker;
 
 /// Connections that are asked for, when one after the other has gone before it was used.
 const ACQUIRE_MAX: u32 = 3;
-
-/// A request that an endpoint has to answer; counted as such until dropped.
-#[derive(Debug)]
-struct InFlight {
-    worker: Rc<Worker>,
-    upstream: Rc<Upstream>,
-    host: Rc<Host>,
-    _unit: RequestUnit,
-}
-
-impl InFlight {
-    fn new(worker: &Rc<Worker>, upstream: Rc<Upstream>, host: Rc<Host>, unit: RequestUnit) -> Self {
-        let stats = &upstream.cluster.policy.stats;
-        worker.page.inc(stats.upstream_rq_total);
-        worker.page.raise(stats.upstream_rq_active, 1);
-        host.request_begins();
-        Self { worker: Rc::clone(worker), upstream, host, _unit: unit }
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.worker.page.lower(self.upstream.cluster.policy.stats.upstream_rq_active, 1);
-        self.host.request_ends();
-    }
-}
 
 impl<C: ClientSide> Exchange<'_, C> {
     /// Forwards the request and its response.

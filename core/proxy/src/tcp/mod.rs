@@ -1,9 +1,12 @@
 //! The TCP proxy: one downstream connection, one upstream connection, and all bytes between them.
 //!
-//! `session` is the whole of it, from the choice of a cluster to the access log; `relay` moves the
-//! bytes both ways, each only as fast as the other side takes them; `simple` are the network
-//! filters that need no upstream.
+//! `session` is the whole of it, from its first moment to the access log; `connecting` finds the
+//! endpoint, by which `far` is the upstream side, a connection or a tunnel; `relay` moves the bytes
+//! both ways, each only as fast as the other side takes them; `simple` are the network filters that
+//! need no upstream.
 
+mod connecting;
+mod far;
 mod relay;
 mod session;
 mod simple;

@@ -1,16 +1,105 @@
-//! Bytes both ways between two connections, each way with an end of its own.
+//! Bytes both ways between two sides, each way with an end of its own.
 //!
 //! Buffers go from one side's receive to the other side's send as they are. A side that does not
 //! keep up stops its peer at the buffer limit.
 
 use std::task::{Context, Poll};
 
+use ringway_runtime::buffer::Buf;
 use ringway_runtime::deadline::Deadline;
 
 use crate::transport::Transport;
+use crate::upstream::Tunnel;
 
 /// How much may be handed on in one turn of the loop before others have theirs.
 const ROUNDS_MAX: usize = 16;
+
+/// A side that bytes come from and go to.
+pub(super) trait Side {
+    /// Waits for bytes; `Ready` with an empty buffer is the end.
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Buf, ()>>;
+
+    /// Queues bytes.
+    fn push(&mut self, bytes: Buf);
+
+    /// Bytes that wait to be sent.
+    fn queued_bytes(&self) -> usize;
+
+    /// How many may wait, whatever is configured.
+    fn queue_max(&self) -> usize {
+        usize::MAX
+    }
+
+    /// Queues what is said before the end.
+    fn say_goodbye(&mut self);
+
+    /// Sends what is queued; `Ready` when all of it has been handed on, and woken until then.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ()>>;
+
+    /// The same without asking to be woken, unless something waits behind what is under way.
+    fn poll_flush_unattended(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ()>> {
+        self.poll_flush(cx)
+    }
+
+    /// Tells the peer that nothing more will be sent. Call when flushed.
+    fn shutdown_write(&mut self) {}
+}
+
+impl Side for Transport {
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Buf, ()>> {
+        self.poll_receive(cx).map_err(drop)
+    }
+
+    fn push(&mut self, bytes: Buf) {
+        self.push(bytes);
+    }
+
+    fn queued_bytes(&self) -> usize {
+        self.queued_bytes()
+    }
+
+    fn say_goodbye(&mut self) {
+        self.say_goodbye();
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ()>> {
+        self.poll_flush(cx).map_err(drop)
+    }
+
+    fn poll_flush_unattended(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ()>> {
+        self.poll_flush_unattended(cx).map_err(drop)
+    }
+
+    fn shutdown_write(&mut self) {
+        Self::shutdown_write(self);
+    }
+}
+
+impl Side for Tunnel {
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Buf, ()>> {
+        self.poll_receive(cx)
+    }
+
+    fn push(&mut self, bytes: Buf) {
+        self.push(bytes);
+    }
+
+    fn queued_bytes(&self) -> usize {
+        self.queued_bytes()
+    }
+
+    fn queue_max(&self) -> usize {
+        self.queue_max()
+    }
+
+    fn say_goodbye(&mut self) {
+        self.say_goodbye();
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ()>> {
+        self.poll_flush(cx)
+    }
+}
 
 /// One way: from where bytes come, as far as they have come.
 #[derive(Debug)]
@@ -71,8 +160,8 @@ impl Way {
     /// did. The second value says whether it stopped with more to do at once.
     fn turn(
         &mut self,
-        from: &mut Transport,
-        to: &mut Transport,
+        from: &mut impl Side,
+        to: &mut impl Side,
         cx: &mut Context<'_>,
     ) -> Result<bool, bool> {
         for _ in 0..ROUNDS_MAX {
@@ -90,12 +179,12 @@ impl Way {
     /// Takes from the sender until there is nothing, or enough. True when there was enough.
     fn pull(
         &mut self,
-        from: &mut Transport,
-        to: &mut Transport,
+        from: &mut impl Side,
+        to: &mut impl Side,
         cx: &mut Context<'_>,
     ) -> Result<bool, bool> {
         while !self.ended {
-            if to.queued_bytes() >= self.limit {
+            if to.queued_bytes() >= self.limit.min(to.queue_max()) {
                 return Ok(true);
             }
             match from.poll_receive(cx) {
@@ -112,7 +201,7 @@ impl Way {
     }
 
     /// Sends what is queued, and the end behind all of it. True when everything is sent.
-    fn push(&mut self, to: &mut Transport, full: bool, cx: &mut Context<'_>) -> Result<bool, bool> {
+    fn push(&mut self, to: &mut impl Side, full: bool, cx: &mut Context<'_>) -> Result<bool, bool> {
         if self.told {
             return Ok(true);
         }
@@ -154,8 +243,8 @@ impl Way {
 
 /// Moves what can be moved both ways; `Ready` when both have ended, or one side is broken.
 pub(super) fn poll(
-    down: &mut Transport,
-    up: &mut Transport,
+    down: &mut impl Side,
+    up: &mut impl Side,
     to_up: &mut Way,
     to_down: &mut Way,
     cx: &mut Context<'_>,
@@ -182,12 +271,12 @@ pub(super) fn poll(
 }
 
 /// Sends what is left and ends our side, before the deadline.
-pub(super) async fn flush(transport: &mut Transport, deadline: &Deadline) {
-    transport.say_goodbye();
-    std::future::poll_fn(|cx| match transport.poll_flush(cx) {
+pub(super) async fn flush(side: &mut impl Side, deadline: &Deadline) {
+    side.say_goodbye();
+    std::future::poll_fn(|cx| match side.poll_flush(cx) {
         Poll::Ready(_) => Poll::Ready(()),
         Poll::Pending => deadline.poll(cx),
     })
     .await;
-    transport.shutdown_write();
+    side.shutdown_write();
 }

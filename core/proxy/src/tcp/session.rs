@@ -6,16 +6,15 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use ringway_model::format::FormatContext;
-use ringway_model::route::{Priority, hash_of_ip};
 use ringway_model::stream::{ConnectionInfo, ResponseFlags, StreamInfo, WireBytes};
 use ringway_model::tcp::TcpProxy;
 use ringway_runtime::deadline::Deadline;
 use ringway_runtime::recycled::Recycled;
 
+use super::far::Far;
 use super::relay::{self, Broken, Flow, Way, flush};
 use crate::tell::about_connection;
 use crate::transport::Transport;
-use crate::upstream::{Host, NoConnection, TcpConnection, Upstream};
 use crate::worker::Worker;
 
 /// How long a side that is left alone may take for its last bytes when no idle timeout is
@@ -53,20 +52,20 @@ pub(crate) fn refuse(
     session.log();
 }
 
-struct Session {
-    worker: Rc<Worker>,
-    proxy: Arc<TcpProxy>,
-    connection: ConnectionInfo,
+pub(super) struct Session {
+    pub(super) worker: Rc<Worker>,
+    pub(super) proxy: Arc<TcpProxy>,
+    pub(super) connection: ConnectionInfo,
     /// The cluster is that of the server name, where there is one.
-    sni_cluster: bool,
-    stream: StreamInfo,
-    up: Option<TcpConnection>,
+    pub(super) sni_cluster: bool,
+    pub(super) stream: StreamInfo,
+    pub(super) up: Option<Far>,
     to_up: Way,
     to_down: Way,
     /// The next of the times below.
-    deadline: Deadline,
+    pub(super) deadline: Deadline,
     idle_at: Option<Instant>,
-    over_at: Option<Instant>,
+    pub(super) over_at: Option<Instant>,
     log_at: Option<Instant>,
     /// What of the client's bytes was counted already.
     counted: (u64, u64),
@@ -87,7 +86,7 @@ enum Ending {
 
 /// A time that is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Expired {
+pub(super) enum Expired {
     Idle,
     Duration,
 }
@@ -132,8 +131,11 @@ impl Session {
         let connecting = Recycled::new(|| self.connect());
         let Some(up) = connecting.await else { return Ending::Closed };
         self.to_up = Way::new(up.policy().buffer_limit);
-        self.stream.upstream_local = up.transport.local_address();
-        self.stream.upstream_tls = up.transport.handshake().map(Rc::clone);
+        self.stream.upstream_local = up.local_address();
+        self.stream.upstream_tls = up.handshake().map(Rc::clone);
+        if let Far::Tunnel(tunnel) = &up {
+            self.note_answer(tunnel.head());
+        }
         self.up = Some(up);
         if self.proxy.log_times.on_connected {
             self.log();
@@ -141,119 +143,6 @@ impl Session {
         self.touch();
         let outcome = std::future::poll_fn(|cx| self.poll_relay(down, cx)).await;
         self.ending(outcome)
-    }
-
-    // ---- connecting ---------------------------------------------------------------------------
-
-    /// A connection to an endpoint of the cluster, after so many attempts as are allowed.
-    async fn connect(&mut self) -> Option<TcpConnection> {
-        let upstream = self.cluster()?;
-        while self.stream.attempts < self.proxy.max_connect_attempts {
-            if self.stream.attempts > 0 {
-                self.pause().await?;
-            }
-            let stats = &upstream.cluster.policy.stats;
-            let Some(unit) = upstream.leases.connection(Priority::Default) else {
-                self.worker.page.inc(stats.upstream_cx_overflow);
-                self.stream.flags.insert(ResponseFlags::UPSTREAM_OVERFLOW);
-                return None;
-            };
-            let Some(host) = upstream.pick(&self.worker, self.hash(&upstream)).map(Rc::clone)
-            else {
-                self.worker.page.inc(stats.upstream_cx_none_healthy);
-                self.stream.flags.insert(ResponseFlags::NO_HEALTHY_UPSTREAM);
-                return None;
-            };
-            self.stream.attempts += 1;
-            match self.attempt(&host, unit).await? {
-                Ok(connection) => return Some(connection),
-                Err(failure) => self.note_failure(&host, failure),
-            }
-        }
-        self.stream.flags.insert(ResponseFlags::UPSTREAM_RETRY_LIMIT_EXCEEDED);
-        self.worker.page.inc(upstream.cluster.policy.stats.upstream_cx_connect_attempts_exceeded);
-        None
-    }
-
-    fn cluster(&mut self) -> Option<Rc<Upstream>> {
-        let upstream = match self.server_name() {
-            Some(name) => {
-                let id = self.worker.snapshot.borrow().cluster_ids.get(name).copied();
-                id.and_then(|id| self.worker.upstream(id))
-            }
-            None => {
-                let chosen = self.proxy.clusters.choose(self.worker.random());
-                chosen.and_then(|cluster| self.worker.upstream(cluster.id))
-            }
-        };
-        match &upstream {
-            Some(upstream) => self.stream.cluster = Some(Rc::clone(&upstream.name)),
-            None => {
-                self.worker.page.inc(self.proxy.stats.downstream_cx_no_route);
-                self.stream.flags.insert(ResponseFlags::NO_CLUSTER_FOUND);
-            }
-        }
-        upstream
-    }
-
-    /// `hash_policy`
-    fn hash(&self, upstream: &Upstream) -> Option<u64> {
-        let counts = self.proxy.hash_source_ip && upstream.hashes();
-        counts.then(|| hash_of_ip(self.connection.remote().ip())).flatten()
-    }
-
-    /// The cluster by `sni_cluster`.
-    fn server_name(&self) -> Option<&str> {
-        let preamble = self.connection.preamble.as_deref().filter(|_| self.sni_cluster)?;
-        Some(&*preamble.server_name).filter(|name| !name.is_empty())
-    }
-
-    /// One attempt; `None` when the time of the whole connection is over.
-    async fn attempt(
-        &mut self,
-        host: &Rc<Host>,
-        unit: crate::upstream::Unit,
-    ) -> Option<Result<TcpConnection, NoConnection>> {
-        let mut attempt = std::pin::pin!(host.open_tcp(unit));
-        self.deadline.set(self.over_at);
-        let outcome = std::future::poll_fn(|cx| {
-            if let Poll::Ready(outcome) = attempt.as_mut().poll(cx) {
-                return Poll::Ready(Some(outcome));
-            }
-            self.deadline.poll(cx).map(|()| None)
-        });
-        let outcome = outcome.await;
-        match &outcome {
-            None => self.expire(Expired::Duration),
-            Some(Ok(_)) => self.stream.upstream_host = Some(Rc::clone(&host.address_text)),
-            Some(Err(_)) => {}
-        }
-        outcome
-    }
-
-    fn note_failure(&mut self, host: &Host, failure: NoConnection) {
-        let (id, to) = (self.connection.id, &host.address_text);
-        about_connection!(debug, "filter", id, "no connection to {to}: {failure:?}");
-        if let NoConnection::Failed(failure) = failure {
-            self.stream.upstream_host = Some(Rc::clone(&host.address_text));
-            self.stream.upstream_transport_failure = Some(failure.transport);
-            self.stream.flags.insert(ResponseFlags::UPSTREAM_CONNECTION_FAILURE);
-        }
-    }
-
-    /// `backoff_options`: waits before the next attempt.
-    async fn pause(&mut self) -> Option<()> {
-        let Some(backoff) = self.proxy.backoff else { return Some(()) };
-        let pause = backoff.pause(self.stream.attempts - 1, self.worker.random());
-        let next = Instant::now() + pause;
-        let over = self.over_at.filter(|over| *over < next);
-        self.deadline.set(Some(over.unwrap_or(next)));
-        std::future::poll_fn(|cx| self.deadline.poll(cx)).await;
-        if over.is_some() {
-            self.expire(Expired::Duration);
-            return None;
-        }
-        Some(())
     }
 
     // ---- moving bytes -------------------------------------------------------------------------
@@ -265,7 +154,10 @@ impl Session {
     ) -> Poll<Result<Result<(), Broken>, Expired>> {
         let Some(up) = &mut self.up else { return Poll::Ready(Ok(Ok(()))) };
         let (to_up, to_down) = (&mut self.to_up, &mut self.to_down);
-        let moved = relay::poll(down, &mut up.transport, to_up, to_down, cx);
+        let moved = match up {
+            Far::Direct(up) => relay::poll(down, &mut up.transport, to_up, to_down, cx),
+            Far::Tunnel(up) => relay::poll(down, &mut **up, to_up, to_down, cx),
+        };
         self.note_progress(down.transferred());
         if let Poll::Ready(outcome) = moved {
             return Poll::Ready(Ok(outcome));
@@ -350,12 +242,15 @@ impl Session {
             Err(Broken::Downstream) => Ending::FlushUpstream,
             Err(Broken::Upstream) => {
                 up.note_peer_close();
+                if let Some(flag) = up.failure() {
+                    self.stream.flags.insert(flag);
+                }
                 Ending::FlushDownstream
             }
         }
     }
 
-    fn expire(&mut self, expired: Expired) {
+    pub(super) fn expire(&mut self, expired: Expired) {
         let (page, stats) = (&self.worker.page, &self.proxy.stats);
         match expired {
             Expired::Idle => page.inc(stats.idle_timeout),
@@ -383,9 +278,8 @@ impl Session {
             return;
         }
         let (received, sent) = self.counted;
-        let up = self.up.as_ref().map_or((0, 0), |up| up.transport.transferred());
-        let refused = self.connection.notes.as_ref().map_or(0, |notes| notes.refused_bytes.get());
-        self.stream.bytes_received = self.to_up.moved + refused;
+        let up = self.up.as_ref().map_or((0, 0), Far::transferred);
+        self.stream.bytes_received = self.to_up.moved;
         self.stream.bytes_sent = self.to_down.moved;
         self.stream.wire = WireBytes {
             downstream_received: received,
@@ -400,6 +294,7 @@ impl Session {
 
     fn finish(&mut self, down: &Transport) {
         self.count_bytes(down.transferred());
+        self.note_trailers();
         self.log();
         let (id, flags) = (self.connection.id, self.stream.flags);
         let (up, down) = (self.to_up.moved, self.to_down.moved);
@@ -419,13 +314,16 @@ impl Session {
             Ending::FlushUpstream => {
                 let Some(mut up) = self.up.take() else { return };
                 drop(down);
-                if up.transport.is_flushed() {
+                if up.is_flushed() {
                     return;
                 }
                 let (page, stats) = (&self.worker.page, &self.proxy.stats);
                 page.inc(stats.upstream_flush_total);
                 page.raise(stats.upstream_flush_active, 1);
-                flush(&mut up.transport, &self.deadline).await;
+                match &mut up {
+                    Far::Direct(up) => flush(&mut up.transport, &self.deadline).await,
+                    Far::Tunnel(up) => flush(&mut **up, &self.deadline).await,
+                }
                 page.lower(stats.upstream_flush_active, 1);
             }
         }

@@ -105,6 +105,30 @@ impl Connection {
         }
     }
 
+    /// Sends what is queued, and is woken when all of it is on its way.
+    pub(super) fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ()>> {
+        ready!(self.wire.stream.poll_flush(cx)).map_err(drop)?;
+        if std::mem::take(&mut self.half_close) {
+            self.wire.stream.shutdown_write();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Bytes received and sent on the connection.
+    pub(super) fn transferred(&self) -> (u64, u64) {
+        self.wire.stream.transferred()
+    }
+
+    /// Adds up the bytes that were moved so far.
+    pub(super) fn count_bytes(&self) {
+        self.account.count_bytes(self.transferred());
+    }
+
+    /// Notes that the peer was the one to end it.
+    pub(super) fn note_peer_close(&self) {
+        self.account.note_peer_close();
+    }
+
     /// Whether the peer sent what nobody asked for.
     fn has_surplus(&self) -> bool {
         let surplus = self.wire.has_input();
@@ -184,13 +208,10 @@ impl ServerSide for Box<Connection> {
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ()>> {
-        if !self.half_close {
-            return self.wire.stream.poll_flush_unattended(cx).map_err(drop);
+        match self.half_close {
+            true => self.poll_sent(cx),
+            false => self.wire.stream.poll_flush_unattended(cx).map_err(drop),
         }
-        ready!(self.wire.stream.poll_flush(cx)).map_err(drop)?;
-        self.half_close = false;
-        self.wire.stream.shutdown_write();
-        Poll::Ready(Ok(()))
     }
 
     fn is_flushed(&mut self) -> bool {

@@ -2,7 +2,8 @@
 //!
 //! `cluster` picks and counts, `host` is one endpoint, `pool` keeps this core's connections to it,
 //! which `connect` opens; `http1`, `http2` and `raw` are such connections, counted by their
-//! `account`; `tcp` is one that serves one client only; `ticket` is a request that waits for one,
+//! `account`; `tcp` is one that serves one client only, `tunnel` a
+//! request that does; `ticket` is a request that waits for one,
 //! `leases` are the worker's accounts with the circuit breakers of the process.
 
 mod account;
@@ -11,16 +12,20 @@ mod connect;
 mod host;
 mod http1;
 mod http2;
+mod in_flight;
 mod leases;
 mod pool;
 mod raw;
 mod tcp;
 mod ticket;
+mod tunnel;
 
 pub(crate) use cluster::Upstream;
 pub(crate) use host::Host;
 pub(crate) use http2::Reserved;
-pub(crate) use leases::{RequestUnit, Unit};
+pub(crate) use in_flight::InFlight;
+pub(crate) use leases::Unit;
 pub(crate) use pool::{Acquired, Pool};
 pub(crate) use tcp::{NoConnection, TcpConnection};
 pub(crate) use ticket::{Carrier, ConnectFailure, Ticket};
+pub(crate) use tunnel::Tunnel;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ringway_bridge::stats::Page;
-use ringway_http::ResetReason;
+use ringway_http::{ResetReason, ResponseHead};
 use ringway_model::cluster::ClusterPolicy;
 use ringway_model::route::Priority;
 
@@ -31,6 +31,8 @@ pub(crate) enum NoConnection {
     Overflow,
     /// The endpoint refused it or did not answer.
     Failed(ConnectFailure),
+    /// The endpoint is another proxy, and this is its answer to the request for a tunnel.
+    Refused(Box<ResponseHead>),
 }
 
 /// Counts as waiting until dropped.

@@ -31,6 +31,18 @@ pub(super) const MESSAGES: &[Message] = &[
             field("access_log_flush_interval"),
             field("flush_access_log_on_connected"),
             field("access_log_options"),
+            field("tunneling_config"),
+        ],
+    ),
+    message(
+        "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TunnelingConfig",
+        &[
+            field("hostname"),
+            field("use_post"),
+            field("headers_to_add"),
+            field("propagate_response_headers"),
+            field("post_path"),
+            field("propagate_response_trailers"),
         ],
     ),
     message(

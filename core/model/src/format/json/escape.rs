@@ -4,7 +4,7 @@
 ///
 /// A text that is not UTF-8 cannot stand in JSON as it is: as in Envoy each of its bytes beyond
 /// ASCII is written as the character of its number then, and every escape is a long one.
-pub(super) fn escape_tail(out: &mut Vec<u8>, start: usize) {
+pub(in crate::format) fn escape_tail(out: &mut Vec<u8>, start: usize) {
     let text = &out[start..];
     if !text.iter().any(|byte| class(*byte) != Class::Plain) {
         return;

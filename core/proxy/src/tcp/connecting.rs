@@ -1,0 +1,190 @@
+//! The way of a session to its endpoint: cluster, endpoint, attempts, and the tunnel where one is
+//! asked for.
+
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Instant;
+
+use ringway_http::{RequestHead, ResponseHead};
+use ringway_model::format::FormatContext;
+use ringway_model::route::{Priority, hash_of_ip};
+use ringway_model::stream::ResponseFlags;
+use ringway_model::tcp::TunnelAnswer;
+
+use super::far::Far;
+use super::session::{Expired, Session};
+use crate::tell::about_connection;
+use crate::upstream::{Host, NoConnection, Unit, Upstream};
+
+impl Session {
+    /// A connection to an endpoint of the cluster, after so many attempts as are allowed.
+    pub(super) async fn connect(&mut self) -> Option<Far> {
+        let upstream = self.cluster()?;
+        while self.stream.attempts < self.proxy.max_connect_attempts {
+            if self.stream.attempts > 0 {
+                self.pause().await?;
+            }
+            let stats = &upstream.cluster.policy.stats;
+            let Some(unit) = upstream.leases.connection(Priority::Default) else {
+                self.worker.page.inc(stats.upstream_cx_overflow);
+                self.stream.flags.insert(ResponseFlags::UPSTREAM_OVERFLOW);
+                return None;
+            };
+            let Some(host) = upstream.pick(&self.worker, self.hash(&upstream)).map(Rc::clone)
+            else {
+                self.worker.page.inc(stats.upstream_cx_none_healthy);
+                self.stream.flags.insert(ResponseFlags::NO_HEALTHY_UPSTREAM);
+                return None;
+            };
+            self.stream.attempts += 1;
+            match self.attempt(&upstream, &host, unit).await? {
+                Ok(connection) => return Some(connection),
+                Err(failure) => self.note_failure(&host, failure),
+            }
+        }
+        self.stream.flags.insert(ResponseFlags::UPSTREAM_RETRY_LIMIT_EXCEEDED);
+        self.worker.page.inc(upstream.cluster.policy.stats.upstream_cx_connect_attempts_exceeded);
+        None
+    }
+
+    fn cluster(&mut self) -> Option<Rc<Upstream>> {
+        let upstream = match self.server_name() {
+            Some(name) => {
+                let id = self.worker.snapshot.borrow().cluster_ids.get(name).copied();
+                id.and_then(|id| self.worker.upstream(id))
+            }
+            None => {
+                let chosen = self.proxy.clusters.choose(self.worker.random());
+                chosen.and_then(|cluster| self.worker.upstream(cluster.id))
+            }
+        };
+        match &upstream {
+            Some(upstream) => self.stream.cluster = Some(Rc::clone(&upstream.name)),
+            None => {
+                self.worker.page.inc(self.proxy.stats.downstream_cx_no_route);
+                self.stream.flags.insert(ResponseFlags::NO_CLUSTER_FOUND);
+            }
+        }
+        upstream
+    }
+
+    /// `hash_policy`
+    fn hash(&self, upstream: &Upstream) -> Option<u64> {
+        let counts = self.proxy.hash_source_ip && upstream.hashes();
+        counts.then(|| hash_of_ip(self.connection.remote().ip())).flatten()
+    }
+
+    /// The cluster by `sni_cluster`.
+    fn server_name(&self) -> Option<&str> {
+        let preamble = self.connection.preamble.as_deref().filter(|_| self.sni_cluster)?;
+        Some(&*preamble.server_name).filter(|name| !name.is_empty())
+    }
+
+    /// One attempt; `None` when the time of the whole connection is over.
+    async fn attempt(
+        &mut self,
+        upstream: &Rc<Upstream>,
+        host: &Rc<Host>,
+        unit: Unit,
+    ) -> Option<Result<Far, NoConnection>> {
+        let request = self.tunnel_request(host);
+        let mut attempt = std::pin::pin!(open(upstream, host, unit, request));
+        self.deadline.set(self.patience());
+        let outcome = std::future::poll_fn(|cx| {
+            if let Poll::Ready(outcome) = attempt.as_mut().poll(cx) {
+                return Poll::Ready(Some(outcome));
+            }
+            self.deadline.poll(cx).map(|()| None)
+        });
+        let outcome = outcome.await;
+        match &outcome {
+            None if self.over_at.is_some_and(|over| over <= Instant::now()) => {
+                self.expire(Expired::Duration);
+            }
+            None => self.expire(Expired::Idle),
+            Some(Ok(_)) => self.stream.upstream_host = Some(Rc::clone(&host.address_text)),
+            Some(Err(_)) => {}
+        }
+        outcome
+    }
+
+    /// Until when an attempt may take. Connecting has its own time, but what another proxy makes
+    /// of a request has none: without an answer the connection is idle.
+    fn patience(&self) -> Option<Instant> {
+        let idle = self.proxy.tunneling.as_ref().and(self.proxy.idle_timeout);
+        let idle_at = idle.and_then(|idle| Instant::now().checked_add(idle));
+        [self.over_at, idle_at].into_iter().flatten().min()
+    }
+
+    /// The request for a tunnel, if there is to be one.
+    fn tunnel_request(&self, host: &Host) -> Option<Box<RequestHead>> {
+        let tunneling = self.proxy.tunneling.as_ref()?;
+        let mut head = Box::new(RequestHead::new());
+        let cx = FormatContext::new(&self.stream, &self.connection);
+        tunneling.write_request(host.scheme(), &cx, &mut head);
+        Some(head)
+    }
+
+    fn note_failure(&mut self, host: &Host, failure: NoConnection) {
+        let (id, to) = (self.connection.id, &host.address_text);
+        about_connection!(debug, "filter", id, "no connection to {to}: {failure:?}");
+        let reason = match failure {
+            NoConnection::Overflow => return,
+            NoConnection::Failed(failure) => failure.transport,
+            NoConnection::Refused(head) => {
+                self.note_answer(&head);
+                format!("tunnel_response:{}", head.status).into()
+            }
+        };
+        self.stream.upstream_host = Some(Rc::clone(&host.address_text));
+        self.stream.upstream_transport_failure = Some(reason);
+        self.stream.flags.insert(ResponseFlags::UPSTREAM_CONNECTION_FAILURE);
+    }
+
+    /// `propagate_response_headers`
+    pub(super) fn note_answer(&mut self, head: &ResponseHead) {
+        if self.proxy.tunneling.as_ref().is_some_and(|tunneling| tunneling.keep_headers) {
+            let answer =
+                TunnelAnswer { head: Some((head.status, head.fields.clone())), trailers: None };
+            self.stream.tunnel = Some(Box::new(answer));
+        }
+    }
+
+    /// `propagate_response_trailers`
+    pub(super) fn note_trailers(&mut self) {
+        let wanted = self.proxy.tunneling.as_ref().is_some_and(|tunneling| tunneling.keep_trailers);
+        if let Some(Far::Tunnel(tunnel)) = self.up.as_ref().filter(|_| wanted)
+            && let Some(trailers) = tunnel.trailers()
+        {
+            self.stream.tunnel.get_or_insert_default().trailers = Some(trailers.clone());
+        }
+    }
+
+    /// `backoff_options`: waits before the next attempt.
+    async fn pause(&mut self) -> Option<()> {
+        let Some(backoff) = self.proxy.backoff else { return Some(()) };
+        let pause = backoff.pause(self.stream.attempts - 1, self.worker.random());
+        let next = Instant::now() + pause;
+        let over = self.over_at.filter(|over| *over < next);
+        self.deadline.set(Some(over.unwrap_or(next)));
+        std::future::poll_fn(|cx| self.deadline.poll(cx)).await;
+        if over.is_some() {
+            self.expire(Expired::Duration);
+            return None;
+        }
+        Some(())
+    }
+}
+
+/// Opens what leads to the endpoint.
+async fn open(
+    upstream: &Rc<Upstream>,
+    host: &Rc<Host>,
+    unit: Unit,
+    request: Option<Box<RequestHead>>,
+) -> Result<Far, NoConnection> {
+    let Some(request) = request else { return host.open_tcp(unit).await.map(Far::Direct) };
+    // The pool asks for a connection's unit itself, where it opens one.
+    drop(unit);
+    host.open_tunnel(upstream, &request).await.map(|tunnel| Far::Tunnel(Box::new(tunnel)))
+}

@@ -1,0 +1,84 @@
+//! The upstream side of a session, whatever leads there.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use ringway_model::cluster::ClusterPolicy;
+use ringway_model::stream::ResponseFlags;
+use ringway_tls::Handshake;
+
+use crate::upstream::{TcpConnection, Tunnel};
+
+/// What carries the bytes to and from the endpoint.
+pub(super) enum Far {
+    /// A connection of its own.
+    Direct(TcpConnection),
+    /// A request to another proxy.
+    Tunnel(Box<Tunnel>),
+}
+
+impl Far {
+    pub(super) fn policy(&self) -> &Arc<ClusterPolicy> {
+        match self {
+            Self::Direct(up) => up.policy(),
+            Self::Tunnel(up) => up.policy(),
+        }
+    }
+
+    /// Our own address towards the endpoint.
+    pub(super) fn local_address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Direct(up) => up.transport.local_address(),
+            Self::Tunnel(up) => up.local_address(),
+        }
+    }
+
+    /// What the handshake with the endpoint came to, if there was one.
+    pub(super) fn handshake(&self) -> Option<&Rc<Handshake>> {
+        match self {
+            Self::Direct(up) => up.transport.handshake(),
+            Self::Tunnel(up) => up.handshake(),
+        }
+    }
+
+    /// Bytes received and sent.
+    pub(super) fn transferred(&self) -> (u64, u64) {
+        match self {
+            Self::Direct(up) => up.transport.transferred(),
+            Self::Tunnel(up) => up.transferred(),
+        }
+    }
+
+    /// Adds up the bytes that were moved so far.
+    pub(super) fn count_bytes(&self) {
+        match self {
+            Self::Direct(up) => up.count_bytes(),
+            Self::Tunnel(up) => up.count_bytes(),
+        }
+    }
+
+    /// Whether everything was sent.
+    pub(super) fn is_flushed(&mut self) -> bool {
+        match self {
+            Self::Direct(up) => up.transport.is_flushed(),
+            Self::Tunnel(up) => up.is_flushed(),
+        }
+    }
+
+    /// Notes that the peer was the one to end it.
+    pub(super) fn note_peer_close(&self) {
+        match self {
+            Self::Direct(up) => up.note_peer_close(),
+            Self::Tunnel(up) => up.note_peer_close(),
+        }
+    }
+
+    /// What the log says of a side that broke; a connection that ended says nothing, as in Envoy.
+    pub(super) fn failure(&self) -> Option<ResponseFlags> {
+        match self {
+            Self::Direct(_) => None,
+            Self::Tunnel(up) => up.failure(),
+        }
+    }
+}
