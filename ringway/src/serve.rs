@@ -182,7 +182,8 @@ impl Server {
         let (control, ends) = Control::new(&catalog, Arc::clone(&page), concurrency)
             .map_err(failed("cannot make the lines to the workers"))?;
         let spin = Duration::from_micros(options.spin_us);
-        let workers = Workers::start(ends, log_senders, &catalog, driver, spin)
+        let drain_time = options.drain_time();
+        let workers = Workers::start(ends, log_senders, &catalog, driver, spin, drain_time)
             .map_err(failed("cannot start the workers"))?;
         let lifecycle = Lifecycle::default();
         let (sender, commands) = mpsc::channel(COMMANDS_MAX);

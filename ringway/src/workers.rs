@@ -32,6 +32,7 @@ impl Workers {
         catalog: &Arc<Catalog>,
         driver: Driver,
         spin: Duration,
+        drain_time: Duration,
     ) -> io::Result<Self> {
         let count = ends.len();
         let cores = worker::cores();
@@ -50,6 +51,7 @@ impl Workers {
                 commands: inbox,
                 ear: end.ear,
                 log,
+                drain_time,
                 adopted: end.adopted,
                 drained: drained.clone(),
             };

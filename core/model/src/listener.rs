@@ -47,6 +47,13 @@ pub struct Listener {
     pub worker_stats: Vec<ListenerWorkerStats>,
 }
 
+impl Listener {
+    /// Whether it has a filter chain of this name.
+    pub fn has_chain(&self, name: &str) -> bool {
+        self.chains.iter().any(|chain| *chain.name == *name)
+    }
+}
+
 /// The listening sockets of one listener, one per worker.
 #[derive(Debug)]
 pub struct Sockets {

@@ -28,6 +28,14 @@ pub struct TcpProxy {
     pub max_connect_attempts: u32,
     /// `backoff_options`; none tries again at once.
     pub backoff: Option<Backoff>,
+    /// `upstream_connect_mode: ON_DOWNSTREAM_DATA`: nothing is opened before the client has said
+    /// something.
+    pub waits_for_data: bool,
+    /// `max_early_data_bytes`: how much is read of a client before the upstream is connected; none
+    /// reads nothing.
+    pub early_data_max: Option<usize>,
+    /// `check_drain_close`: connections end with the next bytes when they are asked to drain.
+    pub checks_drain: bool,
     /// `tunneling_config`; none passes bytes on as they are.
     pub tunneling: Option<Tunneling>,
     /// `access_log`.

@@ -65,6 +65,8 @@ pub struct Parts {
     pub ear: UnixStream,
     /// Access-log lines go out here.
     pub log: LogSender,
+    /// How long what a listener left behind may last (`--drain-time-s`).
+    pub drain_time: Duration,
     /// Takes each generation that the worker follows.
     pub adopted: Sender<u64>,
     /// Takes the worker's number once it drains and has no connection left.
@@ -93,6 +95,8 @@ pub(crate) struct Worker {
     pub(crate) spare: Spare,
     /// TLS statistics that were met.
     pub(crate) met_names: MetNames,
+    /// How long connections outlive the listener or filter chain that they came by.
+    pub(crate) drain_time: Duration,
     adopted: Sender<u64>,
     drained: Sender<usize>,
     random: Cell<u64>,
@@ -144,6 +148,7 @@ impl Worker {
             handshakes: Rc::default(),
             spare: Spare::default(),
             met_names: MetNames::default(),
+            drain_time: parts.drain_time,
             adopted: parts.adopted,
             drained: parts.drained,
             random: Cell::new(seed(parts.index)),

@@ -25,4 +25,10 @@ impl Refuser {
         let address = self.socket.local_addr().ok().and_then(|address| address.as_socket());
         address.expect("a bound socket has an address")
     }
+
+    /// Refuses no longer.
+    pub fn listen(self) -> std::net::TcpListener {
+        self.socket.listen(16).expect("a bound socket can listen");
+        self.socket.into()
+    }
 }

@@ -36,12 +36,29 @@ pub(super) fn proxy(cx: &Cx<'_>, at: &At<'_>, config: &tcp_proxy::TcpProxy) -> O
         max_duration_jitter_percent: jitter.map_or(0.0, |percent| percent.value),
         max_connect_attempts: or_u32(config.max_connect_attempts, 1),
         backoff,
+        waits_for_data: waits_for_data(at, config)?,
+        early_data_max: config.max_early_data_bytes.map(|max| max.value as usize),
+        checks_drain: config.check_drain_close.is_some_and(|check| check.value),
         tunneling,
         access_logs: access_log::logs(cx, &at.field("access_log"), &config.access_log),
         log_times: log_times(at, config),
         stats: layer4_stats::tcp_proxy(&cx.env.catalog, &config.stat_prefix),
         clusters: clusters?,
     })
+}
+
+/// `upstream_connect_mode`. A connection gets here only after its handshake, so that there is
+/// nothing to do for `ON_DOWNSTREAM_TLS_HANDSHAKE`.
+fn waits_for_data(at: &At<'_>, config: &tcp_proxy::TcpProxy) -> Option<bool> {
+    use tcp_proxy::UpstreamConnectMode as Mode;
+    let mode = Mode::try_from(config.upstream_connect_mode).unwrap_or_default();
+    if mode != Mode::Immediate && config.max_early_data_bytes.is_none() {
+        at.field("upstream_connect_mode").invalid(
+            "max_early_data_bytes must be set when upstream_connect_mode is not IMMEDIATE",
+        );
+        return None;
+    }
+    Some(mode == Mode::OnDownstreamData)
 }
 
 /// A cluster that does not exist is no error here, in Envoy neither: its connections end with `NC`.

@@ -45,9 +45,11 @@ stat_group! {
     /// `tcp.<stat_prefix>.*`
     pub struct TcpProxyStats {
         counters {
-            downstream_cx_total, downstream_cx_no_route, downstream_cx_rx_bytes_total,
-            downstream_cx_tx_bytes_total, downstream_flow_control_paused_reading_total,
-            downstream_flow_control_resumed_reading_total, idle_timeout,
+            downstream_cx_total, downstream_cx_drain_close, downstream_cx_no_route,
+            downstream_cx_rx_bytes_total, downstream_cx_tx_bytes_total,
+            downstream_flow_control_paused_reading_total,
+            downstream_flow_control_resumed_reading_total, early_data_received_count_total,
+            idle_timeout,
             max_downstream_connection_duration, upstream_flush_total,
         }
         gauges { upstream_flush_active }

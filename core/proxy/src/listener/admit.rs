@@ -85,7 +85,15 @@ impl Admitted {
             Ok(passed) => passed,
             Err(flags) => {
                 if let Terminal::Tcp(proxy) = &chain.terminal {
-                    tcp::refuse(worker, Arc::clone(proxy), info, flags);
+                    let entry = tcp::Entry {
+                        worker,
+                        listening,
+                        chain: Arc::clone(&chain.name),
+                        proxy: Arc::clone(proxy),
+                        sni_cluster: false,
+                        buffer_limit: listener.buffer_limit,
+                    };
+                    tcp::refuse(entry, info, flags);
                 }
                 return;
             }
@@ -96,10 +104,16 @@ impl Admitted {
         let accepted = accepted.map(|down| transport::guard(&worker, &chain, down, &mut info));
         match &chain.terminal {
             Terminal::Tcp(proxy) => {
-                let (proxy, limit) = (Arc::clone(proxy), listener.buffer_limit);
-                let by_name = passed.sni_cluster;
+                let entry = tcp::Entry {
+                    worker,
+                    listening,
+                    chain: Arc::clone(&chain.name),
+                    proxy: Arc::clone(proxy),
+                    sni_cluster: passed.sni_cluster,
+                    buffer_limit: listener.buffer_limit,
+                };
                 ringway_runtime::spawn(async move {
-                    tcp::serve(worker, proxy, accepted.ok(), info, by_name, limit).await;
+                    tcp::serve(entry, accepted.ok(), info).await;
                     drop(open);
                 });
             }

@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ringway_model::listener::Listener;
+use ringway_model::listener::{FilterChain, Listener};
 use ringway_runtime::listener::Stopper;
 
 pub(crate) use admit::{Open, find_chain};
@@ -58,10 +58,15 @@ impl Listening {
 
     /// Follows the next generation; connections notice with their next request.
     pub(crate) fn update(&self, listener: &Arc<Listener>) {
-        let changed = !Arc::ptr_eq(&self.listener.borrow(), listener);
-        if changed {
-            *self.listener.borrow_mut() = Arc::clone(listener);
-            self.revision.set(self.revision.get() + 1);
+        let before = self.listener.replace(Arc::clone(listener));
+        if Arc::ptr_eq(&before, listener) {
+            return;
+        }
+        self.revision.set(self.revision.get() + 1);
+        let lives = |chain: &Arc<FilterChain>| listener.has_chain(&chain.name);
+        // Those that the TCP proxy serves have no next request with which to notice.
+        if !before.chains.iter().all(lives) {
+            ringway_runtime::deadline::wake_all();
         }
     }
 

@@ -2,7 +2,7 @@
 //! asked for.
 
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use ringway_http::{RequestHead, ResponseHead};
@@ -14,11 +14,15 @@ use ringway_model::tcp::TunnelAnswer;
 use super::far::Far;
 use super::session::{Expired, Session};
 use crate::tell::about_connection;
+use crate::transport::Transport;
 use crate::upstream::{Host, NoConnection, Unit, Upstream};
 
 impl Session {
     /// A connection to an endpoint of the cluster, after so many attempts as are allowed.
-    pub(super) async fn connect(&mut self) -> Option<Far> {
+    pub(super) async fn connect(&mut self, down: &mut Transport) -> Option<Far> {
+        if self.proxy.waits_for_data && !self.hear(down).await {
+            return None;
+        }
         let upstream = self.cluster()?;
         while self.stream.attempts < self.proxy.max_connect_attempts {
             if self.stream.attempts > 0 {
@@ -37,7 +41,7 @@ impl Session {
                 return None;
             };
             self.stream.attempts += 1;
-            match self.attempt(&upstream, &host, unit).await? {
+            match self.attempt(&upstream, &host, unit, down).await? {
                 Ok(connection) => return Some(connection),
                 Err(failure) => self.note_failure(&host, failure),
             }
@@ -45,6 +49,37 @@ impl Session {
         self.stream.flags.insert(ResponseFlags::UPSTREAM_RETRY_LIMIT_EXCEEDED);
         self.worker.page.inc(upstream.cluster.policy.stats.upstream_cx_connect_attempts_exceeded);
         None
+    }
+
+    /// Waits for the first bytes of the client; false when it says nothing.
+    async fn hear(&mut self, down: &mut Transport) -> bool {
+        self.touch();
+        let heard = std::future::poll_fn(|cx| {
+            if self.poll_early(down, cx).is_ready() || self.early.ended || self.early.bytes > 0 {
+                return Poll::Ready(Ok(self.early.bytes > 0));
+            }
+            self.poll_times(cx).map(Err)
+        });
+        match heard.await {
+            Ok(heard) => heard,
+            Err(expired) => {
+                self.expire(expired);
+                false
+            }
+        }
+    }
+
+    /// Reads what a client says too early, as far as that is wanted; `Ready` when it is gone.
+    fn poll_early(&mut self, down: &mut Transport, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(max) = self.proxy.early_data_max else { return Poll::Pending };
+        let before = self.early.bytes;
+        let gone = self.early.poll(down, max, cx);
+        if self.early.bytes > before {
+            let (page, stats) = (&self.worker.page, &self.proxy.stats);
+            page.add(stats.early_data_received_count_total, u64::from(before == 0));
+            self.count_bytes(down.transferred());
+        }
+        gone
     }
 
     fn cluster(&mut self) -> Option<Rc<Upstream>> {
@@ -86,18 +121,22 @@ impl Session {
         upstream: &Rc<Upstream>,
         host: &Rc<Host>,
         unit: Unit,
+        down: &mut Transport,
     ) -> Option<Result<Far, NoConnection>> {
         let request = self.tunnel_request(host);
         let mut attempt = std::pin::pin!(open(upstream, host, unit, request));
         self.deadline.set(self.patience());
+        let mut gone = false;
         let outcome = std::future::poll_fn(|cx| {
             if let Poll::Ready(outcome) = attempt.as_mut().poll(cx) {
                 return Poll::Ready(Some(outcome));
             }
-            self.deadline.poll(cx).map(|()| None)
+            gone = self.poll_early(down, cx).is_ready();
+            if gone { Poll::Ready(None) } else { self.deadline.poll(cx).map(|()| None) }
         });
         let outcome = outcome.await;
         match &outcome {
+            None if gone => {}
             None if self.over_at.is_some_and(|over| over <= Instant::now()) => {
                 self.expire(Expired::Duration);
             }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use ringway_model::cluster::ClusterPolicy;
 use ringway_model::stream::ResponseFlags;
+use ringway_runtime::buffer::Buf;
 use ringway_tls::Handshake;
 
 use crate::upstream::{TcpConnection, Tunnel};
@@ -23,6 +24,14 @@ impl Far {
         match self {
             Self::Direct(up) => up.policy(),
             Self::Tunnel(up) => up.policy(),
+        }
+    }
+
+    /// Queues bytes.
+    pub(super) fn push(&mut self, bytes: Buf) {
+        match self {
+            Self::Direct(up) => up.transport.push(bytes),
+            Self::Tunnel(up) => up.push(bytes),
         }
     }
 

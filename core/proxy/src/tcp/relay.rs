@@ -8,6 +8,8 @@ use std::task::{Context, Poll};
 use ringway_runtime::buffer::Buf;
 use ringway_runtime::deadline::Deadline;
 
+use super::far::Far;
+use super::origin::Early;
 use crate::transport::Transport;
 use crate::upstream::Tunnel;
 
@@ -149,6 +151,14 @@ impl Way {
             stopped: false,
             paused: false,
         }
+    }
+
+    /// Hands on what was received before there was a receiver.
+    pub(super) fn begin(&mut self, early: &mut Early, to: &mut Far) {
+        let Early { pieces, bytes, ended } = std::mem::take(early);
+        self.moved += bytes as u64;
+        self.ended = ended;
+        pieces.into_iter().for_each(|piece| to.push(piece));
     }
 
     /// Whether everything was moved, the end included.

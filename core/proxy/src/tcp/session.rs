@@ -12,7 +12,9 @@ use ringway_runtime::deadline::Deadline;
 use ringway_runtime::recycled::Recycled;
 
 use super::far::Far;
+use super::origin::{Early, Origin};
 use super::relay::{self, Broken, Flow, Way, flush};
+use crate::listener::Listening;
 use crate::tell::about_connection;
 use crate::transport::Transport;
 use crate::worker::Worker;
@@ -21,19 +23,22 @@ use crate::worker::Worker;
 /// configured.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(300);
 
+/// How a connection came here.
+pub(crate) struct Entry {
+    pub(crate) worker: Rc<Worker>,
+    pub(crate) listening: Rc<Listening>,
+    /// The name of the filter chain.
+    pub(crate) chain: Arc<str>,
+    pub(crate) proxy: Arc<TcpProxy>,
+    /// The server name is the cluster.
+    pub(crate) sni_cluster: bool,
+    /// What may wait to be sent to the client, in bytes.
+    pub(crate) buffer_limit: usize,
+}
+
 /// Passes a connection on, to its end; one whose handshake failed is logged and nothing else.
-/// `sni_cluster` says that the server name is the cluster; `buffer_limit` is what may wait to be
-/// sent to the client, in bytes.
-pub(crate) async fn serve(
-    worker: Rc<Worker>,
-    proxy: Arc<TcpProxy>,
-    down: Option<Transport>,
-    info: ConnectionInfo,
-    sni_cluster: bool,
-    buffer_limit: usize,
-) {
-    let mut session = Box::new(Session::new(worker, proxy, info, buffer_limit));
-    session.sni_cluster = sni_cluster;
+pub(crate) async fn serve(entry: Entry, down: Option<Transport>, info: ConnectionInfo) {
+    let mut session = Box::new(Session::new(entry, info));
     let Some(mut down) = down else { return session.log() };
     let ending = session.run(&mut down).await;
     session.finish(&down);
@@ -41,13 +46,8 @@ pub(crate) async fn serve(
 }
 
 /// Counts and logs a connection that a network filter has refused.
-pub(crate) fn refuse(
-    worker: Rc<Worker>,
-    proxy: Arc<TcpProxy>,
-    info: ConnectionInfo,
-    flags: ResponseFlags,
-) {
-    let mut session = Session::new(worker, proxy, info, 0);
+pub(crate) fn refuse(entry: Entry, info: ConnectionInfo, flags: ResponseFlags) {
+    let mut session = Session::new(entry, info);
     session.stream.flags.insert(flags);
     session.log();
 }
@@ -55,10 +55,13 @@ pub(crate) fn refuse(
 pub(super) struct Session {
     pub(super) worker: Rc<Worker>,
     pub(super) proxy: Arc<TcpProxy>,
+    origin: Origin,
     pub(super) connection: ConnectionInfo,
     /// The cluster is that of the server name, where there is one.
     pub(super) sni_cluster: bool,
     pub(super) stream: StreamInfo,
+    /// What the client has said before there was an upstream.
+    pub(super) early: Early,
     pub(super) up: Option<Far>,
     to_up: Way,
     to_down: Way,
@@ -89,15 +92,15 @@ enum Ending {
 pub(super) enum Expired {
     Idle,
     Duration,
+    /// The drain time of the listener or the filter chain that the connection came by.
+    Drained,
+    /// The connection was asked to go.
+    Told,
 }
 
 impl Session {
-    fn new(
-        worker: Rc<Worker>,
-        proxy: Arc<TcpProxy>,
-        connection: ConnectionInfo,
-        buffer_limit: usize,
-    ) -> Self {
+    fn new(entry: Entry, connection: ConnectionInfo) -> Self {
+        let Entry { worker, listening, chain, proxy, sni_cluster, buffer_limit } = entry;
         worker.page.inc(proxy.stats.downstream_cx_total);
         let start = connection.start;
         let jitter = proxy.max_duration_jitter_percent / 100.0;
@@ -107,7 +110,9 @@ impl Session {
         let duration = proxy.max_duration.map(|duration| duration.mul_f64(1.0 + jitter * share));
         Self {
             stream,
-            sni_cluster: false,
+            origin: Origin::new(listening, chain),
+            early: Early::default(),
+            sni_cluster,
             to_up: Way::new(0),
             to_down: Way::new(buffer_limit),
             deadline: Deadline::new(),
@@ -128,14 +133,15 @@ impl Session {
             self.log();
         }
         // To connect takes more than all of the time that follows.
-        let connecting = Recycled::new(|| self.connect());
-        let Some(up) = connecting.await else { return Ending::Closed };
+        let connecting = Recycled::new(|| self.connect(down));
+        let Some(mut up) = connecting.await else { return Ending::Closed };
         self.to_up = Way::new(up.policy().buffer_limit);
         self.stream.upstream_local = up.local_address();
         self.stream.upstream_tls = up.handshake().map(Rc::clone);
         if let Far::Tunnel(tunnel) = &up {
             self.note_answer(tunnel.head());
         }
+        self.to_up.begin(&mut self.early, &mut up);
         self.up = Some(up);
         if self.proxy.log_times.on_connected {
             self.log();
@@ -158,23 +164,37 @@ impl Session {
             Far::Direct(up) => relay::poll(down, &mut up.transport, to_up, to_down, cx),
             Far::Tunnel(up) => relay::poll(down, &mut **up, to_up, to_down, cx),
         };
-        self.note_progress(down.transferred());
+        let progressed = self.note_progress(down.transferred());
+        if progressed && self.is_told_to_go() {
+            return Poll::Ready(Err(Expired::Told));
+        }
         if let Poll::Ready(outcome) = moved {
             return Poll::Ready(Ok(outcome));
         }
         self.poll_times(cx).map(Err)
     }
 
-    /// Something moved: counts it, and the connection is not idle.
-    fn note_progress(&mut self, transferred: (u64, u64)) {
+    /// `check_drain_close`: whether the bytes that came now are the last.
+    fn is_told_to_go(&self) -> bool {
+        let told = self.worker.wants_close() || self.origin.is_removed();
+        let goes = self.proxy.checks_drain && told;
+        if goes {
+            self.worker.page.inc(self.proxy.stats.downstream_cx_drain_close);
+        }
+        goes
+    }
+
+    /// Whether something moved: counts it, and the connection is not idle.
+    fn note_progress(&mut self, transferred: (u64, u64)) -> bool {
         let moved = self.to_up.moved + self.to_down.moved;
-        if self.seen != moved {
+        let progressed = self.seen != moved;
+        if progressed {
             self.seen = moved;
             self.touch();
             self.count_bytes(transferred);
         }
         let (page, stats) = (&self.worker.page, &self.proxy.stats);
-        let Some(up) = &self.up else { return };
+        let Some(up) = &self.up else { return progressed };
         let cluster = &up.policy().stats;
         match self.to_up.flow() {
             Flow::Same => {}
@@ -192,15 +212,17 @@ impl Session {
             Flow::Paused => page.inc(cluster.upstream_flow_control_paused_reading_total),
             Flow::Resumed => page.inc(cluster.upstream_flow_control_resumed_reading_total),
         }
+        progressed
     }
 
-    fn touch(&mut self) {
+    pub(super) fn touch(&mut self) {
         self.idle_at = self.proxy.idle_timeout.map(|idle| Instant::now() + idle);
     }
 
-    fn poll_times(&mut self, cx: &mut Context<'_>) -> Poll<Expired> {
+    pub(super) fn poll_times(&mut self, cx: &mut Context<'_>) -> Poll<Expired> {
         loop {
-            let times = [self.idle_at, self.over_at, self.log_at];
+            let gone_at = self.origin.gone_since().map(|since| since + self.worker.drain_time);
+            let times = [self.idle_at, self.over_at, self.log_at, gone_at];
             self.deadline.set(times.into_iter().flatten().min());
             if self.deadline.poll(cx).is_pending() {
                 return Poll::Pending;
@@ -212,6 +234,9 @@ impl Session {
             }
             if is_over(self.idle_at) {
                 return Poll::Ready(Expired::Idle);
+            }
+            if is_over(gone_at) {
+                return Poll::Ready(Expired::Drained);
             }
             if is_over(self.log_at) {
                 self.log();
@@ -225,6 +250,8 @@ impl Session {
     fn ending(&mut self, outcome: Result<Result<(), Broken>, Expired>) -> Ending {
         let outcome = match outcome {
             Ok(outcome) => outcome,
+            // Both sides get what was said to them.
+            Err(Expired::Told) => return Ending::FlushDownstream,
             Err(expired) => {
                 self.expire(expired);
                 return Ending::Closed;
@@ -258,11 +285,12 @@ impl Session {
                 page.inc(stats.max_downstream_connection_duration);
                 self.stream.flags.insert(ResponseFlags::DURATION_TIMEOUT);
             }
+            Expired::Drained | Expired::Told => {}
         }
     }
 
     /// Adds up what was moved, given the bytes of the client's socket so far.
-    fn count_bytes(&mut self, (received, sent): (u64, u64)) {
+    pub(super) fn count_bytes(&mut self, (received, sent): (u64, u64)) {
         let (page, stats) = (&self.worker.page, &self.proxy.stats);
         page.add(stats.downstream_cx_rx_bytes_total, received - self.counted.0);
         page.add(stats.downstream_cx_tx_bytes_total, sent - self.counted.1);
@@ -279,7 +307,7 @@ impl Session {
         }
         let (received, sent) = self.counted;
         let up = self.up.as_ref().map_or((0, 0), Far::transferred);
-        self.stream.bytes_received = self.to_up.moved;
+        self.stream.bytes_received = self.to_up.moved + self.early.bytes as u64;
         self.stream.bytes_sent = self.to_down.moved;
         self.stream.wire = WireBytes {
             downstream_received: received,

@@ -183,6 +183,7 @@ impl Rig {
             commands: inbox,
             ear,
             log: log_ring(16).0,
+            drain_time: Duration::from_secs(600),
             adopted,
             drained: report,
         };

@@ -38,6 +38,7 @@ mod shutdown;
 mod slow_bytes;
 mod smuggling;
 mod tcp_proxy;
+mod tcp_tunnels;
 mod timeouts;
 mod tls;
 

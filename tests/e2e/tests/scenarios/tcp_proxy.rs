@@ -5,7 +5,9 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use ringway_test_support::{Bootstrap, Launch, Make, Proxy, indent};
+use ringway_test_support::{Bootstrap, Launch, Make, Proxy, Refuser, Signal, indent};
+
+use crate::only_ringway;
 
 const TCP: &str = "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy";
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -16,8 +18,13 @@ const LOG: &str = "%CONNECTION_ID% %BYTES_RECEIVED% %BYTES_SENT% %RESPONSE_FLAGS
 
 /// A TCP proxy with these fields, as a network filter.
 fn filter(fields: &str) -> String {
+    logging(LOG, fields)
+}
+
+/// The same with a log of this format.
+pub(super) fn logging(log: &str, fields: &str) -> String {
     let file = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog";
-    let format = format!("{{ text_format_source: {{ inline_string: \"{LOG}\\n\" }} }}");
+    let format = format!("{{ text_format_source: {{ inline_string: \"{log}\\n\" }} }}");
     format!(
         "- name: tcp\n  typed_config:\n    \"@type\": {TCP}\n    stat_prefix: tp\n    access_log:\n    \
          - name: file\n      typed_config: {{ \"@type\": {file}, path: '{{folder}}/access.log', \
@@ -26,18 +33,22 @@ fn filter(fields: &str) -> String {
     )
 }
 
-fn listener(chains: &str) -> String {
+pub(super) fn listener(chains: &str) -> String {
     let address = "{ socket_address: { address: 127.0.0.1, port_value: 0 } }";
     format!("- name: main\n  address: {address}\n  filter_chains:\n{}", indent(chains, 2))
 }
 
 fn bootstrap(fields: &str) -> Bootstrap {
-    let filter = filter(fields);
-    Bootstrap::new().listener(&listener(&format!("- filters:\n{}", indent(&filter, 2))))
+    ending_in(&filter(fields))
+}
+
+/// A listener with one chain that ends in this filter.
+pub(super) fn ending_in(filter: &str) -> Bootstrap {
+    Bootstrap::new().listener(&listener(&format!("- filters:\n{}", indent(filter, 2))))
 }
 
 /// A proxy whose log reaches its file at once, in Envoy too.
-fn start(bootstrap: &Bootstrap) -> Proxy {
+pub(super) fn start(bootstrap: &Bootstrap) -> Proxy {
     Launch::new(Make::subject(), bootstrap.to_yaml()).start().unwrap()
 }
 
@@ -45,31 +56,31 @@ fn to(origin: SocketAddr, fields: &str) -> Proxy {
     start(&bootstrap(&format!("cluster: origin\n{fields}")).cluster("origin", &[origin]))
 }
 
-fn connect(proxy: &Proxy) -> TcpStream {
+pub(super) fn connect(proxy: &Proxy) -> TcpStream {
     patient(TcpStream::connect(proxy.listener("main")).unwrap())
 }
 
-fn patient(stream: TcpStream) -> TcpStream {
+pub(super) fn patient(stream: TcpStream) -> TcpStream {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.set_write_timeout(Some(PATIENCE)).unwrap();
     stream
 }
 
-fn read(stream: &mut TcpStream, length: usize) -> Vec<u8> {
+pub(super) fn read(stream: &mut TcpStream, length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     stream.read_exact(&mut bytes).unwrap();
     bytes
 }
 
 /// All that comes until the peer ends its side.
-fn rest(stream: &mut TcpStream) -> Vec<u8> {
+pub(super) fn rest(stream: &mut TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).unwrap();
     bytes
 }
 
 /// Whether the peer is gone, politely or not.
-fn is_gone(stream: &mut TcpStream) -> bool {
+pub(super) fn is_gone(stream: &mut TcpStream) -> bool {
     let mut bytes = Vec::new();
     match stream.read_to_end(&mut bytes) {
         Ok(_) => bytes.is_empty(),
@@ -77,24 +88,41 @@ fn is_gone(stream: &mut TcpStream) -> bool {
     }
 }
 
-struct Raw(TcpListener);
+pub(super) struct Raw(TcpListener);
 
 impl Raw {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(TcpListener::bind("127.0.0.1:0").unwrap())
     }
 
-    fn address(&self) -> SocketAddr {
+    pub(super) fn address(&self) -> SocketAddr {
         self.0.local_addr().unwrap()
     }
 
-    fn accept(&self) -> TcpStream {
+    pub(super) fn accept(&self) -> TcpStream {
         patient(self.0.accept().unwrap().0)
     }
 }
 
+/// A server that sends back what it gets, to the end.
+pub(super) fn echo() -> SocketAddr {
+    let origin = Raw::new();
+    let address = origin.address();
+    thread::spawn(move || {
+        for stream in origin.0.incoming() {
+            let Ok(stream) = stream else { return };
+            thread::spawn(move || {
+                let stream = patient(stream);
+                let _whole = std::io::copy(&mut &stream, &mut &stream);
+                let _ended = stream.shutdown(Shutdown::Write);
+            });
+        }
+    });
+    address
+}
+
 /// An address where nobody listens.
-fn nobody() -> SocketAddr {
+pub(super) fn nobody() -> SocketAddr {
     Raw::new().address()
 }
 
@@ -163,11 +191,11 @@ fn each_side_ends_by_itself() {
 }
 
 /// A stream of bytes that shows when one is missing.
-fn pattern(length: usize) -> Vec<u8> {
+pub(super) fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|at| (at ^ (at >> 8) ^ (at >> 16)) as u8).collect()
 }
 
-fn sender(mut stream: TcpStream, bytes: Vec<u8>) -> JoinHandle<()> {
+pub(super) fn sender(mut stream: TcpStream, bytes: Vec<u8>) -> JoinHandle<()> {
     thread::spawn(move || {
         stream.write_all(&bytes).unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
@@ -242,7 +270,7 @@ fn an_endpoint_that_refuses_is_tried_so_many_times() {
 }
 
 /// The line of the only connection, without its number.
-fn only_line(proxy: &Proxy) -> String {
+pub(super) fn only_line(proxy: &Proxy) -> String {
     let log = proxy.wait_file("access.log", |log| log.lines().count() == 1);
     log.trim_end().split_once(' ').unwrap().1.to_owned()
 }
@@ -398,4 +426,107 @@ fn tls_is_routed_by_its_server_name() {
     let mut client = connect(&proxy);
     client.write_all(&super::listener_filters::client_hello("other", "h2")).unwrap();
     assert!(is_gone(&mut client));
+}
+
+#[test]
+fn the_upstream_may_wait_for_the_first_bytes() {
+    let origin = Raw::new();
+    let mode = "upstream_connect_mode: ON_DOWNSTREAM_DATA\nmax_early_data_bytes: 16";
+    let proxy = to(origin.address(), mode);
+    let mut client = connect(&proxy);
+    proxy.wait_stat("tcp.tp.downstream_cx_total", |count| count == 1);
+    assert_eq!(proxy.stat("cluster.origin.upstream_cx_total"), 0);
+    client.write_all(b"hello").unwrap();
+    let mut server = origin.accept();
+    assert_eq!(read(&mut server, 5), b"hello");
+    server.write_all(b"welcome").unwrap();
+    assert_eq!(read(&mut client, 7), b"welcome");
+    drop(client);
+    assert_eq!(rest(&mut server), b"");
+    drop(server);
+    assert_eq!(only_line(&proxy), "5 7 - origin 1 0 - 5 7 7 5");
+    proxy.wait_stat("tcp.tp.early_data_received_count_total", |count| count == 1);
+}
+
+#[test]
+fn early_bytes_wait_for_an_endpoint_within_their_limit() {
+    let fields = "max_early_data_bytes: 8\nmax_connect_attempts: 200\nbackoff_options: \
+                  { base_interval: 0.05s, max_interval: 0.05s }";
+    let refuser = Refuser::bind();
+    let proxy = to(refuser.address(), fields);
+    let mut client = connect(&proxy);
+    let bytes = pattern(1 << 20);
+    let sender = sender(client.try_clone().unwrap(), bytes.clone());
+    proxy.wait_stat("tcp.tp.early_data_received_count_total", |count| count == 1);
+    // What is beyond the limit waits with the client.
+    assert!(proxy.stat("tcp.tp.downstream_cx_rx_bytes_total") < 1 << 20);
+    let listener = refuser.listen();
+    let (mut server, _) = listener.accept().unwrap();
+    assert!(rest(&mut server) == bytes, "what the server got differs");
+    sender.join().unwrap();
+    drop(server);
+    assert_eq!(rest(&mut client), b"");
+}
+
+#[test]
+fn connections_may_end_when_the_proxy_drains() {
+    let origin = Raw::new();
+    let proxy = to(origin.address(), "check_drain_close: true");
+    let mut client = connect(&proxy);
+    let mut server = origin.accept();
+    client.write_all(b"a").unwrap();
+    assert_eq!(read(&mut server, 1), b"a");
+    proxy.admin_post("/healthcheck/fail");
+    server.write_all(b"b").unwrap();
+    assert_eq!(rest(&mut client), b"b");
+    assert!(is_gone(&mut server));
+    proxy.wait_stat("tcp.tp.downstream_cx_drain_close", |count| count == 1);
+}
+
+/// One listener with a chain for each of these clients of 127.0.0.x.
+fn chains(names: &[&str], origin: SocketAddr) -> String {
+    let chain = |name: &&str| {
+        let filter = format!("{{ '@type': {TCP}, stat_prefix: tp, cluster: origin }}");
+        format!(
+            "- name: c{name}\n  filter_chain_match: {{ source_prefix_ranges: [{{ address_prefix: \
+             127.0.0.{name}, prefix_len: 32 }}] }}\n  filters: [{{ name: tcp, typed_config: \
+             {filter} }}]\n"
+        )
+    };
+    let all: String = names.iter().map(chain).collect();
+    Bootstrap::new().listener(&listener(&all)).cluster("origin", &[origin]).to_yaml()
+}
+
+fn connect_from(proxy: &Proxy, last: u8) -> TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, last], 0)).into()).unwrap();
+    socket.connect(&proxy.listener("main").into()).unwrap();
+    patient(socket.into())
+}
+
+#[test]
+fn connections_end_behind_their_listener_and_their_filter_chain() {
+    if !only_ringway("reload by SIGHUP") {
+        return;
+    }
+    let origin = Raw::new();
+    let launch = Launch::new(Make::Ringway, chains(&["1", "2"], origin.address()));
+    let proxy = launch.argument("--drain-time-s").argument("1").start().unwrap();
+    let open = |last| {
+        let mut client = connect_from(&proxy, last);
+        let mut server = origin.accept();
+        client.write_all(&[last]).unwrap();
+        assert_eq!(read(&mut server, 1), [last]);
+        (client, server)
+    };
+    let (mut first, mut second) = (open(1), open(2));
+    proxy.replace_config(&chains(&["1"], origin.address()));
+    proxy.signal(Signal::HUP);
+    assert!(is_gone(&mut second.0) && is_gone(&mut second.1));
+    // The other chain is still there, and so is its connection.
+    first.0.write_all(b"x").unwrap();
+    assert_eq!(read(&mut first.1, 1), b"x");
+    proxy.replace_config(&Bootstrap::new().cluster("origin", &[origin.address()]).to_yaml());
+    proxy.signal(Signal::HUP);
+    assert!(is_gone(&mut first.0) && is_gone(&mut first.1));
 }

@@ -32,6 +32,9 @@ pub(super) const MESSAGES: &[Message] = &[
             field("flush_access_log_on_connected"),
             field("access_log_options"),
             field("tunneling_config"),
+            field("upstream_connect_mode"),
+            field("max_early_data_bytes"),
+            field("check_drain_close"),
         ],
     ),
     message(
