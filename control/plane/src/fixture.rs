@@ -44,6 +44,8 @@ pub(crate) fn policy(catalog: &Catalog, name: &str) -> Arc<ClusterPolicy> {
         proper_case: false,
         tls: None,
         tls_matches: Vec::new(),
+        proxy_header: None,
+        proxy_header_matches: Vec::new(),
         protocol: ringway_model::cluster::UpstreamProtocol::Http1,
         h2: Default::default(),
         h2_keepalive: Default::default(),

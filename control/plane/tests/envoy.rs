@@ -282,6 +282,8 @@ fn policy(catalog: &Catalog) -> ClusterPolicy {
         proper_case: false,
         tls: None,
         tls_matches: Vec::new(),
+        proxy_header: None,
+        proxy_header_matches: Vec::new(),
         protocol: ringway_model::cluster::UpstreamProtocol::Http1,
         h2: Default::default(),
         h2_keepalive: Default::default(),

@@ -10,6 +10,7 @@ use ringway_lb as lb;
 
 use crate::address::Address;
 use crate::http::H2Keepalive;
+use crate::proxy_header::ProxyHeader;
 use crate::stats::{ClusterStats, HashStats, Http2Stats};
 use crate::transport::UpstreamTls;
 
@@ -127,6 +128,10 @@ pub struct ClusterPolicy {
     pub tls: Option<Arc<UpstreamTls>>,
     /// `transport_socket_matches`, for the endpoints that name one of them.
     pub tls_matches: Vec<Option<Arc<UpstreamTls>>>,
+    /// `upstream_proxy_protocol` around `transport_socket`: the header in front of everything.
+    pub proxy_header: Option<Arc<ProxyHeader>>,
+    /// The same of `transport_socket_matches`.
+    pub proxy_header_matches: Vec<Option<Arc<ProxyHeader>>>,
     /// Which HTTP its endpoints speak.
     pub protocol: UpstreamProtocol,
     /// `http2_protocol_options`, with the limits on heads that hold for HTTP/2. Of
@@ -209,6 +214,13 @@ impl ClusterPolicy {
     pub fn tls_of(&self, endpoint: &Endpoint) -> Option<&UpstreamTls> {
         let matched = endpoint.transport_match.and_then(|at| self.tls_matches.get(usize::from(at)));
         matched.unwrap_or(&self.tls).as_deref()
+    }
+
+    /// The PROXY header in front of connections to an endpoint.
+    pub fn proxy_header_of(&self, endpoint: &Endpoint) -> Option<&ProxyHeader> {
+        let at = endpoint.transport_match;
+        let matched = at.and_then(|at| self.proxy_header_matches.get(usize::from(at)));
+        matched.unwrap_or(&self.proxy_header).as_deref()
     }
 
     /// All transport sockets.

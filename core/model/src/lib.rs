@@ -17,6 +17,7 @@ pub mod http;
 pub mod listener;
 pub mod named_stats;
 pub mod network;
+pub mod proxy_header;
 pub mod rbac;
 pub mod route;
 pub mod snapshot;

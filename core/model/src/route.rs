@@ -28,8 +28,8 @@ pub use self::action::{Action, DirectResponse};
 pub use self::deadline::GrpcDeadline;
 pub use self::field::RequestField;
 pub use self::forward::{
-    ClusterChoice, ClusterTarget, DEFAULT_TIMEOUT, Forward, HostRewrite, Priority, RouteUpgrade,
-    WeightedCluster, WeightedClusters,
+    ClusterChoice, ClusterTarget, ConnectEnd, DEFAULT_TIMEOUT, Forward, HostRewrite, Priority,
+    RouteUpgrade, WeightedCluster, WeightedClusters,
 };
 pub use self::hash::{HashCookie, HashKey, HashMethod, HashSubject, hash_of, hash_of_ip};
 use self::hosts::HostIndex;

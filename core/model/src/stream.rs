@@ -179,6 +179,9 @@ pub struct Preamble {
     pub ja3: Option<Box<str>>,
     /// JA4 fingerprint, if it was asked for.
     pub ja4: Option<Box<str>>,
+    /// Additions of a PROXY header that are kept for endpoints (`pass_through_tlvs`): type and
+    /// value. `None` where no header came.
+    pub tlvs: Option<Vec<(u8, Box<[u8]>)>>,
     /// Dynamic metadata: namespace, key and value.
     pub metadata: Vec<(Arc<str>, Arc<str>, Box<str>)>,
 }

@@ -7,6 +7,7 @@ use ringway_http::{Fields, RequestHead};
 
 use crate::cluster::ClusterRef;
 use crate::format::{Format, FormatContext};
+use crate::proxy_header::{AddedTlv, TlvMerge};
 use crate::route::{HeaderMutations, Scratch};
 use crate::stats::TcpProxyStats;
 
@@ -36,6 +37,10 @@ pub struct TcpProxy {
     pub early_data_max: Option<usize>,
     /// `check_drain_close`: connections end with the next bytes when they are asked to drain.
     pub checks_drain: bool,
+    /// `proxy_protocol_tlvs`, for the PROXY header to the endpoint.
+    pub tlvs: Vec<AddedTlv>,
+    /// `proxy_protocol_tlv_merge_policy`.
+    pub tlv_merge: TlvMerge,
     /// `tunneling_config`; none passes bytes on as they are.
     pub tunneling: Option<Tunneling>,
     /// `access_log`.

@@ -12,7 +12,7 @@ use super::proto::{cluster, core};
 use super::protocol::Common;
 use super::upstream_http::{self, UpstreamHttp};
 use super::value::{buffer_limit, duration, limit_of};
-use super::{Cx, balancing, breakers, consistent, stat_names, tls};
+use super::{Cx, balancing, breakers, consistent, proxy_header, stat_names, tls};
 
 /// `connect_timeout`.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -69,6 +69,8 @@ pub(super) fn policy(cx: &Cx<'_>, at: &At<'_>, cluster: &cluster::Cluster) -> Op
     let stat_name = scope(cluster);
     let tls = tls::upstream(cx, at, cluster.transport_socket.as_ref(), stat_name);
     let tls_matches = tls::matches::sockets(cx, at, cluster, stat_name);
+    let header = proxy_header::of_socket(cx, at, cluster.transport_socket.as_ref(), stat_name);
+    let header_matches = tls::matches::proxy_headers(cx, at, cluster, stat_name);
     let (balancing, http) = (balancing?, http?);
     let UpstreamHttp { common, enable_trailers, proper_case, protocol, http2 } = http;
     check_requests(at, cluster, &common);
@@ -92,6 +94,8 @@ pub(super) fn policy(cx: &Cx<'_>, at: &At<'_>, cluster: &cluster::Cluster) -> Op
         proper_case,
         tls: tls?,
         tls_matches: tls_matches?,
+        proxy_header: header?,
+        proxy_header_matches: header_matches?,
         protocol,
         h2: http2.options,
         h2_keepalive: http2.keepalive,

@@ -1,19 +1,20 @@
 //! Routes to an upstream (Envoy `RouteAction`).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ringway_http::FieldName;
 use ringway_model::cluster::ClusterRef;
 use ringway_model::route::{
-    ClusterChoice, Forward, GrpcDeadline, HostRewrite, PathRewrite, Priority, RequestField,
-    RouteUpgrade, WeightedCluster, WeightedClusters,
+    ClusterChoice, ConnectEnd, Forward, GrpcDeadline, HostRewrite, PathRewrite, Priority,
+    RequestField, RouteUpgrade, WeightedCluster, WeightedClusters,
 };
 
 use super::at::At;
 use super::mutation::{request, response};
 use super::proto::{core, google, matcher, route};
 use super::value::{duration, or_bool, or_u32, timeout};
-use super::{Cx, hash_policy, pattern};
+use super::{Cx, hash_policy, pattern, proxy_header};
 use route::route_action::{ClusterSpecifier, HostRewriteSpecifier};
 
 pub(super) fn forward(cx: &Cx<'_>, at: &At<'_>, action: &route::RouteAction) -> Option<Forward> {
@@ -23,7 +24,7 @@ pub(super) fn forward(cx: &Cx<'_>, at: &At<'_>, action: &route::RouteAction) -> 
     let limits = stream_limits(at, action.max_stream_duration.as_ref());
     let grpc_response = grpc_response(at, action);
     let idle_timeout = off_or(&at.field("idle_timeout"), action.idle_timeout);
-    let upgrades = upgrades(&at.field("upgrade_configs"), &action.upgrade_configs);
+    let upgrades = upgrades(cx, &at.field("upgrade_configs"), &action.upgrade_configs);
     let hash = hash_policy::methods(&at.field("hash_policy"), &action.hash_policy);
     let mut forward = Forward::new(cluster?);
     forward.hash = hash?;
@@ -102,6 +103,7 @@ fn note_other_limits(at: &At<'_>, action: &route::RouteAction) {
 
 /// Each type at most once.
 fn upgrades(
+    cx: &Cx<'_>,
     at: &At<'_>,
     configs: &[route::route_action::UpgradeConfig],
 ) -> Option<Vec<RouteUpgrade>> {
@@ -113,12 +115,32 @@ fn upgrades(
             at.field("upgrade_type").invalid(format_args!("Duplicate upgrade {kind}"));
             whole = false;
         }
-        let connect = config.connect_config.is_some();
-        whole &= !connect || ends_connect(&at.field("connect_config"), kind);
+        let connect = match &config.connect_config {
+            Some(connect) => connect_end(cx, &at.field("connect_config"), kind, connect),
+            None => None,
+        };
+        whole &= config.connect_config.is_none() || connect.is_some();
         let enabled = or_bool(config.enabled, true);
         upgrades.push(RouteUpgrade { kind: kind.into(), enabled, connect });
     }
     whole.then_some(upgrades)
+}
+
+/// `ConnectConfig`; `None` when it is wrong.
+fn connect_end(
+    cx: &Cx<'_>,
+    at: &At<'_>,
+    kind: &str,
+    config: &route::route_action::upgrade_config::ConnectConfig,
+) -> Option<ConnectEnd> {
+    let proxy_header = match &config.proxy_protocol_config {
+        Some(config) => {
+            let header = proxy_header::header(cx, &at.field("proxy_protocol_config"), config)?;
+            Some(Arc::new(header))
+        }
+        None => None,
+    };
+    ends_connect(at, kind).then_some(ConnectEnd { proxy_header, allow_post: config.allow_post })
 }
 
 /// Only tunnels can end here, and only those of TCP do so yet.

@@ -8,12 +8,11 @@ use ringway_model::listener::{
     ProxyProtocol, TlsInspector, TlvRule, TlvText,
 };
 
-use super::Cx;
 use super::at::At;
-use super::layer4_stats;
 use super::proto::{core, google, http_inspector, listener, original_dst, proxy_protocol};
 use super::proto::{tls_inspector, typed};
 use super::value::{is, or_bool, or_u32, timeout, type_name, unpack};
+use super::{Cx, layer4_stats, proxy_header};
 
 /// `listener_filters_timeout`.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -96,6 +95,7 @@ fn proxy(cx: &Cx<'_>, at: &At<'_>, config: &proxy_protocol::ProxyProtocol) -> Pr
         refuse_v1: refuses(core::proxy_protocol_config::Version::V1),
         refuse_v2: refuses(core::proxy_protocol_config::Version::V2),
         rules: rules.filter_map(|(index, one)| rule(&at_rules.index(index), one)).collect(),
+        pass: proxy_header::pass(config.pass_through_tlvs.as_ref()),
         stats: names.stats,
         v1: names.v1,
         v2: names.v2,

@@ -34,6 +34,7 @@ mod partial;
 mod pattern;
 mod proto;
 mod protocol;
+mod proxy_header;
 mod rbac;
 mod reads;
 mod route;

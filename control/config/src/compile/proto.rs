@@ -16,6 +16,7 @@ use envoy_types::pb::envoy::extensions::filters::network;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager;
 pub(super) use envoy_types::pb::envoy::extensions::load_balancing_policies as balancing;
 pub(super) use envoy_types::pb::envoy::extensions::request_id::uuid::v3 as uuid;
+pub(super) use envoy_types::pb::envoy::extensions::transport_sockets::proxy_protocol::v3 as proxy_socket;
 pub(super) use envoy_types::pb::envoy::extensions::transport_sockets::raw_buffer::v3 as raw_buffer;
 pub(super) use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3 as tls;
 pub(super) use envoy_types::pb::envoy::extensions::upstreams::http::v3 as upstream_http;

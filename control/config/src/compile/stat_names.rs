@@ -29,6 +29,13 @@ pub(super) fn cluster_scope(name: &str) -> StatName {
     StatName { full: prefix, base, tags }
 }
 
+/// `cluster.<name>.upstream.proxyprotocol.v2_tlvs_exceed_max_length`
+pub(super) fn cluster_tlvs_exceed_max_length(catalog: &Catalog, name: &str) -> CounterId {
+    let StatName { full, base, tags } = cluster_scope(name);
+    let leaf = "upstream.proxyprotocol.v2_tlvs_exceed_max_length";
+    catalog.counter(StatName::new(&full, &base, leaf, &tags))
+}
+
 /// `http.<stat_prefix>.`
 pub(super) fn manager(catalog: &Catalog, stat_prefix: &str) -> HttpStats {
     let split = split("http", MANAGER, &sanitized(stat_prefix));

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use ringway_model::cluster::ClusterRef;
+use ringway_model::proxy_header::TlvMerge;
 use ringway_model::tcp::{Backoff, LogTimes, TcpClusters, TcpProxy};
 
 use super::at::At;
 use super::proto::{core, tcp_proxy};
 use super::value::{duration, or_u32, timeout};
-use super::{Cx, access_log, layer4_stats, tunneling};
+use super::{Cx, access_log, layer4_stats, proxy_header, tunneling};
 
 /// `idle_timeout`.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -20,6 +21,14 @@ pub(super) fn proxy(cx: &Cx<'_>, at: &At<'_>, config: &tcp_proxy::TcpProxy) -> O
         Some(options) => Some(backoff(&at.field("backoff_options"), options)?),
         None => None,
     };
+    for (name, is_set) in [
+        ("downstream_idle_timeout", config.downstream_idle_timeout.is_some()),
+        ("upstream_idle_timeout", config.upstream_idle_timeout.is_some()),
+    ] {
+        if is_set {
+            at.field(name).no_effect("Envoy 1.40 ignores it");
+        }
+    }
     let tunneling = match &config.tunneling_config {
         Some(tunneling) => Some(tunneling::compile(&at.field("tunneling_config"), tunneling)?),
         None => None,
@@ -38,6 +47,12 @@ pub(super) fn proxy(cx: &Cx<'_>, at: &At<'_>, config: &tcp_proxy::TcpProxy) -> O
         backoff,
         waits_for_data: waits_for_data(at, config)?,
         early_data_max: config.max_early_data_bytes.map(|max| max.value as usize),
+        tlvs: proxy_header::tlvs(
+            cx,
+            &at.field("proxy_protocol_tlvs"),
+            &config.proxy_protocol_tlvs,
+        )?,
+        tlv_merge: tlv_merge(config),
         checks_drain: config.check_drain_close.is_some_and(|check| check.value),
         tunneling,
         access_logs: access_log::logs(cx, &at.field("access_log"), &config.access_log),
@@ -45,6 +60,15 @@ pub(super) fn proxy(cx: &Cx<'_>, at: &At<'_>, config: &tcp_proxy::TcpProxy) -> O
         stats: layer4_stats::tcp_proxy(&cx.env.catalog, &config.stat_prefix),
         clusters: clusters?,
     })
+}
+
+fn tlv_merge(config: &tcp_proxy::TcpProxy) -> TlvMerge {
+    use tcp_proxy::ProxyProtocolTlvMergePolicy as Policy;
+    match Policy::try_from(config.proxy_protocol_tlv_merge_policy) {
+        Ok(Policy::OverwriteByTypeIfExistsOrAdd) => TlvMerge::OverwriteByType,
+        Ok(Policy::AppendIfExistsOrAdd) => TlvMerge::Append,
+        Ok(Policy::AddIfAbsent) | Err(_) => TlvMerge::AddIfAbsent,
+    }
 }
 
 /// `upstream_connect_mode`. A connection gets here only after its handshake, so that there is

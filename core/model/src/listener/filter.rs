@@ -6,6 +6,7 @@ use std::time::Duration;
 use ringway_bridge::stats::CounterId;
 
 use crate::address::Address;
+use crate::proxy_header::PassTlvs;
 use crate::stats::{
     HttpInspectorStats, ProxyProtocolStats, ProxyProtocolVersionStats, TlsInspectorStats,
 };
@@ -77,6 +78,8 @@ pub struct ProxyProtocol {
     pub refuse_v2: bool,
     /// `rules`: TLVs that become dynamic metadata.
     pub rules: Vec<TlvRule>,
+    /// `pass_through_tlvs`: which additions are kept for the PROXY header to an endpoint.
+    pub pass: PassTlvs,
     /// `proxy_proto.[<stat_prefix>.]*`
     pub stats: ProxyProtocolStats,
     /// `proxy_proto.[<stat_prefix>.]versions.v1.*`

@@ -1,5 +1,6 @@
 //! Routes to an upstream (Envoy `RouteAction`).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ringway_http::{FieldName, Fields, Known, RequestHead};
@@ -12,6 +13,7 @@ use super::matching::RouteMatch;
 use super::mutation::HeaderMutations;
 use super::rewrite::{PathRewrite, RegexRewrite, Scratch};
 use crate::cluster::ClusterRef;
+use crate::proxy_header::ProxyHeader;
 
 /// A route to an upstream.
 #[derive(Debug)]
@@ -50,7 +52,7 @@ pub struct Forward {
 }
 
 /// `RouteAction.upgrade_configs[]`: what a route says of one type of upgrade.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct RouteUpgrade {
     /// `upgrade_type`; compared without case.
     pub kind: Box<str>,
@@ -58,7 +60,16 @@ pub struct RouteUpgrade {
     pub enabled: bool,
     /// `connect_config` of `CONNECT`: the tunnel ends here, and what comes through it goes to the
     /// upstream as it is. Without it the CONNECT itself is forwarded.
-    pub connect: bool,
+    pub connect: Option<ConnectEnd>,
+}
+
+/// `ConnectConfig`: how a tunnel ends here.
+#[derive(Debug, Clone, Default)]
+pub struct ConnectEnd {
+    /// `proxy_protocol_config`: the PROXY header in front of what comes through it.
+    pub proxy_header: Option<Arc<ProxyHeader>>,
+    /// `allow_post`: the body of a POST is such a tunnel as well.
+    pub allow_post: bool,
 }
 
 /// The default of `timeout`.
@@ -209,9 +220,9 @@ impl Forward {
         }
     }
 
-    /// Whether tunnels end here: CONNECT with a `connect_config` (`upgrade_configs`).
-    pub fn ends_connect(&self) -> bool {
-        self.upgrades.iter().any(|upgrade| upgrade.connect)
+    /// How tunnels end here: CONNECT with a `connect_config` (`upgrade_configs`).
+    pub fn connect_end(&self) -> Option<&ConnectEnd> {
+        self.upgrades.iter().find_map(|upgrade| upgrade.connect.as_ref())
     }
 
     /// The entry of `weighted_clusters` for a request; `None` when there are none. It goes to

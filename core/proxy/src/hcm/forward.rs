@@ -6,7 +6,7 @@ use std::task::{Poll, ready};
 use ringway_http::{Body, Known, Method, ResetReason};
 use ringway_model::cluster::ClusterId;
 use ringway_model::format::FormatContext;
-use ringway_model::route::{ClusterTarget, Forward, HashSubject, Priority, hash_of};
+use ringway_model::route::{ClusterTarget, ConnectEnd, Forward, HashSubject, Priority, hash_of};
 use ringway_model::stream::{LocalReply, ResponseFlags};
 
 use super::exchange::{Ended, Exchange};
@@ -15,7 +15,7 @@ use super::sides::{ClientSide, Failure, Lost, ServerSide};
 use super::timers::Expired;
 use crate::tell::{Lines, Text, about_stream, is_wanted};
 use crate::upstream::{
-    Acquired, Carrier, ConnectFailure, Host, InFlight, Pool, Reserved, Ticket, Upstream,
+    Acquired, Carrier, Client, ConnectFailure, Host, InFlight, Pool, Reserved, Ticket, Upstream,
 };
 
 /// Connections that are asked for, when one after the other has gone before it was used.
@@ -163,12 +163,11 @@ impl<C: ClientSide> Exchange<'_, C> {
         let suppress = self.filters.router().suppress_envoy_headers;
         let hostname = &host.endpoint.hostname;
         forward.rewrite_to_endpoint(&mut self.down.request, hostname, suppress);
-        let ends_here = self.asks_for_tunnel
-            && forward.ends_connect()
-            && self.down.request.method_kind() == Method::Connect;
-        let pool = match ends_here {
-            true => host.raw_pool(),
-            false => host.pool(self.down.request.version()),
+        let preface = host.preface(&Client::new(&self.down.info, &self.info));
+        let end = self.tunnel_end(forward);
+        let pool = match end {
+            Some(_) => host.raw_pool(preface),
+            None => host.pool(self.down.request.version(), preface),
         };
         let carrier = self.acquire(&pool, forward.priority, upstream).await?;
         // Like Envoy, asks only once there is a connection: whoever waits for one is held back by
@@ -182,9 +181,21 @@ impl<C: ClientSide> Exchange<'_, C> {
         };
         let worker = &self.down.worker;
         let in_flight = InFlight::new(worker, Rc::clone(upstream), Rc::clone(host), unit);
-        let result = self.carry(carrier, &pool, upstream).await;
+        let result = self.carry(carrier, &pool, upstream, end).await;
         drop(in_flight);
         result
+    }
+
+    /// Whether what the request carries goes on as it is (`connect_config`): what comes through a
+    /// CONNECT, or the body of a POST where that is allowed.
+    fn tunnel_end<'f>(&self, forward: &'f Forward) -> Option<&'f ConnectEnd> {
+        let end = forward.connect_end()?;
+        let ends = match self.down.request.method_kind() {
+            Method::Connect => self.asks_for_tunnel,
+            Method::Post => end.allow_post,
+            _ => false,
+        };
+        ends.then_some(end)
     }
 
     /// A connection, or a place on one. A peer that went away while the request waited has not
@@ -216,6 +227,7 @@ impl<C: ClientSide> Exchange<'_, C> {
         carrier: Carrier,
         pool: &Rc<Pool>,
         upstream: &Rc<Upstream>,
+        end: Option<&ConnectEnd>,
     ) -> Result<(), Ended> {
         let duration = upstream.cluster.policy.max_stream_duration;
         self.timers.upstream_begins(duration, self.down.now);
@@ -247,7 +259,13 @@ impl<C: ClientSide> Exchange<'_, C> {
                 connection.send_head(head, body, side.upgrade());
                 self.converse(connection, pool, upstream).await
             }
-            Carrier::Raw(raw) => self.converse(raw, pool, upstream).await,
+            Carrier::Raw(mut raw) => {
+                if let Some(header) = end.and_then(|end| end.proxy_header.as_deref()) {
+                    let client = Client::new(&self.down.info, &self.info);
+                    client.write(header, &self.down.worker.page, raw.head());
+                }
+                self.converse(raw, pool, upstream).await
+            }
             Carrier::Http2(reserved) => {
                 let is_end = side.body().is_empty() && !self.asks_for_tunnel;
                 let opened = reserved.open(head, is_end);

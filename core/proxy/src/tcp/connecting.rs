@@ -15,7 +15,7 @@ use super::far::Far;
 use super::session::{Expired, Session};
 use crate::tell::about_connection;
 use crate::transport::Transport;
-use crate::upstream::{Host, NoConnection, Unit, Upstream};
+use crate::upstream::{Client, Host, NoConnection, Unit, Upstream};
 
 impl Session {
     /// A connection to an endpoint of the cluster, after so many attempts as are allowed.
@@ -124,7 +124,12 @@ impl Session {
         down: &mut Transport,
     ) -> Option<Result<Far, NoConnection>> {
         let request = self.tunnel_request(host);
-        let mut attempt = std::pin::pin!(open(upstream, host, unit, request));
+        let preface = host.preface(&Client {
+            tlvs: &self.proxy.tlvs,
+            merge: self.proxy.tlv_merge,
+            ..Client::new(&self.connection, &self.stream)
+        });
+        let mut attempt = std::pin::pin!(open(upstream, host, unit, request, preface));
         self.deadline.set(self.patience());
         let mut gone = false;
         let outcome = std::future::poll_fn(|cx| {
@@ -221,9 +226,13 @@ async fn open(
     host: &Rc<Host>,
     unit: Unit,
     request: Option<Box<RequestHead>>,
+    preface: Option<Rc<[u8]>>,
 ) -> Result<Far, NoConnection> {
-    let Some(request) = request else { return host.open_tcp(unit).await.map(Far::Direct) };
+    let Some(request) = request else {
+        return host.open_tcp(unit, preface).await.map(Far::Direct);
+    };
     // The pool asks for a connection's unit itself, where it opens one.
     drop(unit);
-    host.open_tunnel(upstream, &request).await.map(|tunnel| Far::Tunnel(Box::new(tunnel)))
+    let tunnel = host.open_tunnel(upstream, &request, preface).await?;
+    Ok(Far::Tunnel(Box::new(tunnel)))
 }

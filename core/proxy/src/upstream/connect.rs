@@ -18,17 +18,19 @@ use crate::transport::{self, Transport};
 use crate::worker::Worker;
 
 /// Connects within `connect_timeout` for somebody who speaks `protocols` (names of ALPN), and
-/// counts how long that took or why it failed.
+/// counts how long that took or why it failed. `preface` goes in front of everything, the
+/// handshake included.
 pub(super) async fn open(
     worker: &Rc<Worker>,
     endpoint: &Endpoint,
     tally: &Tally,
     protocols: &[&[u8]],
+    preface: Option<&[u8]>,
 ) -> Result<Transport, ConnectFailure> {
     let start = Instant::now();
     let mut deadline = Deadline::new();
     deadline.set(Some(start + tally.policy.connect_timeout));
-    let mut attempt = std::pin::pin!(attempt(worker, endpoint, tally, protocols));
+    let mut attempt = std::pin::pin!(attempt(worker, endpoint, tally, protocols, preface));
     let transport = std::future::poll_fn(|cx| {
         if let Poll::Ready(result) = attempt.as_mut().poll(cx) {
             return Poll::Ready(result);
@@ -47,17 +49,34 @@ async fn attempt(
     endpoint: &Endpoint,
     tally: &Tally,
     protocols: &[&[u8]],
+    preface: Option<&[u8]>,
 ) -> Result<Transport, ConnectFailure> {
-    let stream = connect_to(&endpoint.address).await.map_err(|error| refused(&error))?;
+    let mut stream = connect_to(&endpoint.address).await.map_err(|error| refused(&error))?;
     if let Some(keepalive) = tally.policy.keepalive {
         stream.set_keepalive(keepalive.time, keepalive.interval, keepalive.probes);
     }
     let tls = tally.policy.tls_of(endpoint);
+    if let Some(preface) = preface {
+        stream.tail().extend_from_slice(preface);
+        // A handshake follows it at once; without one the client may have nothing to say yet.
+        if tls.is_none() {
+            begin_sending(&mut stream).await;
+        }
+    }
     let secured = transport::connect(worker, tls, endpoint, protocols, stream).await;
     secured.map_err(|reason| ConnectFailure {
         reason: ResetReason::RemoteConnectionFailure,
         transport: reason.into(),
     })
+}
+
+/// Starts to send what is queued. Whether it arrives shows in what follows.
+async fn begin_sending(stream: &mut Stream) {
+    std::future::poll_fn(|cx| {
+        let _ = stream.poll_flush_unattended(cx);
+        Poll::Ready(())
+    })
+    .await;
 }
 
 async fn connect_to(address: &Address) -> io::Result<Stream> {

@@ -8,6 +8,7 @@ use std::time::Instant;
 use ringway_http::Version;
 use ringway_model::cluster::{Cluster, Endpoint, UpstreamProtocol};
 use ringway_model::stats::EndpointStats;
+use rustc_hash::FxHashMap;
 
 use super::account::Tally;
 use super::leases::Leases;
@@ -25,8 +26,35 @@ pub(crate) struct Host {
     pub(super) leases: Rc<Leases>,
     /// One for each protocol that was asked for.
     pools: RefCell<Vec<Rc<Pool>>>,
+    /// The same for connections with a preface, which only clients with the same one share.
+    prefaced: RefCell<Prefaced>,
     /// Requests under way, for the balancer.
     active: Cell<u32>,
+}
+
+/// Pools by their protocol and preface. Those that nobody uses are left out from time to time.
+#[derive(Debug, Default)]
+struct Prefaced {
+    pools: FxHashMap<(Kind, Rc<[u8]>), Rc<Pool>>,
+    /// How many there were when the unused were left out last.
+    kept: usize,
+}
+
+impl Prefaced {
+    /// The number of pools that is not worth a look for unused ones.
+    const FEW: usize = 64;
+
+    /// Makes room for one more: there are at most twice as many as are in use.
+    fn make_room(&mut self) {
+        if self.pools.len() >= Self::FEW.max(2 * self.kept) {
+            self.sweep();
+        }
+    }
+
+    fn sweep(&mut self) {
+        self.pools.retain(|_, pool| !pool.is_unused());
+        self.kept = self.pools.len();
+    }
 }
 
 impl Host {
@@ -48,6 +76,7 @@ impl Host {
             tally: Rc::new(tally),
             leases: Rc::clone(leases),
             pools: RefCell::default(),
+            prefaced: RefCell::default(),
             active: Cell::new(0),
         })
     }
@@ -77,35 +106,61 @@ impl Host {
     }
 
     /// The connections that speak what a request of this version is sent in.
-    pub(crate) fn pool(&self, version: Version) -> Rc<Pool> {
-        self.pool_of(match self.tally.policy.protocol {
+    pub(crate) fn pool(&self, version: Version, preface: Option<Rc<[u8]>>) -> Rc<Pool> {
+        let kind = match self.tally.policy.protocol {
             UpstreamProtocol::Http1 => Kind::Http1,
             UpstreamProtocol::Http2 => Kind::Http2,
             UpstreamProtocol::Downstream if version == Version::Http2 => Kind::Http2,
             UpstreamProtocol::Downstream => Kind::Http1,
             UpstreamProtocol::Auto => Kind::Alpn,
-        })
+        };
+        self.pool_of(kind, preface)
     }
 
     /// The connections for what comes out of tunnels.
-    pub(crate) fn raw_pool(&self) -> Rc<Pool> {
-        self.pool_of(Kind::Raw)
+    pub(crate) fn raw_pool(&self, preface: Option<Rc<[u8]>>) -> Rc<Pool> {
+        self.pool_of(Kind::Raw, preface)
     }
 
-    fn pool_of(&self, kind: Kind) -> Rc<Pool> {
+    fn pool_of(&self, kind: Kind, preface: Option<Rc<[u8]>>) -> Rc<Pool> {
+        if let Some(preface) = preface {
+            return self.prefaced_pool(kind, preface);
+        }
         let mut pools = self.pools.borrow_mut();
         if let Some(pool) = pools.iter().find(|pool| pool.kind() == kind) {
             return Rc::clone(pool);
         }
-        let pool = Pool::new(
-            kind,
+        let pool = self.new_pool(kind, None);
+        pools.push(Rc::clone(&pool));
+        pool
+    }
+
+    fn prefaced_pool(&self, kind: Kind, preface: Rc<[u8]>) -> Rc<Pool> {
+        let mut prefaced = self.prefaced.borrow_mut();
+        let key = (kind, preface);
+        if let Some(pool) = prefaced.pools.get(&key) {
+            return Rc::clone(pool);
+        }
+        prefaced.make_room();
+        let pool = self.new_pool(kind, Some(Rc::clone(&key.1)));
+        prefaced.pools.insert(key, Rc::clone(&pool));
+        pool
+    }
+
+    fn new_pool(&self, kind: Kind, preface: Option<Rc<[u8]>>) -> Rc<Pool> {
+        Pool::new(
+            (kind, preface),
             Arc::clone(&self.endpoint),
             Rc::clone(&self.worker),
             Rc::clone(&self.tally),
             Rc::clone(&self.leases),
-        );
-        pools.push(Rc::clone(&pool));
-        pool
+        )
+    }
+
+    /// All pools.
+    fn all_pools(&self) -> Vec<Rc<Pool>> {
+        let prefaced = self.prefaced.borrow();
+        self.pools.borrow().iter().chain(prefaced.pools.values()).cloned().collect()
     }
 
     /// Closes idle connections whose peer is gone or whose time is over.
@@ -113,11 +168,16 @@ impl Host {
         for pool in self.pools.borrow().iter() {
             pool.reap(now);
         }
+        let mut prefaced = self.prefaced.borrow_mut();
+        if !prefaced.pools.is_empty() {
+            prefaced.pools.values().for_each(|pool| pool.reap(now));
+            prefaced.sweep();
+        }
     }
 
     /// The endpoint is no longer a member of the cluster.
     pub(crate) fn retire(&self) {
-        for pool in self.pools.borrow().iter() {
+        for pool in self.all_pools() {
             pool.retire();
         }
     }

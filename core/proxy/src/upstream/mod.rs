@@ -3,7 +3,8 @@
 //! `cluster` picks and counts, `host` is one endpoint, `pool` keeps this core's connections to it,
 //! which `connect` opens; `http1`, `http2` and `raw` are such connections, counted by their
 //! `account`; `tcp` is one that serves one client only, `tunnel` a
-//! request that does; `ticket` is a request that waits for one,
+//! request that does; `preface` is what stands in front of all of
+//! them; `ticket` is a request that waits for one,
 //! `leases` are the worker's accounts with the circuit breakers of the process.
 
 mod account;
@@ -15,6 +16,7 @@ mod http2;
 mod in_flight;
 mod leases;
 mod pool;
+mod preface;
 mod raw;
 mod tcp;
 mod ticket;
@@ -26,6 +28,7 @@ pub(crate) use http2::Reserved;
 pub(crate) use in_flight::InFlight;
 pub(crate) use leases::Unit;
 pub(crate) use pool::{Acquired, Pool};
+pub(crate) use preface::Client;
 pub(crate) use tcp::{NoConnection, TcpConnection};
 pub(crate) use ticket::{Carrier, ConnectFailure, Ticket};
 pub(crate) use tunnel::Tunnel;

@@ -27,7 +27,7 @@ use crate::transport::Transport;
 use crate::worker::Worker;
 
 /// Which HTTP the connections of a pool speak.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     Http1,
     Http2,
@@ -53,6 +53,8 @@ impl Kind {
 #[derive(Debug)]
 pub(crate) struct Pool {
     kind: Kind,
+    /// What goes in front of everything on its connections.
+    preface: Option<Rc<[u8]>>,
     endpoint: Arc<Endpoint>,
     pub(super) worker: Rc<Worker>,
     pub(super) tally: Rc<Tally>,
@@ -80,7 +82,7 @@ pub(crate) enum Acquired {
 
 impl Pool {
     pub(super) fn new(
-        kind: Kind,
+        (kind, preface): (Kind, Option<Rc<[u8]>>),
         endpoint: Arc<Endpoint>,
         worker: Rc<Worker>,
         tally: Rc<Tally>,
@@ -88,6 +90,7 @@ impl Pool {
     ) -> Rc<Self> {
         Rc::new(Self {
             kind,
+            preface,
             endpoint,
             worker,
             tally,
@@ -103,6 +106,11 @@ impl Pool {
 
     pub(super) fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// Whether it has no connection and nobody waits for one.
+    pub(super) fn is_unused(&self) -> bool {
+        self.open.get() + self.connecting.get() == 0 && self.waiting.borrow().is_empty()
     }
 
     fn policy(&self) -> &ClusterPolicy {
@@ -188,8 +196,10 @@ impl Pool {
         tracing::debug!(target: "pool", "creating a new connection to {to}");
         let pool = Rc::clone(self);
         ringway_runtime::spawn(async move {
+            let (protocols, preface) = (pool.kind.alpn(), pool.preface.as_deref());
             let outcome =
-                connect::open(&pool.worker, &pool.endpoint, &pool.tally, pool.kind.alpn()).await;
+                connect::open(&pool.worker, &pool.endpoint, &pool.tally, protocols, preface);
+            let outcome = outcome.await;
             pool.connecting.set(pool.connecting.get() - 1);
             match outcome {
                 Ok(transport) => pool.connected(transport, unit),

@@ -44,6 +44,11 @@ impl Raw {
         }
     }
 
+    /// Where what goes in front of everything that comes out of the tunnel is written.
+    pub(crate) fn head(&mut self) -> &mut Vec<u8> {
+        self.transport.tail()
+    }
+
     fn lost(&self) -> Failure {
         self.account.note_peer_close();
         Failure {

@@ -42,10 +42,11 @@ struct Waiting {
 }
 
 impl Host {
-    /// Opens a connection; `unit` is its share of `max_connections`.
+    /// Opens a connection; `unit` is its share of `max_connections`, `preface` what goes in front.
     pub(crate) async fn open_tcp(
         self: &Rc<Self>,
         unit: Unit,
+        preface: Option<Rc<[u8]>>,
     ) -> Result<TcpConnection, NoConnection> {
         let tally = Rc::clone(&self.tally);
         let Some(pending) = self.leases.pending(Priority::Default) else {
@@ -53,7 +54,8 @@ impl Host {
             return Err(NoConnection::Overflow);
         };
         let waiting = Waiting::begin(pending, &tally);
-        let outcome = connect::open(&self.worker, &self.endpoint, &tally, &[]).await;
+        let preface = preface.as_deref();
+        let outcome = connect::open(&self.worker, &self.endpoint, &tally, &[], preface).await;
         drop(waiting);
         let transport = outcome.map_err(|failure| {
             count_failure(&tally, &failure);

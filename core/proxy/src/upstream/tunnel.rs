@@ -1,5 +1,5 @@
-//! A tunnel through another proxy (Envoy `TunnelingConfig`): a request whose body is what one client
-//! says, and whose answer's body is what it is told.
+//! A tunnel through another proxy (Envoy `TunnelingConfig`): a request whose body is what one
+//! client says, and whose answer's body is what it is told.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -94,8 +94,9 @@ impl Host {
         self: &Rc<Self>,
         upstream: &Rc<Upstream>,
         request: &RequestHead,
+        preface: Option<Rc<[u8]>>,
     ) -> Result<Tunnel, NoConnection> {
-        let pool = self.pool(Version::Http11);
+        let pool = self.pool(Version::Http11, preface);
         let carrier = self.acquire(&pool).await?;
         let Some(unit) = upstream.leases.request(Priority::Default) else {
             pool.put_back(carrier);

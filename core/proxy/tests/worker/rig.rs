@@ -115,6 +115,8 @@ fn cluster(
         proper_case: false,
         tls,
         tls_matches: Vec::new(),
+        proxy_header: None,
+        proxy_header_matches: Vec::new(),
         protocol: ringway_model::cluster::UpstreamProtocol::Http1,
         h2: ringway_http::h2::Options::default(),
         h2_keepalive: Default::default(),

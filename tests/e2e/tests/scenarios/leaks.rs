@@ -230,3 +230,83 @@ fn an_idle_connection_on_which_the_origin_speaks_is_closed() {
     second.send(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ntrue").expect("sent");
     assert_eq!(client.response().text(), "true");
 }
+
+/// Plays the same several times over TCP, and asks that nothing is left.
+fn repeat_over_tcp(tunneling: &str, play: fn(std::net::TcpStream, &RawOrigin)) {
+    use super::tcp_proxy::{connect, ending_in, logging};
+    let origin = RawOrigin::bind();
+    let filter = logging("x", &format!("cluster: origin\n{tunneling}"));
+    let bootstrap = ending_in(&filter).cluster_with("origin", &[origin.address()], TIGHT);
+    let proxy = super::tcp_proxy::start(&bootstrap);
+    // The file of the log is opened with the first line.
+    play(connect(&proxy), &origin);
+    proxy.wait_file("access.log", |log| log.lines().count() == 1);
+    proxy.wait_stat("cluster.origin.upstream_cx_active", |active| active == 0);
+    let idle = proxy.descriptors();
+    for _ in 0..5 {
+        play(connect(&proxy), &origin);
+    }
+    for gauge in ["upstream_cx_active", "upstream_rq_active", "upstream_rq_pending_active"] {
+        proxy.wait_stat(&format!("cluster.origin.{gauge}"), |active| active == 0);
+    }
+    for counter in ["upstream_cx_overflow", "upstream_rq_pending_overflow"] {
+        assert_eq!(proxy.stat(&format!("cluster.origin.{counter}")), 0);
+    }
+    proxy.wait_descriptors(idle);
+}
+
+#[test]
+fn tcp_connections_end_in_every_way() {
+    use std::io::Write;
+    // Both end politely.
+    repeat_over_tcp("", |mut client, origin| {
+        let mut server = origin.accept();
+        client.write_all(b"x").unwrap();
+        server.read_some().unwrap();
+        drop(client);
+        server.expect_close().unwrap();
+    });
+    // The server resets.
+    repeat_over_tcp("", |mut client, origin| {
+        let server = origin.accept();
+        client.write_all(b"x").unwrap();
+        server.reset().unwrap();
+        let _whatever = std::io::Read::read_to_end(&mut client, &mut Vec::new());
+    });
+    // The client resets.
+    repeat_over_tcp("", |client, origin| {
+        let mut server = origin.accept();
+        socket2::SockRef::from(&client).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+        drop(client);
+        server.expect_close().unwrap();
+    });
+}
+
+#[test]
+fn tunnels_end_in_every_way() {
+    const TUNNELING: &str = "tunneling_config: { hostname: 'a:1' }";
+    // Refused.
+    repeat_over_tcp(TUNNELING, |mut client, origin| {
+        let mut server = origin.accept();
+        server.head().unwrap();
+        server.send(b"HTTP/1.1 403 No\r\ncontent-length: 0\r\n\r\n").unwrap();
+        server.expect_close().unwrap();
+        let _whatever = std::io::Read::read_to_end(&mut client, &mut Vec::new());
+    });
+    // Accepted, and reset.
+    repeat_over_tcp(TUNNELING, |mut client, origin| {
+        let mut server = origin.accept();
+        server.head().unwrap();
+        server.send(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+        server.reset().unwrap();
+        let _whatever = std::io::Read::read_to_end(&mut client, &mut Vec::new());
+    });
+    // Accepted, and left.
+    repeat_over_tcp(TUNNELING, |client, origin| {
+        let mut server = origin.accept();
+        server.head().unwrap();
+        server.send(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+        drop(client);
+        server.expect_close().unwrap();
+    });
+}

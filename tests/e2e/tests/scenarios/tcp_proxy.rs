@@ -455,11 +455,11 @@ fn early_bytes_wait_for_an_endpoint_within_their_limit() {
     let refuser = Refuser::bind();
     let proxy = to(refuser.address(), fields);
     let mut client = connect(&proxy);
-    let bytes = pattern(1 << 20);
+    let bytes = pattern(16 << 20);
     let sender = sender(client.try_clone().unwrap(), bytes.clone());
     proxy.wait_stat("tcp.tp.early_data_received_count_total", |count| count == 1);
     // What is beyond the limit waits with the client.
-    assert!(proxy.stat("tcp.tp.downstream_cx_rx_bytes_total") < 1 << 20);
+    assert!(proxy.stat("tcp.tp.downstream_cx_rx_bytes_total") < 16 << 20);
     let listener = refuser.listen();
     let (mut server, _) = listener.accept().unwrap();
     assert!(rest(&mut server) == bytes, "what the server got differs");

@@ -129,11 +129,13 @@ fn a_post_carries_bytes_in_chunks() {
     assert_eq!(read(&mut client, 3), b"abc");
     client.write_all(b"hello").unwrap();
     assert_eq!(exactly(&mut wire, 10), "5\r\nhello\r\n");
+    client.write_all(b"more").unwrap();
+    assert_eq!(exactly(&mut wire, 9), "4\r\nmore\r\n");
+    client.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(exactly(&mut wire, 5), "0\r\n\r\n");
     wire.send(b"0\r\n\r\n").unwrap();
     assert_eq!(rest(&mut client), b"");
-    client.write_all(b"more").unwrap();
     drop(client);
-    assert_eq!(exactly(&mut wire, 14), "4\r\nmore\r\n0\r\n\r\n");
     assert_eq!(only_line(&proxy), "9 3 - origin 1 0 - - -");
     proxy.wait_stat("cluster.origin.upstream_cx_active", |count| count == 0);
 }
@@ -168,7 +170,7 @@ fn tunnels_share_an_http2_connection() {
     assert_eq!(line, format!("8 6 - origin 1 0 - {state}"));
     // The end of one stream is not that of the other.
     server.reset_stream(second, 8);
-    assert_eq!(rest(&mut two), b"");
+    assert!(is_gone(&mut two));
     proxy.wait_file("access.log", |log| log.contains(" 0 6 UR origin 1 0 - "));
     for (name, value) in [
         ("upstream_cx_total", 1),
@@ -203,6 +205,9 @@ fn a_stream_that_is_refused_is_reset() {
 #[test]
 fn large_transfers_pass_a_tunnel_both_ways() {
     const LENGTH: usize = 8 << 20;
+    if !crate::only_ringway("an answer behind the end of the client's half") {
+        return;
+    }
     let echo = super::tcp_proxy::echo();
     for more in ["", &h2_upstream("allow_connect: true", "")] {
         let end = terminating(echo);

@@ -194,8 +194,8 @@ fn tunnels_have_routes_of_their_own() {
         "{match: {prefix: ''}, route: {cluster: c}}, {match: {connect_matcher: {}}, route: \
          {cluster: c, upgrade_configs: [{upgrade_type: CONNECT, connect_config: {}}]}}",
     );
-    assert!(forward(&manager, "CONNECT", "").unwrap().ends_connect());
-    assert!(!forward(&manager, "GET", "/").unwrap().ends_connect());
+    assert!(forward(&manager, "CONNECT", "").unwrap().connect_end().is_some());
+    assert!(!forward(&manager, "GET", "/").unwrap().connect_end().is_some());
 }
 
 #[test]

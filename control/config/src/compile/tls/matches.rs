@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use ringway_model::proxy_header::ProxyHeader;
 use ringway_model::transport::UpstreamTls;
 
-use super::super::Cx;
 use super::super::at::At;
 use super::super::proto::{cluster, core, google};
+use super::super::{Cx, proxy_header};
 use super::upstream;
 
 /// The key of the metadata that is compared.
@@ -24,6 +25,23 @@ pub(in super::super) fn sockets(
     let each = cluster.transport_socket_matches.iter().enumerate();
     let all: Vec<_> = each
         .map(|(index, one)| upstream(cx, &at.index(index), one.transport_socket.as_ref(), scope))
+        .collect();
+    all.into_iter().collect()
+}
+
+/// The PROXY headers of all matches, in their order.
+pub(in super::super) fn proxy_headers(
+    cx: &Cx<'_>,
+    at: &At<'_>,
+    cluster: &cluster::Cluster,
+    scope: &str,
+) -> Option<Vec<Option<Arc<ProxyHeader>>>> {
+    let at = at.field("transport_socket_matches");
+    let each = cluster.transport_socket_matches.iter().enumerate();
+    let all: Vec<_> = each
+        .map(|(index, one)| {
+            proxy_header::of_socket(cx, &at.index(index), one.transport_socket.as_ref(), scope)
+        })
         .collect();
     all.into_iter().collect()
 }

@@ -22,10 +22,10 @@ use prost::Name;
 use ringway_bridge::stats::StatName;
 use ringway_model::transport::{DownstreamTls, UpstreamTls};
 
-use super::Cx;
 use super::at::At;
 use super::proto::{core, google, raw_buffer, tls};
 use super::value::{is, type_name, unpack};
+use super::{Cx, proxy_header};
 
 pub(super) use context::Contexts;
 pub(super) use secret::check as check_secrets;
@@ -57,9 +57,12 @@ pub(super) fn upstream(
     scope: &str,
 ) -> Option<Option<Arc<UpstreamTls>>> {
     let Some(socket) = socket else { return Some(None) };
-    let at = at.field("transport_socket");
-    let Some(any) = encrypted(&at, socket)? else { return Some(None) };
-    let at = at.field("typed_config");
+    let at_socket = at.field("transport_socket");
+    let at = at_socket.field("typed_config");
+    if let Some(wrapper) = proxy_header::wrapper(&at, socket)? {
+        return upstream(cx, &at, wrapper.transport_socket.as_ref(), scope);
+    }
+    let Some(any) = encrypted(&at_socket, socket)? else { return Some(None) };
     expect::<tls::UpstreamTlsContext>(&at, any)?;
     context::upstream(cx, &at, any, scope).map(Some)
 }

@@ -25,6 +25,18 @@ pub(super) const MESSAGES: &[Message] = &[
             field("state"),
         ],
     ),
+    message(
+        "envoy.config.core.v3.ProxyProtocolConfig",
+        &[field("version"), field("pass_through_tlvs"), field("added_tlvs")],
+    ),
+    message(
+        "envoy.config.core.v3.ProxyProtocolPassThroughTLVs",
+        &[field("match_type"), field("tlv_type")],
+    ),
+    message(
+        "envoy.config.core.v3.TlvEntry",
+        &[field("type"), field("value"), field("format_string")],
+    ),
     message("envoy.config.core.v3.Locality", &[field("region"), field("zone"), field("sub_zone")]),
     message("envoy.config.core.v3.Metadata", &[field("filter_metadata")]),
     message(

@@ -122,6 +122,7 @@ pub(super) const MESSAGES: &[Message] = &[
             field("allow_requests_without_proxy_protocol"),
             field("disallowed_versions"),
             field("stat_prefix"),
+            field("pass_through_tlvs"),
             only("tlv_location", &["DYNAMIC_METADATA"]),
         ],
     ),

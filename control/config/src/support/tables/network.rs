@@ -22,6 +22,9 @@ pub(super) const MESSAGES: &[Message] = &[
             field("cluster"),
             field("weighted_clusters"),
             field("idle_timeout"),
+            // The next two do nothing in Envoy 1.40 either, and that is said.
+            field("downstream_idle_timeout"),
+            field("upstream_idle_timeout"),
             field("access_log"),
             field("max_connect_attempts"),
             field("backoff_options"),
@@ -35,6 +38,8 @@ pub(super) const MESSAGES: &[Message] = &[
             field("upstream_connect_mode"),
             field("max_early_data_bytes"),
             field("check_drain_close"),
+            field("proxy_protocol_tlvs"),
+            field("proxy_protocol_tlv_merge_policy"),
         ],
     ),
     message(

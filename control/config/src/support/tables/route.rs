@@ -147,7 +147,10 @@ pub(super) const MESSAGES: &[Message] = &[
         "envoy.config.route.v3.RouteAction.UpgradeConfig",
         &[field("upgrade_type"), field("enabled"), field("connect_config")],
     ),
-    message("envoy.config.route.v3.RouteAction.UpgradeConfig.ConnectConfig", &[]),
+    message(
+        "envoy.config.route.v3.RouteAction.UpgradeConfig.ConnectConfig",
+        &[field("proxy_protocol_config"), field("allow_post")],
+    ),
     message(
         "envoy.config.route.v3.CookieMatcher",
         &[field("name"), field("string_match"), field("invert_match")],

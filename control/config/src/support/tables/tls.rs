@@ -6,6 +6,9 @@ const DOWNSTREAM: &str = "envoy.extensions.transport_sockets.tls.v3.DownstreamTl
 const UPSTREAM: &str = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext";
 const RAW: &str = "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer";
 
+const PROXY_HEADER: &str =
+    "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport";
+
 /// TLS 1.0 and 1.1 are not built (RFC 8996).
 const VERSIONS: &[&str] = &["TLS_AUTO", "TLSv1_2", "TLSv1_3"];
 
@@ -14,13 +17,14 @@ const SECRET: &str = "envoy.extensions.transport_sockets.tls.v3.Secret";
 pub(super) const MESSAGES: &[Message] = &[
     message(
         "envoy.config.core.v3.TransportSocket",
-        &[field("name"), extension("typed_config", &[RAW, DOWNSTREAM, UPSTREAM])],
+        &[field("name"), extension("typed_config", &[RAW, DOWNSTREAM, UPSTREAM, PROXY_HEADER])],
     ),
     message(
         "envoy.config.cluster.v3.Cluster.TransportSocketMatch",
         &[field("name"), field("match"), field("transport_socket")],
     ),
     message(RAW, &[]),
+    message(PROXY_HEADER, &[field("config"), field("transport_socket")]),
     message(
         DOWNSTREAM,
         &[

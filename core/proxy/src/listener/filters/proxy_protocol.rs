@@ -103,6 +103,8 @@ impl Peek<'_> {
     }
 
     fn take_tlvs(&mut self, config: &ProxyProtocol, tlvs: &Tlvs<'_>) {
+        let passed = tlvs.iter().filter(|tlv| config.pass.takes(tlv.kind));
+        self.found.tlvs = Some(passed.map(|tlv| (tlv.kind, tlv.value.into())).collect());
         for tlv in tlvs.iter() {
             let rule = config.rules.iter().find(|rule| rule.kind == tlv.kind);
             if let Some(rule) = rule {

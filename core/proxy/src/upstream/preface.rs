@@ -1,0 +1,105 @@
+//! What stands in front of everything on a connection to an endpoint: the PROXY header.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use ringway_bridge::stats::Page;
+use ringway_model::address::Address;
+use ringway_model::format::FormatContext;
+use ringway_model::proxy_header::{AddedTlv, ProxyHeader, ProxyVersion, TlvMerge};
+use ringway_model::stream::{ConnectionInfo, StreamInfo};
+use ringway_preamble::proxy::{Addresses, Tlv, Transport, V2, encode_v1, encode_v2};
+
+use super::host::Host;
+
+/// Whom a header speaks of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Client<'a> {
+    pub(crate) connection: &'a ConnectionInfo,
+    pub(crate) stream: &'a StreamInfo,
+    /// `proxy_protocol_tlvs`
+    pub(crate) tlvs: &'a [AddedTlv],
+    pub(crate) merge: TlvMerge,
+}
+
+type Tlvs<'a> = Vec<(u8, Cow<'a, [u8]>)>;
+
+impl Host {
+    /// The bytes in front of a connection for this client, if the transport socket has any.
+    /// Connections with different ones are not shared.
+    pub(crate) fn preface(&self, client: &Client<'_>) -> Option<Rc<[u8]>> {
+        let header = self.tally.policy.proxy_header_of(&self.endpoint)?;
+        let mut bytes = Vec::new();
+        client.write(header, &self.tally.page, &mut bytes);
+        Some(bytes.into())
+    }
+}
+
+impl<'a> Client<'a> {
+    /// A client without additions of its own.
+    pub(crate) fn new(connection: &'a ConnectionInfo, stream: &'a StreamInfo) -> Self {
+        Self { connection, stream, tlvs: &[], merge: TlvMerge::default() }
+    }
+
+    /// Appends the header.
+    pub(crate) fn write(&self, header: &'a ProxyHeader, page: &Page, out: &mut Vec<u8>) {
+        let addresses = self.addresses();
+        if header.version == ProxyVersion::V1 {
+            return encode_v1(&addresses, out);
+        }
+        let carried = self.tlvs_for(header);
+        let tlvs: Vec<_> = carried.iter().map(|(kind, value)| Tlv { kind: *kind, value }).collect();
+        if encode_v2(&V2 { addresses, tlvs: &tlvs, checksum: false }, out).is_ok() {
+            return;
+        }
+        // Envoy sends no header then, and the endpoint takes the first bytes for one.
+        if let Some(counter) = header.tlvs_exceed_max_length {
+            page.inc(counter);
+        }
+        // Two addresses always fit.
+        let _ = encode_v2(&V2 { addresses, tlvs: &[], checksum: false }, out);
+    }
+
+    /// The two ends of the client's connection. Without them the proxy speaks for itself.
+    fn addresses(&self) -> Addresses<'static> {
+        match (self.connection.remote(), &self.connection.local) {
+            (&Address::Ip(source), &Address::Ip(destination)) => {
+                Addresses::Inet { source, destination, transport: Transport::Stream }
+            }
+            _ => Addresses::Local,
+        }
+    }
+
+    /// `added_tlvs`, and behind them what the client brings of other types.
+    fn tlvs_for(&self, header: &'a ProxyHeader) -> Tlvs<'a> {
+        let mut all = self.values(&header.added);
+        let is_added = |kind: u8| header.added.iter().any(|tlv| tlv.kind == kind);
+        let passed = self.merged().into_iter();
+        all.extend(passed.filter(|(kind, _)| header.pass.takes(*kind) && !is_added(*kind)));
+        all
+    }
+
+    /// `proxy_protocol_tlv_merge_policy`
+    fn merged(&self) -> Tlvs<'a> {
+        let preamble = self.connection.preamble.as_deref();
+        let Some(came) = preamble.and_then(|preamble| preamble.tlvs.as_ref()) else {
+            return self.values(self.tlvs);
+        };
+        let came = came.iter().map(|(kind, value)| (*kind, Cow::Borrowed(&**value)));
+        match self.merge {
+            TlvMerge::AddIfAbsent => came.collect(),
+            TlvMerge::OverwriteByType => {
+                let mut all = self.values(self.tlvs);
+                let is_new = |kind: u8| self.tlvs.iter().all(|tlv| tlv.kind != kind);
+                all.extend(came.filter(|(kind, _)| is_new(*kind)));
+                all
+            }
+            TlvMerge::Append => came.chain(self.values(self.tlvs)).collect(),
+        }
+    }
+
+    fn values(&self, tlvs: &'a [AddedTlv]) -> Tlvs<'a> {
+        let cx = FormatContext::new(self.stream, self.connection);
+        tlvs.iter().map(|tlv| (tlv.kind, tlv.value(&cx))).collect()
+    }
+}
