@@ -228,6 +228,12 @@ impl Stream {
         let _ = self.socket(|socket| socket.shutdown(std::net::Shutdown::Write));
     }
 
+    /// Closes with a reset when dropped: the peer must see that something is missing.
+    pub fn reset_on_drop(&self) {
+        // Without it the peer gets an ordinary end.
+        let _ = self.socket(|socket| socket.set_linger(Some(std::time::Duration::ZERO)));
+    }
+
     /// Our own address, if it is an IP address.
     pub fn local_address(&self) -> Option<SocketAddr> {
         self.socket(|socket| socket.local_addr()).ok()?.as_socket()

@@ -7,11 +7,14 @@ use std::sync::Arc;
 use ringway_model::cluster::ClusterPolicy;
 use ringway_model::stream::ResponseFlags;
 use ringway_runtime::buffer::Buf;
+use ringway_runtime::deadline::Deadline;
 use ringway_tls::Handshake;
 
+use super::relay::deliver;
 use crate::upstream::{TcpConnection, Tunnel};
 
 /// What carries the bytes to and from the endpoint.
+#[expect(clippy::large_enum_variant, reason = "the large one is the common one")]
 pub(super) enum Far {
     /// A connection of its own.
     Direct(TcpConnection),
@@ -72,6 +75,22 @@ impl Far {
         match self {
             Self::Direct(up) => up.transport.is_flushed(),
             Self::Tunnel(up) => up.is_flushed(),
+        }
+    }
+
+    /// Sends what is left, before the deadline.
+    pub(super) async fn deliver(&mut self, deadline: &Deadline) {
+        match self {
+            Self::Direct(up) => deliver(&mut up.transport, deadline).await,
+            Self::Tunnel(up) => deliver(&mut **up, deadline).await,
+        }
+    }
+
+    /// Ends with a reset when dropped.
+    pub(super) fn reset_on_drop(&self) {
+        match self {
+            Self::Direct(up) => up.transport.reset_on_drop(),
+            Self::Tunnel(up) => up.reset_on_drop(),
         }
     }
 

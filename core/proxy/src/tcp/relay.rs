@@ -283,10 +283,15 @@ pub(super) fn poll(
 /// Sends what is left and ends our side, before the deadline.
 pub(super) async fn flush(side: &mut impl Side, deadline: &Deadline) {
     side.say_goodbye();
+    deliver(side, deadline).await;
+    side.shutdown_write();
+}
+
+/// Sends what is left, before the deadline.
+pub(super) async fn deliver(side: &mut impl Side, deadline: &Deadline) {
     std::future::poll_fn(|cx| match side.poll_flush(cx) {
         Poll::Ready(_) => Poll::Ready(()),
         Poll::Pending => deadline.poll(cx),
     })
     .await;
-    side.shutdown_write();
 }

@@ -13,7 +13,7 @@ use ringway_runtime::recycled::Recycled;
 
 use super::far::Far;
 use super::origin::{Early, Origin};
-use super::relay::{self, Broken, Flow, Way, flush};
+use super::relay::{self, Broken, Flow, Way, deliver, flush};
 use crate::listener::Listening;
 use crate::tell::about_connection;
 use crate::transport::Transport;
@@ -81,10 +81,12 @@ pub(super) struct Session {
 enum Ending {
     /// Nothing is left.
     Closed,
-    /// The client is gone; the upstream may still want what the client has said.
+    /// The client broke off; the upstream may still want what it has said, and is reset then.
     FlushUpstream,
-    /// The upstream is gone; the client may still want what it has said.
+    /// The upstream broke off; the client may still want what it has said, and is reset then.
     FlushDownstream,
+    /// The client is told to go, with what the upstream has said.
+    Goodbye,
 }
 
 /// A time that is over.
@@ -251,7 +253,7 @@ impl Session {
         let outcome = match outcome {
             Ok(outcome) => outcome,
             // Both sides get what was said to them.
-            Err(Expired::Told) => return Ending::FlushDownstream,
+            Err(Expired::Told) => return Ending::Goodbye,
             Err(expired) => {
                 self.expire(expired);
                 return Ending::Closed;
@@ -337,22 +339,24 @@ impl Session {
             Ending::Closed => {}
             Ending::FlushDownstream => {
                 self.up = None;
+                deliver(&mut down, &self.deadline).await;
+                down.reset_on_drop();
+            }
+            Ending::Goodbye => {
+                self.up = None;
                 flush(&mut down, &self.deadline).await;
             }
             Ending::FlushUpstream => {
                 let Some(mut up) = self.up.take() else { return };
                 drop(down);
-                if up.is_flushed() {
-                    return;
+                if !up.is_flushed() {
+                    let (page, stats) = (&self.worker.page, &self.proxy.stats);
+                    page.inc(stats.upstream_flush_total);
+                    page.raise(stats.upstream_flush_active, 1);
+                    up.deliver(&self.deadline).await;
+                    page.lower(stats.upstream_flush_active, 1);
                 }
-                let (page, stats) = (&self.worker.page, &self.proxy.stats);
-                page.inc(stats.upstream_flush_total);
-                page.raise(stats.upstream_flush_active, 1);
-                match &mut up {
-                    Far::Direct(up) => flush(&mut up.transport, &self.deadline).await,
-                    Far::Tunnel(up) => flush(&mut **up, &self.deadline).await,
-                }
-                page.lower(stats.upstream_flush_active, 1);
+                up.reset_on_drop();
             }
         }
     }

@@ -162,6 +162,11 @@ impl Transport {
         self.stream().shutdown_write();
     }
 
+    /// Closes with a reset when dropped, and without a goodbye.
+    pub(crate) fn reset_on_drop(&self) {
+        self.stream().reset_on_drop();
+    }
+
     /// Our own address, if it is an IP address.
     pub(crate) fn local_address(&self) -> Option<SocketAddr> {
         self.stream().local_address()

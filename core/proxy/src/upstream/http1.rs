@@ -124,6 +124,11 @@ impl Connection {
         self.account.count_bytes(self.transferred());
     }
 
+    /// Closes with a reset when dropped.
+    pub(super) fn reset_on_drop(&self) {
+        self.wire.stream.reset_on_drop();
+    }
+
     /// Notes that the peer was the one to end it.
     pub(super) fn note_peer_close(&self) {
         self.account.note_peer_close();

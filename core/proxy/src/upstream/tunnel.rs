@@ -53,6 +53,7 @@ pub(crate) struct Tunnel {
 
 /// What carries the request.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a tunnel is boxed as a whole")]
 enum Carried {
     Http1(Box<Connection>),
     Http2(Server),
@@ -291,6 +292,13 @@ impl Tunnel {
     pub(crate) fn count_bytes(&self) {
         if let Some(Carried::Http1(connection)) = &self.carrier {
             connection.count_bytes();
+        }
+    }
+
+    /// Ends with a reset when dropped; a stream does so by itself.
+    pub(crate) fn reset_on_drop(&self) {
+        if let Some(Carried::Http1(connection)) = &self.carrier {
+            connection.reset_on_drop();
         }
     }
 

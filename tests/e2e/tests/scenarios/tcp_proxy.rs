@@ -338,24 +338,34 @@ fn times_end_a_connection() {
 }
 
 #[test]
-fn a_reset_ends_the_other_side() {
+fn a_reset_resets_the_other_side() {
     let origin = Raw::new();
     let proxy = to(origin.address(), "");
     let mut client = connect(&proxy);
     let mut server = origin.accept();
     client.write_all(b"x").unwrap();
     assert_eq!(read(&mut server, 1), b"x");
-    socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
-    drop(client);
-    assert!(is_gone(&mut server));
+    reset(client);
+    assert!(is_reset(&mut server));
 
     let mut client = connect(&proxy);
-    let server = origin.accept();
-    socket2::SockRef::from(&server).set_linger(Some(Duration::ZERO)).unwrap();
-    drop(server);
-    assert!(is_gone(&mut client));
+    let mut server = origin.accept();
+    server.write_all(b"half an answer").unwrap();
+    assert_eq!(read(&mut client, 14), b"half an answer");
+    reset(server);
+    assert!(is_reset(&mut client));
     proxy.wait_stat("cluster.origin.upstream_cx_active", |count| count == 0);
     proxy.wait_stat("cluster.origin.upstream_cx_destroy_remote", |count| count == 1);
+}
+
+fn reset(stream: TcpStream) {
+    socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+}
+
+/// Whether the peer says that something is missing.
+fn is_reset(stream: &mut TcpStream) -> bool {
+    let end = stream.read(&mut [0]);
+    end.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset)
 }
 
 #[test]
