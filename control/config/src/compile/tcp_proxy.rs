@@ -29,10 +29,12 @@ pub(super) fn proxy(cx: &Cx<'_>, at: &At<'_>, config: &tcp_proxy::TcpProxy) -> O
             at.field(name).no_effect("Envoy 1.40 ignores it");
         }
     }
-    let tunneling = match &config.tunneling_config {
-        Some(tunneling) => Some(tunneling::compile(&at.field("tunneling_config"), tunneling)?),
-        None => None,
-    };
+    let tunneling = config.tunneling_config.as_ref();
+    let tunneling =
+        tunneling.map(|tunneling| tunneling::compile(&at.field("tunneling_config"), tunneling));
+    let waits_for_data = waits_for_data(at, config);
+    let at_tlvs = at.field("proxy_protocol_tlvs");
+    let tlvs = proxy_header::tlvs(cx, &at_tlvs, &config.proxy_protocol_tlvs);
     let jitter = config.max_downstream_connection_duration_jitter_percentage;
     Some(TcpProxy {
         // There is nothing else yet that a connection could be hashed by.
@@ -45,19 +47,18 @@ pub(super) fn proxy(cx: &Cx<'_>, at: &At<'_>, config: &tcp_proxy::TcpProxy) -> O
         max_duration_jitter_percent: jitter.map_or(0.0, |percent| percent.value),
         max_connect_attempts: or_u32(config.max_connect_attempts, 1),
         backoff,
-        waits_for_data: waits_for_data(at, config)?,
         early_data_max: config.max_early_data_bytes.map(|max| max.value as usize),
-        tlvs: proxy_header::tlvs(
-            cx,
-            &at.field("proxy_protocol_tlvs"),
-            &config.proxy_protocol_tlvs,
-        )?,
         tlv_merge: tlv_merge(config),
         checks_drain: config.check_drain_close.is_some_and(|check| check.value),
-        tunneling,
         access_logs: access_log::logs(cx, &at.field("access_log"), &config.access_log),
         log_times: log_times(at, config),
         stats: layer4_stats::tcp_proxy(&cx.env.catalog, &config.stat_prefix),
+        waits_for_data: waits_for_data?,
+        tlvs: tlvs?,
+        tunneling: match tunneling {
+            Some(made) => Some(made?),
+            None => None,
+        },
         clusters: clusters?,
     })
 }

@@ -195,7 +195,7 @@ fn tunnels_have_routes_of_their_own() {
          {cluster: c, upgrade_configs: [{upgrade_type: CONNECT, connect_config: {}}]}}",
     );
     assert!(forward(&manager, "CONNECT", "").unwrap().connect_end().is_some());
-    assert!(!forward(&manager, "GET", "/").unwrap().connect_end().is_some());
+    assert!(forward(&manager, "GET", "/").unwrap().connect_end().is_none());
 }
 
 #[test]
