@@ -27,6 +27,14 @@ struct Details {
     days_until_expiration: String,
     valid_from: String,
     expiration_time: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ocsp_details: Option<Ocsp>,
+}
+
+#[derive(Debug, Serialize, PartialEq, Eq)]
+struct Ocsp {
+    valid_from: String,
+    expiration: String,
 }
 
 #[derive(Debug, Serialize, PartialEq, Eq)]
@@ -50,9 +58,17 @@ fn shown_one((leaves, authorities): Context<'_>, now: SystemTime) -> Shown {
     Shown { ca_cert: details(authorities), cert_chain: details(leaves) }
 }
 
-/// Writes the gauges, and returns the days until the first certificate is expired; `None` without
-/// certificates.
-pub(crate) fn refresh(page: &Page, snapshot: &Snapshot, now: SystemTime) -> Option<u64> {
+/// What ends first.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct First {
+    /// Days until a certificate is expired; `None` without certificates.
+    pub(crate) certificate_days: Option<u64>,
+    /// Seconds until a stapled OCSP response is; `None` without any.
+    pub(crate) ocsp_response_s: Option<u64>,
+}
+
+/// Writes the gauges, and tells what ends first.
+pub(crate) fn refresh(page: &Page, snapshot: &Snapshot, now: SystemTime) -> First {
     let all = contexts(snapshot).flat_map(|(leaves, authorities)| leaves.iter().chain(authorities));
     refresh_all(page, all, now)
 }
@@ -61,13 +77,20 @@ fn refresh_all<'a>(
     page: &Page,
     all: impl Iterator<Item = &'a LoadedCertificate>,
     now: SystemTime,
-) -> Option<u64> {
-    let days = all.map(|one| {
+) -> First {
+    let mut first = First::default();
+    let earlier = |one: Option<u64>, other| Some(one.map_or(other, |one| one.min(other)));
+    for one in all {
         let until = one.certificate.not_after_unix_s;
         page.set(one.expiration, u64::try_from(until).unwrap_or(0));
-        days_until(&one.certificate, now)
-    });
-    days.min()
+        first.certificate_days = earlier(first.certificate_days, days_until(&one.certificate, now));
+        if let Some(ocsp) = one.ocsp {
+            let until = ocsp.expires_unix_s.unwrap_or(0);
+            let left = u64::try_from(until - unix_s(now)).unwrap_or(0);
+            first.ocsp_response_s = earlier(first.ocsp_response_s, left);
+        }
+    }
+    first
 }
 
 /// Leaves and authorities of each context.
@@ -82,13 +105,21 @@ fn contexts(snapshot: &Snapshot) -> impl Iterator<Item = Context<'_>> {
 
 /// Whole days; 0 when it is expired already.
 fn days_until(certificate: &Certificate, now: SystemTime) -> u64 {
+    u64::try_from((certificate.not_after_unix_s - unix_s(now)) / DAY_S).unwrap_or(0)
+}
+
+fn unix_s(now: SystemTime) -> i64 {
     let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let now = i64::try_from(now).unwrap_or(i64::MAX);
-    u64::try_from((certificate.not_after_unix_s - now) / DAY_S).unwrap_or(0)
+    i64::try_from(now).unwrap_or(i64::MAX)
 }
 
 fn one_of(one: &LoadedCertificate, now: SystemTime) -> Details {
-    let LoadedCertificate { path, certificate, .. } = one;
+    let LoadedCertificate { path, certificate, ocsp, .. } = one;
+    // As Envoy: what says nothing of its end is at its end now.
+    let ocsp_details = ocsp.map(|ocsp| Ocsp {
+        valid_from: time(ocsp.valid_from_unix_s),
+        expiration: time(ocsp.expires_unix_s.unwrap_or_else(|| unix_s(now))),
+    });
     Details {
         path: path.clone(),
         serial_number: certificate.serial.clone(),
@@ -96,6 +127,7 @@ fn one_of(one: &LoadedCertificate, now: SystemTime) -> Details {
         days_until_expiration: days_until(certificate, now).to_string(),
         valid_from: time(certificate.not_before_unix_s),
         expiration_time: time(certificate.not_after_unix_s),
+        ocsp_details,
     }
 }
 
@@ -117,7 +149,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use ringway_bridge::stats::{Catalog, StatName, Total};
-    use ringway_model::transport::Names;
+    use ringway_model::transport::{Names, OcspDetails};
 
     use super::*;
 
@@ -143,7 +175,7 @@ mod tests {
             spki_sha256: [0; 32],
         };
         let expiration = catalog.gauge(StatName::new("a", "a", "expiration", &[]));
-        LoadedCertificate { path: "a.pem".to_owned(), certificate, expiration }
+        LoadedCertificate { path: "a.pem".to_owned(), certificate, expiration, ocsp: None }
     }
 
     #[test]
@@ -159,12 +191,32 @@ mod tests {
     }
 
     #[test]
+    fn responses_are_shown_with_their_certificates() {
+        let catalog = Catalog::default();
+        let page = catalog.new_page();
+        let with = |until: Option<i64>| {
+            let valid_from_unix_s = 1_700_000_000;
+            let expires_unix_s = until.map(|until| NOW + until);
+            let ocsp = Some(OcspDetails { valid_from_unix_s, expires_unix_s });
+            LoadedCertificate { ocsp, ..certificate(&catalog, DAY_S) }
+        };
+        let shown = shown_one((&[with(Some(60)), with(None)], &[]), now());
+        let ends: Vec<_> = shown.cert_chain.iter().flat_map(|one| &one.ocsp_details).collect();
+        let ends: Vec<_> = ends.iter().map(|one| one.expiration.as_str()).collect();
+        assert_eq!(ends, ["2027-01-15T08:01:00Z", "2027-01-15T08:00:00Z"]);
+        let left = |list: &[LoadedCertificate]| refresh_all(&page, list.iter(), now());
+        assert_eq!(left(&[with(Some(60)), with(Some(20))]).ocsp_response_s, Some(20));
+        assert_eq!(left(&[with(Some(60)), with(Some(-9))]).ocsp_response_s, Some(0));
+        assert_eq!(left(&[certificate(&catalog, 9)]).ocsp_response_s, None);
+    }
+
+    #[test]
     fn the_days_until_the_first_are_counted() {
         let catalog = Catalog::default();
         let page = catalog.new_page();
         let of = |times: &[i64]| {
             let all: Vec<_> = times.iter().map(|until| certificate(&catalog, *until)).collect();
-            refresh_all(&page, all.iter(), now())
+            refresh_all(&page, all.iter(), now()).certificate_days
         };
         assert_eq!(of(&[]), None);
         assert_eq!(of(&[-DAY_S]), Some(0));

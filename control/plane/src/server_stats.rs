@@ -97,8 +97,11 @@ impl ServerStats {
     pub(crate) fn refresh(&mut self, state: ServerState, catalog: &Catalog, snapshot: &Snapshot) {
         self.breakers.refresh(catalog, &self.page, snapshot);
         let (page, ids) = (&self.page, &self.ids);
-        let days = certificates::refresh(page, snapshot, SystemTime::now());
-        page.set(ids.days_until_first_cert_expiring, days.unwrap_or(NO_CERTIFICATE_DAYS));
+        let first = certificates::refresh(page, snapshot, SystemTime::now());
+        let days = first.certificate_days.unwrap_or(NO_CERTIFICATE_DAYS);
+        page.set(ids.days_until_first_cert_expiring, days);
+        let seconds = first.ocsp_response_s.unwrap_or(0);
+        page.set(ids.seconds_until_first_ocsp_response_expiring, seconds);
         page.set(ids.live, u64::from(state == ServerState::Live));
         page.set(ids.state, state as u64);
         page.set(ids.uptime, self.started.elapsed().as_secs());

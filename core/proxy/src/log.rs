@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use ringway_bridge::log_ring::{Batch, LogSender};
-use ringway_model::access_log::AccessLog;
+use ringway_model::access_log::{AccessLog, SinkId};
 use ringway_model::format::FormatContext;
 
 /// A batch of this size is handed over at once; smaller ones by time.
@@ -31,7 +31,16 @@ impl Log {
     }
 
     fn append(&self, log: &AccessLog, cx: &FormatContext<'_>) {
-        let sink = log.sink.0 as usize;
+        self.append_with(log.sink, |batch| log.format.write(cx, batch));
+    }
+
+    /// Writes whole lines of another kind than requests and connections.
+    pub(crate) fn write_lines(&self, sink: SinkId, lines: &[u8]) {
+        self.append_with(sink, |batch| batch.extend_from_slice(lines));
+    }
+
+    fn append_with(&self, to: SinkId, write: impl FnOnce(&mut Vec<u8>)) {
+        let sink = to.0 as usize;
         let mut batches = self.batches.borrow_mut();
         if batches.len() <= sink {
             batches.resize_with(sink + 1, Vec::new);
@@ -40,9 +49,9 @@ impl Log {
         if batch.capacity() == 0 {
             *batch = self.sender.buffer();
         }
-        log.format.write(cx, batch);
+        write(batch);
         if batch.len() >= BATCH_BYTES {
-            self.sender.send(Batch { sink: log.sink.0, bytes: std::mem::take(batch) });
+            self.sender.send(Batch { sink: to.0, bytes: std::mem::take(batch) });
         }
     }
 

@@ -18,6 +18,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::load::{self, ContextError, Source};
 use crate::verify::Validation;
+use crate::version1;
 
 /// What a chain has to be; immutable.
 pub(crate) struct Chain {
@@ -98,6 +99,9 @@ impl Chain {
         if self.lists.is_empty() && self.trusted.iter().any(|trusted| **trusted == **leaf) {
             return check_validity(leaf, now);
         }
+        if version1::is_it(leaf) {
+            return self.verify_version1(leaf, now);
+        }
         let parsed = EndEntityCert::try_from(leaf).map_err(said)?;
         let lists: Vec<&CertRevocationList<'_>> = self.lists.iter().collect();
         let verified = parsed.verify_for_usage(
@@ -110,6 +114,18 @@ impl Chain {
             Some(&|path: &VerifiedPath<'_>| self.check_length(path)),
         );
         verified.map(drop).map_err(said)
+    }
+
+    /// Such a certificate has no extensions, nor one between it and its authority.
+    fn verify_version1(&self, leaf: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
+        let authority = version1::issuer(leaf, &self.trusted, &self.algorithms)?;
+        check_validity(leaf, now)?;
+        check_validity(authority, now)?;
+        match self.lists.is_empty() {
+            true => Ok(()),
+            // Which of the lists speaks of it is not looked for.
+            false => Err(CertificateError::UnknownRevocationStatus.into()),
+        }
     }
 
     fn check_length(&self, path: &VerifiedPath<'_>) -> Result<(), webpki::Error> {

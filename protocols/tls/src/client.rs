@@ -3,16 +3,18 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use rustls::ClientConfig;
 use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs::kx_group;
 use rustls::pki_types::ServerName;
 use rustls::sign::SingleCertAndKey;
-use rustls::{ClientConfig, KeyLog};
 
 use crate::certificate::Certificate;
 use crate::load::{self, ContextError, Identity};
+use crate::notes::NoteSecrets;
 use crate::parameters::Parameters;
 use crate::select::parse_leaf;
+use crate::signature::limited;
 use crate::verify::{PeerVerifier, Validation};
 
 /// Envoy's groups of an upstream. The hybrid is sent with TLS 1.3 only.
@@ -32,8 +34,8 @@ pub struct ClientOptions {
     pub parameters: Parameters,
     /// `max_session_keys`: how many servers' sessions are remembered; 0 turns resumption off.
     pub max_session_keys: usize,
-    /// Where the secrets of sessions go.
-    pub key_log: Option<Arc<dyn KeyLog>>,
+    /// As in [`ServerOptions`](crate::ServerOptions).
+    pub key_log: bool,
 }
 
 impl Default for ClientOptions {
@@ -45,7 +47,7 @@ impl Default for ClientOptions {
             alpn_protocols: Vec::new(),
             parameters: Parameters::upstream(),
             max_session_keys: 1,
-            key_log: None,
+            key_log: false,
         }
     }
 }
@@ -69,7 +71,9 @@ impl ClientContext {
     /// Builds and checks everything that can be wrong.
     pub fn new(options: &ClientOptions) -> Result<Self, ContextError> {
         let provider = options.parameters.provider(GROUPS)?;
-        let verifier = Arc::new(PeerVerifier::of_servers(&options.validation, &provider)?);
+        let schemes = options.parameters.schemes()?;
+        let verifier = PeerVerifier::of_servers(&options.validation, &provider)?;
+        let verifier = Arc::new(verifier.limited(schemes.clone()));
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
         let builder = builder.with_protocol_versions(options.parameters.versions()?);
         let builder = builder.map_err(|error| ContextError::of_field("tls_params", error))?;
@@ -78,7 +82,7 @@ impl ClientContext {
         let mut config = match &options.identity {
             None => builder.with_no_client_auth(),
             Some(identity) => {
-                let key = load::certified_key(identity, &provider)?;
+                let key = limited(load::certified_key(identity, &provider)?, schemes.as_ref());
                 local = parse_leaf(&key).map(Arc::new);
                 builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key)))
             }
@@ -88,8 +92,8 @@ impl ClientContext {
             0 => Resumption::disabled(),
             size => Resumption::in_memory_sessions(size),
         };
-        if let Some(log) = &options.key_log {
-            config.key_log = Arc::clone(log);
+        if options.key_log {
+            config.key_log = Arc::new(NoteSecrets);
         }
         Ok(Self { config: Arc::new(config), verifies: options.validation.is_strict(), local })
     }

@@ -14,10 +14,13 @@ use rustls::{HandshakeKind, ProtocolVersion, ServerConfig};
 use crate::client::{ClientContext, ServerNameError, server_name};
 use crate::error::{Counter, TlsError};
 use crate::handshake::{self, Handshake, Peer};
-use crate::notes::{self, Notes, scheme_name};
+use crate::hello::Hello;
+use crate::notes::{self, Notes};
 use crate::reason;
 use crate::records::Records;
 use crate::server::ServerContext;
+use crate::signature::scheme_name;
+use crate::staple::Stapled;
 
 /// Bytes that a handshake may take of the peer: two certificate chains of the largest size that
 /// rustls reads, and more than any honest peer sends.
@@ -58,6 +61,8 @@ struct Opening {
     /// The first bytes of the peer, to say what it speaks when it is not TLS.
     first: Vec<u8>,
     session_id: Vec<u8>,
+    /// Of a client.
+    hello: Hello,
     /// The name that we sent as a client.
     sent_name: Option<Box<str>>,
     /// A certificate that was resumed was good when it was first shown.
@@ -227,6 +232,9 @@ impl Engine {
         }
         let Some(opening) = &mut self.opening else { return Ok(self.records.receive(piece)?) };
         let records = &mut self.records;
+        if !records.is_client() {
+            opening.notes.asks_for_status = opening.hello.take(piece);
+        }
         match notes::with(&mut opening.notes, || records.receive(piece)) {
             Err(rustls::Error::NoApplicationProtocol) => self.begin_again(),
             result => Ok(result?),
@@ -235,7 +243,8 @@ impl Engine {
 
     fn begin_again(&mut self) -> Result<(), TlsError> {
         let replay = self.replay.take().ok_or(rustls::Error::NoApplicationProtocol)?;
-        let mut notes = Notes::default();
+        let asks_for_status = self.opening.as_ref().is_some_and(|one| one.notes.asks_for_status);
+        let mut notes = Notes { asks_for_status, ..Notes::default() };
         self.records = notes::with(&mut notes, || replay.run())?;
         if let Some(opening) = &mut self.opening {
             opening.notes = notes;
@@ -348,6 +357,12 @@ impl Engine {
         Ok(self.records.update_keys()?)
     }
 
+    /// Lines of the key log, if the context keeps one; call before [`Engine::conclude`].
+    pub fn take_key_log(&mut self) -> Vec<u8> {
+        let opening = self.opening.as_mut();
+        opening.map(|opening| std::mem::take(&mut opening.notes.secrets)).unwrap_or_default()
+    }
+
     /// What is known now; call once, when the handshake is over or has failed.
     pub fn conclude(&mut self) -> Handshake {
         self.records.relax();
@@ -371,6 +386,7 @@ impl Engine {
                 Some("TLSv1.2") => session_id.into(),
                 _ => Box::default(),
             },
+            stapled: notes.stapled,
             local: notes.local,
             peer_scheme: notes.scheme.and_then(scheme_name),
             peer: Peer::new(chain, validated, notes.issuer.as_deref()),
@@ -381,8 +397,13 @@ impl Engine {
     pub fn failure_reason(&self, error: &TlsError) -> String {
         let opening = self.opening.as_deref();
         let first = opening.map_or(&[][..], |opening| &opening.first);
+        if opening.is_some_and(|opening| opening.notes.stapled == Some(Stapled::Failed)) {
+            return reason::rejected();
+        }
         let refused = opening.and_then(|opening| opening.notes.refused.as_ref());
-        reason::reason(error, first, refused.map(|(_, details)| details.as_str()))
+        let is_first_answer = self.is_client() && self.version().is_none();
+        let details = refused.map(|(_, details)| details.as_str());
+        reason::reason(error, first, details, is_first_answer)
     }
 
     /// What a certificate that is let pass all the same (`ACCEPT_UNTRUSTED`) is counted as.

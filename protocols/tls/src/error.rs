@@ -72,6 +72,7 @@ fn own(error: &OtherError) -> Counter {
     match error.0.downcast_ref::<VerifyFailure>() {
         Some(VerifyFailure::Name) => Counter::FailVerifySan,
         Some(VerifyFailure::Hash) => Counter::FailVerifyCertHash,
-        None => Counter::FailVerifyError,
+        // A chain of another domain, or one that webpki refuses for a reason of its own.
+        _ => Counter::FailVerifyError,
     }
 }

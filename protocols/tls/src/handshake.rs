@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 
 use crate::certificate::Certificate;
+use crate::staple::Stapled;
 
 /// The outcome of a handshake.
 #[derive(Debug, Default)]
@@ -22,6 +23,8 @@ pub struct Handshake {
     pub resumed: bool,
     /// Of TLS 1.2; later versions have none.
     pub session_id: Box<[u8]>,
+    /// What the client got of OCSP, if it asked for it.
+    pub stapled: Option<Stapled>,
     /// Our own certificate, if we showed one.
     pub local: Option<Arc<Certificate>>,
     /// With what the peer signed, as `ssl.sigalgs.` names it.

@@ -9,6 +9,7 @@ use rustls::sign::CertifiedKey;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::certificate::Certificate;
+use crate::staple::Staple;
 
 /// Bytes with the name that errors shall give them.
 #[derive(Debug, Clone)]
@@ -37,8 +38,8 @@ pub struct Identity {
     pub chain: Source,
     /// PKCS#8, PKCS#1 or SEC1.
     pub key: Source,
-    /// A DER response to staple where a client asks for one.
-    pub ocsp_staple: Option<Vec<u8>>,
+    /// A response of OCSP in DER, for clients that ask for one; what is empty is none.
+    pub ocsp_staple: Option<Source>,
 }
 
 /// Why a context cannot be built.
@@ -80,7 +81,23 @@ impl Identity {
     /// That one is expired is not wrong: Envoy presents it, and it is for the caller to judge.
     pub fn inspect(&self) -> Result<Vec<Certificate>, ContextError> {
         certified_key(self, &aws_lc_rs::default_provider())?;
+        self.staple()?;
         parsed(&self.chain, "certificate_chain")
+    }
+
+    /// The response, which must be for the leaf.
+    pub fn staple(&self) -> Result<Option<Staple>, ContextError> {
+        let Some(source) = self.ocsp_staple.as_ref().filter(|source| !source.bytes.is_empty())
+        else {
+            return Ok(None);
+        };
+        let refuse = |reason| source.refuse("ocsp_staple", reason);
+        let staple = Staple::parse(&source.bytes).map_err(refuse)?;
+        let chain = certificates(&self.chain, "certificate_chain")?;
+        match chain.first().is_some_and(|leaf| staple.is_for(leaf)) {
+            true => Ok(Some(staple)),
+            false => Err(refuse("OCSP response does not match its TLS certificate")),
+        }
     }
 }
 
@@ -103,17 +120,18 @@ pub(crate) fn certified_key(
     let der = private_key(&identity.key)?;
     let key = provider.key_provider.load_private_key(der);
     let key = key.map_err(|error| identity.key.refuse("private_key", error))?;
-    let mut certified = CertifiedKey::new(chain, key);
-    certified.ocsp.clone_from(&identity.ocsp_staple);
-    let mismatch = |error| match error {
-        rustls::Error::InconsistentKeys(_) => {
-            let reason = format!("does not match the certificate in {}", identity.chain.name);
-            identity.key.refuse("private_key", reason)
-        }
-        other => identity.chain.refuse("certificate_chain", other),
+    // rustls compares them as well, but for no certificate of the first version.
+    let public = key.public_key();
+    let public = public.as_ref().map(AsRef::as_ref);
+    let matches = |leaf: &CertificateDer<'_>| {
+        let parsed = X509Certificate::from_der(leaf);
+        parsed.is_ok_and(|(_, parsed)| Some(parsed.public_key().raw) == public)
     };
-    certified.keys_match().map_err(mismatch)?;
-    Ok(certified)
+    if !chain.first().is_some_and(matches) {
+        let reason = format!("does not match the certificate in {}", identity.chain.name);
+        return Err(identity.key.refuse("private_key", reason));
+    }
+    Ok(CertifiedKey::new(chain, key))
 }
 
 /// At least one certificate, each of which can be parsed.
@@ -156,8 +174,8 @@ fn private_key(source: &Source) -> Result<PrivateKeyDer<'static>, ContextError> 
     }
     match PrivateKeyDer::from_pem_slice(&source.bytes) {
         Ok(key) => Ok(key),
-        Err(pem::Error::NoItemsFound) if contains(&source.bytes, b"ENCRYPTED") => {
-            Err(refuse("is encrypted, which is not supported"))
+        Err(_) if contains(&source.bytes, b"ENCRYPTED") => {
+            Err(refuse("is encrypted, and there is no password (BAD_PASSWORD_READ)"))
         }
         Err(pem::Error::NoItemsFound) => Err(refuse("holds no private key")),
         Err(error) => Err(refuse(&error.to_string())),

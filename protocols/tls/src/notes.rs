@@ -7,14 +7,23 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use rustls::SignatureScheme;
+use rustls::{KeyLog, SignatureScheme};
 
-use crate::certificate::Certificate;
+use crate::certificate::{Certificate, write_hex};
 use crate::error::Counter;
+use crate::staple::Stapled;
 
 /// The notes of one connection.
 #[derive(Debug, Default)]
 pub(crate) struct Notes {
+    /// The client asks for a response of OCSP.
+    pub(crate) asks_for_status: bool,
+    /// What it got, if it does.
+    pub(crate) stapled: Option<Stapled>,
+    /// When the session that is resumed began, in seconds since 1970.
+    pub(crate) session_began_unix_s: Option<u64>,
+    /// Lines of the key log, where one is kept.
+    pub(crate) secrets: Vec<u8>,
     /// Our own certificate, as presented.
     pub(crate) local: Option<Arc<Certificate>>,
     /// The name that the client has asked for.
@@ -40,6 +49,11 @@ pub(crate) fn note(add: impl FnOnce(&mut Notes)) {
     NOTES.with_borrow_mut(add);
 }
 
+/// Looks into them.
+pub(crate) fn noted<T>(look: impl FnOnce(&Notes) -> T) -> T {
+    NOTES.with_borrow(look)
+}
+
 /// Runs a call of rustls with these notes.
 pub(crate) fn with<T>(notes: &mut Notes, call: impl FnOnce() -> T) -> T {
     NOTES.with_borrow_mut(|inside| std::mem::swap(inside, notes));
@@ -48,19 +62,19 @@ pub(crate) fn with<T>(notes: &mut Notes, call: impl FnOnce() -> T) -> T {
     result
 }
 
-/// The scheme as Envoy's `ssl.sigalgs.` names it (RFC 8446 section 4.2.3).
-pub(crate) fn scheme_name(scheme: SignatureScheme) -> Option<&'static str> {
-    Some(match scheme {
-        SignatureScheme::ECDSA_NISTP256_SHA256 => "ecdsa_secp256r1_sha256",
-        SignatureScheme::ECDSA_NISTP384_SHA384 => "ecdsa_secp384r1_sha384",
-        SignatureScheme::ECDSA_NISTP521_SHA512 => "ecdsa_secp521r1_sha512",
-        SignatureScheme::RSA_PSS_SHA256 => "rsa_pss_rsae_sha256",
-        SignatureScheme::RSA_PSS_SHA384 => "rsa_pss_rsae_sha384",
-        SignatureScheme::RSA_PSS_SHA512 => "rsa_pss_rsae_sha512",
-        SignatureScheme::RSA_PKCS1_SHA256 => "rsa_pkcs1_sha256",
-        SignatureScheme::RSA_PKCS1_SHA384 => "rsa_pkcs1_sha384",
-        SignatureScheme::RSA_PKCS1_SHA512 => "rsa_pkcs1_sha512",
-        SignatureScheme::ED25519 => "ed25519",
-        _ => return None,
-    })
+/// Keeps the secrets of a connection in the form of the NSS key log, for whoever collects them.
+#[derive(Debug)]
+pub(crate) struct NoteSecrets;
+
+impl KeyLog for NoteSecrets {
+    fn log(&self, label: &str, client_random: &[u8], secret: &[u8]) {
+        note(|notes| {
+            notes.secrets.extend_from_slice(label.as_bytes());
+            notes.secrets.push(b' ');
+            write_hex(client_random, &mut notes.secrets);
+            notes.secrets.push(b' ');
+            write_hex(secret, &mut notes.secrets);
+            notes.secrets.push(b'\n');
+        });
+    }
 }

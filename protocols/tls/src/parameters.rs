@@ -1,11 +1,12 @@
-//! `tls_params`: versions, cipher suites and groups by Envoy's names.
+//! `tls_params`: versions, cipher suites, groups and signatures by Envoy's names.
 
 use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, SupportedKxGroup, aws_lc_rs as provider};
-use rustls::{SupportedCipherSuite, SupportedProtocolVersion};
+use rustls::{SignatureScheme, SupportedCipherSuite, SupportedProtocolVersion};
 
 use crate::load::ContextError;
+use crate::signature;
 
 /// The versions that exist here. TLS 1.0 and 1.1 do not (RFC 8996).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,6 +29,10 @@ pub struct Parameters {
     pub cipher_suites: Vec<String>,
     /// Names of groups, preferred first. Empty for the side's default.
     pub ecdh_curves: Vec<String>,
+    /// Names of the algorithms with which either side signs, preferred first. Empty for all.
+    pub signature_algorithms: Vec<String>,
+    /// `compliance_policies`, which stands above the lists: `FIPS_202205`.
+    pub fips_202205: bool,
 }
 
 /// BoringSSL's order: what is cheapest first.
@@ -49,8 +54,14 @@ const SUITES: &[SupportedCipherSuite] = {
 impl Parameters {
     /// Envoy's defaults of a downstream context.
     pub fn downstream() -> Self {
-        let (min, max) = (TlsVersion::V1_2, TlsVersion::V1_3);
-        Self { min, max, cipher_suites: Vec::new(), ecdh_curves: Vec::new() }
+        Self {
+            min: TlsVersion::V1_2,
+            max: TlsVersion::V1_3,
+            cipher_suites: Vec::new(),
+            ecdh_curves: Vec::new(),
+            signature_algorithms: Vec::new(),
+            fips_202205: false,
+        }
     }
 
     /// Envoy's defaults of an upstream context, which offers TLS 1.2 alone.
@@ -61,6 +72,7 @@ impl Parameters {
     /// Whether a context can be built with them.
     pub fn check(&self) -> Result<(), ContextError> {
         self.versions()?;
+        self.schemes()?;
         self.provider(&[]).map(drop)
     }
 
@@ -98,8 +110,43 @@ impl Parameters {
             true => default_groups.to_vec(),
             false => self.ecdh_curves.iter().map(|name| group(name)).collect::<Result<_, _>>()?,
         };
+        if self.fips_202205 {
+            chosen.cipher_suites = SUITES.iter().copied().filter(is_of_aes).collect();
+            chosen.kx_groups = vec![provider::kx_group::SECP256R1, provider::kx_group::SECP384R1];
+        }
         Ok(Arc::new(chosen))
     }
+
+    /// The algorithms of signatures, preferred first; `None` for all that there are.
+    pub(crate) fn schemes(&self) -> Result<Option<Vec<SignatureScheme>>, ContextError> {
+        let mut schemes = Vec::with_capacity(self.signature_algorithms.len());
+        for name in &self.signature_algorithms {
+            let refuse = |reason: &str| {
+                let error = format!("{reason} signature algorithm {name:?}");
+                ContextError::of_field("tls_params.signature_algorithms", error).about(name)
+            };
+            let scheme = signature::scheme(name).ok_or_else(|| refuse("unknown or unsupported"))?;
+            if schemes.contains(&scheme) {
+                return Err(refuse("repeated"));
+            }
+            schemes.push(scheme);
+        }
+        match (self.fips_202205, schemes.is_empty()) {
+            (true, _) => Ok(Some(signature::FIPS_202205.to_vec())),
+            (false, true) => Ok(None),
+            (false, false) => Ok(Some(schemes)),
+        }
+    }
+}
+
+fn is_of_aes(suite: &SupportedCipherSuite) -> bool {
+    use rustls::CipherSuite as Suite;
+    !matches!(
+        suite.suite(),
+        Suite::TLS13_CHACHA20_POLY1305_SHA256
+            | Suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256
+            | Suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256
+    )
 }
 
 /// `[A|B]` is BoringSSL's group of equally preferred suites.

@@ -10,24 +10,40 @@ pub fn write_escaped_pem(der: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"-----BEGIN%20CERTIFICATE-----%0A");
     for line in der.chunks(LINE) {
         for three in line.chunks(3) {
-            write_three(three, out);
+            write_three(three, &ESCAPED, out);
         }
         out.extend_from_slice(b"%0A");
     }
     out.extend_from_slice(b"-----END%20CERTIFICATE-----%0A");
 }
 
-fn write_three(three: &[u8], out: &mut Vec<u8>) {
+/// Appends a certificate as PEM.
+pub(crate) fn write_pem(der: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(b"-----BEGIN CERTIFICATE-----\n");
+    for line in der.chunks(LINE) {
+        for three in line.chunks(3) {
+            write_three(three, &PLAIN, out);
+        }
+        out.push(b'\n');
+    }
+    out.extend_from_slice(b"-----END CERTIFICATE-----\n");
+}
+
+/// How `+`, `/` and `=` are written.
+const ESCAPED: [&[u8]; 3] = [b"%2B", b"%2F", b"%3D"];
+const PLAIN: [&[u8]; 3] = [b"+", b"/", b"="];
+
+fn write_three(three: &[u8], [plus, slash, pad]: &[&[u8]; 3], out: &mut Vec<u8>) {
     let byte = |at: usize| u32::from(three.get(at).copied().unwrap_or(0));
     let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
     for at in 0..4 {
         if at > three.len() {
-            out.extend_from_slice(b"%3D");
+            out.extend_from_slice(pad);
             continue;
         }
         match ALPHABET[(bits >> (18 - 6 * at) & 63) as usize] {
-            b'+' => out.extend_from_slice(b"%2B"),
-            b'/' => out.extend_from_slice(b"%2F"),
+            b'+' => out.extend_from_slice(plus),
+            b'/' => out.extend_from_slice(slash),
             letter => out.push(letter),
         }
     }

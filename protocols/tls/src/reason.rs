@@ -11,10 +11,24 @@ const SSL: u32 = 16 << 24;
 const ALERT: u32 = 1000;
 
 /// The text of `%DOWNSTREAM_TRANSPORT_FAILURE_REASON%`. `first` are the first bytes of the peer,
-/// `details` what the verification said; empty when the peer just went away.
-pub(crate) fn reason(error: &TlsError, first: &[u8], details: Option<&str>) -> String {
+/// `details` what the verification said; `is_first_answer` says that it is all that a server has
+/// said to our hello. Empty when the peer just went away.
+pub(crate) fn reason(
+    error: &TlsError,
+    first: &[u8],
+    details: Option<&str>,
+    is_first_answer: bool,
+) -> String {
     let TlsError::Protocol(error) = error else { return String::new() };
     let (number, name) = boring(error, first);
+    if is_first_answer && matches!(error, Error::AlertReceived(AlertDescription::HandshakeFailure))
+    {
+        let (inner, outer) = (SSL + number, SSL + 154);
+        return format!(
+            "TLS_error:|{inner}:SSL routines:OPENSSL_internal:{name}|{outer}:SSL \
+             routines:OPENSSL_internal:HANDSHAKE_FAILURE_ON_CLIENT_HELLO:TLS_error_end"
+        );
+    }
     let details = match (details, error) {
         (Some(details), Error::InvalidCertificate(_)) => format!(":verify cert failed: {details}"),
         (_, Error::NoCertificatesPresented) => {
@@ -22,6 +36,15 @@ pub(crate) fn reason(error: &TlsError, first: &[u8], details: Option<&str>) -> S
         }
         _ => String::new(),
     };
+    text(number, name, &details)
+}
+
+/// No certificate may be presented to this client.
+pub(crate) fn rejected() -> String {
+    text(133, "CONNECTION_REJECTED", "")
+}
+
+fn text(number: u32, name: &str, details: &str) -> String {
     let number = SSL + number;
     format!("TLS_error:|{number}:SSL routines:OPENSSL_internal:{name}{details}:TLS_error_end")
 }
@@ -136,7 +159,8 @@ mod tests {
 
     #[test]
     fn reasons_have_boringssls_numbers() {
-        let text = |error: Error, first: &[u8]| reason(&TlsError::Protocol(error), first, None);
+        let text =
+            |error: Error, first: &[u8]| reason(&TlsError::Protocol(error), first, None, false);
         let broken = || Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
         for (given, expected) in [
             (text(broken(), b"GET / HTTP"), "268435612:SSL routines:OPENSSL_internal:HTTP_REQUEST"),
@@ -151,6 +175,6 @@ mod tests {
         ] {
             assert_eq!(given, format!("TLS_error:|{expected}:TLS_error_end"));
         }
-        assert_eq!(reason(&TlsError::Truncated, b"", None), "");
+        assert_eq!(reason(&TlsError::Truncated, b"", None, false), "");
     }
 }

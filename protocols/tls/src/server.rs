@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
+use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::{Ticketer as RandomTicketer, kx_group};
-use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache};
+use rustls::server::{NoServerSessionStorage, ProducesTickets, ServerSessionMemoryCache};
 use rustls::sign::CertifiedKey;
-use rustls::{KeyLog, ServerConfig};
 
 use crate::certificate::sha256;
 use crate::load::{self, ContextError, Identity};
+use crate::notes::NoteSecrets;
 use crate::parameters::Parameters;
-use crate::select::Selection;
-use crate::ticket::{Kept, TicketKeys, Ticketer};
+use crate::select::{Rules, Selection};
+use crate::signature::limited;
+use crate::staple::StaplePolicy;
+use crate::ticket::{Aged, TicketKeys, Ticketer};
 use crate::verify::{PeerVerifier, Validation};
 
 /// The post-quantum hybrid first: a client that does not know it takes the next.
@@ -44,7 +47,8 @@ pub struct Sessions {
     /// `session_ticket_keys`. Without them each context draws its own and rotates them every six
     /// hours.
     pub keys: Option<TicketKeys>,
-    /// `session_timeout`, in seconds: how long a client is told that it may keep a ticket.
+    /// `session_timeout`, in seconds: how long after the handshake in which a session began it may
+    /// be resumed.
     pub timeout_s: u32,
 }
 
@@ -71,8 +75,11 @@ pub struct ServerOptions {
     pub require_sni: bool,
     /// `full_scan_certs_on_sni_mismatch`.
     pub full_scan_certs_on_sni_mismatch: bool,
-    /// Where the secrets of sessions go, for whoever looks into captured traffic.
-    pub key_log: Option<Arc<dyn KeyLog>>,
+    /// `ocsp_staple_policy`.
+    pub staple_policy: StaplePolicy,
+    /// The secrets of sessions are kept, for whoever looks into captured traffic, see
+    /// [`Engine::take_key_log`](crate::Engine::take_key_log).
+    pub key_log: bool,
 }
 
 impl ServerOptions {
@@ -86,7 +93,8 @@ impl ServerOptions {
             sessions: Sessions::default(),
             require_sni: false,
             full_scan_certs_on_sni_mismatch: false,
-            key_log: None,
+            staple_policy: StaplePolicy::default(),
+            key_log: false,
         }
     }
 }
@@ -106,25 +114,35 @@ impl ServerContext {
     pub fn new(options: &ServerOptions) -> Result<Self, ContextError> {
         let provider = options.parameters.provider(GROUPS)?;
         let certificates = certificates(options, &provider)?;
+        let schemes = options.parameters.schemes()?;
+        let clients = |validation, mandatory| {
+            let verifier = PeerVerifier::of_clients(validation, mandatory, &provider)?;
+            Ok::<_, ContextError>(verifier.limited(schemes.clone()))
+        };
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
         let builder = builder.with_protocol_versions(options.parameters.versions()?);
         let builder = builder.map_err(|error| ContextError::of_field("tls_params", error))?;
         let builder = match &options.client_certificates {
             ClientCertificates::Ignored => builder.with_no_client_auth(),
-            ClientCertificates::Optional(validation) => builder.with_client_cert_verifier(
-                Arc::new(PeerVerifier::of_clients(validation, false, &provider)?),
-            ),
-            ClientCertificates::Required(validation) => builder.with_client_cert_verifier(
-                Arc::new(PeerVerifier::of_clients(validation, true, &provider)?),
-            ),
+            ClientCertificates::Optional(validation) => {
+                builder.with_client_cert_verifier(Arc::new(clients(validation, false)?))
+            }
+            ClientCertificates::Required(validation) => {
+                builder.with_client_cert_verifier(Arc::new(clients(validation, true)?))
+            }
         };
         let identity = identity(options, &certificates);
-        let full_scan = options.full_scan_certs_on_sni_mismatch;
-        let selection = Selection::new(certificates, full_scan, options.require_sni);
+        let staples: Result<_, _> = options.identities.iter().map(Identity::staple).collect();
+        let rules = Rules {
+            full_scan: options.full_scan_certs_on_sni_mismatch,
+            require_sni: options.require_sni,
+            staple: options.staple_policy,
+        };
+        let selection = Selection::new(certificates, staples?, rules)?;
         let mut config = builder.with_cert_resolver(Arc::new(selection));
         config.alpn_protocols.clone_from(&options.alpn_protocols);
-        if let Some(log) = &options.key_log {
-            config.key_log = Arc::clone(log);
+        if options.key_log {
+            config.key_log = Arc::new(NoteSecrets);
         }
         set_sessions(&mut config, &options.sessions, &identity)?;
         let without_alpn = (!config.alpn_protocols.is_empty()).then(|| without_alpn(&config));
@@ -151,7 +169,11 @@ fn certificates(
     if options.identities.is_empty() {
         return Err(ContextError::of_field("tls_certificates", "is empty"));
     }
-    let load = |identity| load::certified_key(identity, provider).map(Arc::new);
+    let schemes = options.parameters.schemes()?;
+    let load = |identity| {
+        let certified = load::certified_key(identity, provider)?;
+        Ok(Arc::new(limited(certified, schemes.as_ref())))
+    };
     options.identities.iter().map(load).collect()
 }
 
@@ -174,7 +196,10 @@ fn set_sessions(
     identity: &[u8; 32],
 ) -> Result<(), ContextError> {
     config.session_storage = match sessions.stateful {
-        true => ServerSessionMemoryCache::new(STATEFUL_SESSIONS),
+        true => {
+            let memory = ServerSessionMemoryCache::new(STATEFUL_SESSIONS);
+            Arc::new(Aged::new(memory, sessions.timeout_s))
+        }
         false => Arc::new(NoServerSessionStorage {}),
     };
     // 0-RTT stays off: `max_early_data_size` is zero unless somebody sets it.
@@ -182,13 +207,13 @@ fn set_sessions(
     if !sessions.tickets {
         return Ok(());
     }
-    config.ticketer = match &sessions.keys {
-        Some(keys) => Arc::new(Ticketer::new(keys, identity, sessions.timeout_s)?),
+    let tickets: Arc<dyn ProducesTickets> = match &sessions.keys {
+        Some(keys) => Arc::new(Ticketer::new(keys, identity)?),
         None => {
             let own = RandomTicketer::new();
-            let own = own.map_err(|error| ContextError::of_field("session_ticket_keys", error))?;
-            Arc::new(Kept { tickets: own, lifetime_s: sessions.timeout_s })
+            own.map_err(|error| ContextError::of_field("session_ticket_keys", error))?
         }
     };
+    config.ticketer = Arc::new(Aged::new(tickets, sessions.timeout_s));
     Ok(())
 }

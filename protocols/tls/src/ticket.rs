@@ -1,16 +1,19 @@
 //! Session tickets under keys that all workers, and other processes, may share.
 //!
-//! Owns: the form of a ticket. Does not own: when keys rotate; a new list in a new context does it,
-//! whose first key seals and all of whose keys open.
+//! Owns: the form of a ticket, and how long a session may be resumed, wherever it is kept. Does not
+//! own: when keys rotate; a new list in a new context does it, whose first key seals and all of
+//! whose keys open.
 
 use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, RandomizedNonceKey};
 use aws_lc_rs::hmac;
-use rustls::server::ProducesTickets;
+use rustls::pki_types::UnixTime;
+use rustls::server::{ProducesTickets, StoresServerSessions};
 
 use crate::load::ContextError;
+use crate::notes;
 
 const NAME: usize = 16;
 const NONCE: usize = 12;
@@ -44,22 +47,17 @@ pub struct TicketKeys(pub Vec<TicketKey>);
 /// Seals sessions for one context only.
 pub(crate) struct Ticketer {
     keys: Vec<([u8; NAME], RandomizedNonceKey)>,
-    lifetime_s: u32,
 }
 
 impl Ticketer {
     /// `context` tells contexts apart that share keys: a ticket of one must not open the session of
     /// another, which may verify its clients otherwise (CVE-2025-23419).
-    pub(crate) fn new(
-        keys: &TicketKeys,
-        context: &[u8; 32],
-        lifetime_s: u32,
-    ) -> Result<Self, ContextError> {
+    pub(crate) fn new(keys: &TicketKeys, context: &[u8; 32]) -> Result<Self, ContextError> {
         if keys.0.is_empty() {
             return Err(ContextError::of_field("session_ticket_keys.keys", "is empty"));
         }
         let keys = keys.0.iter().map(|key| derive(key, context)).collect::<Result<_, _>>()?;
-        Ok(Self { keys, lifetime_s })
+        Ok(Self { keys })
     }
 }
 
@@ -90,8 +88,9 @@ impl ProducesTickets for Ticketer {
         true
     }
 
+    /// [`Aged`] knows it.
     fn lifetime(&self) -> u32 {
-        self.lifetime_s
+        0
     }
 
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
@@ -113,16 +112,48 @@ impl ProducesTickets for Ticketer {
     }
 }
 
-/// Tickets of another make, for which clients are told another lifetime.
-#[derive(Debug)]
-pub(crate) struct Kept {
-    pub(crate) tickets: Arc<dyn ProducesTickets>,
-    pub(crate) lifetime_s: u32,
+/// Sessions that end: `session_timeout` after the handshake in which the peer said who it is,
+/// however often they are renewed since. rustls leaves that to whoever keeps them.
+pub(crate) struct Aged<S: ?Sized> {
+    lifetime_s: u32,
+    clock: fn() -> UnixTime,
+    sessions: Arc<S>,
 }
 
-impl ProducesTickets for Kept {
+impl<S: ?Sized> Aged<S> {
+    pub(crate) fn new(sessions: Arc<S>, lifetime_s: u32) -> Self {
+        Self { sessions, lifetime_s, clock: UnixTime::now }
+    }
+
+    /// The session behind the time at which it, or the one that it renews, began.
+    fn stamped(&self, session: &[u8]) -> Vec<u8> {
+        let began = notes::noted(|notes| notes.session_began_unix_s);
+        let began = began.unwrap_or_else(|| (self.clock)().as_secs());
+        [&began.to_be_bytes(), session].concat()
+    }
+
+    /// The session, unless it is too old or from the future.
+    fn fresh(&self, stamped: &[u8]) -> Option<Vec<u8>> {
+        let (began, session) = stamped.split_first_chunk()?;
+        let began = u64::from_be_bytes(*began);
+        let age = (self.clock)().as_secs().checked_sub(began)?;
+        if age >= u64::from(self.lifetime_s) {
+            return None;
+        }
+        notes::note(|notes| notes.session_began_unix_s = Some(began));
+        Some(session.to_vec())
+    }
+}
+
+impl<S: ?Sized> fmt::Debug for Aged<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Aged").field("lifetime_s", &self.lifetime_s).finish_non_exhaustive()
+    }
+}
+
+impl ProducesTickets for Aged<dyn ProducesTickets> {
     fn enabled(&self) -> bool {
-        self.tickets.enabled()
+        self.sessions.enabled()
     }
 
     fn lifetime(&self) -> u32 {
@@ -130,10 +161,80 @@ impl ProducesTickets for Kept {
     }
 
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
-        self.tickets.encrypt(plain)
+        self.sessions.encrypt(&self.stamped(plain))
     }
 
     fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
-        self.tickets.decrypt(ticket)
+        self.fresh(&self.sessions.decrypt(ticket)?)
+    }
+}
+
+impl<S: StoresServerSessions + ?Sized> StoresServerSessions for Aged<S> {
+    fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
+        self.sessions.put(key, self.stamped(&value))
+    }
+
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.fresh(&self.sessions.get(key)?)
+    }
+
+    fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.fresh(&self.sessions.take(key)?)
+    }
+
+    fn can_cache(&self) -> bool {
+        self.sessions.can_cache()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::time::Duration;
+
+    use rustls::server::ServerSessionMemoryCache;
+
+    use super::*;
+    use crate::notes::Notes;
+
+    thread_local! {
+        static NOW: Cell<u64> = const { Cell::new(1_000_000) };
+    }
+
+    fn clock() -> UnixTime {
+        UnixTime::since_unix_epoch(Duration::from_secs(NOW.get()))
+    }
+
+    fn at<T>(now: u64, connection: impl FnOnce() -> T) -> T {
+        NOW.set(now);
+        notes::with(&mut Notes::default(), connection)
+    }
+
+    #[test]
+    fn a_ticket_ends_with_the_session_that_it_renews() {
+        let keys = TicketKeys(vec![TicketKey([7; 80])]);
+        let ticketer: Arc<dyn ProducesTickets> = Arc::new(Ticketer::new(&keys, &[1; 32]).unwrap());
+        let aged = Aged { sessions: ticketer, lifetime_s: 100, clock };
+        let first = at(1000, || aged.encrypt(b"session")).expect("sealed");
+        for (now, expected) in [(999, false), (1000, true), (1099, true), (1100, false)] {
+            assert_eq!(at(now, || aged.decrypt(&first)).is_some(), expected, "{now}");
+        }
+        let renewed = at(1090, || {
+            assert_eq!(aged.decrypt(&first).as_deref(), Some(&b"session"[..]));
+            aged.encrypt(b"again").expect("sealed")
+        });
+        assert_eq!(at(1099, || aged.decrypt(&renewed)).as_deref(), Some(&b"again"[..]));
+        assert_eq!(at(1100, || aged.decrypt(&renewed)), None);
+    }
+
+    #[test]
+    fn a_session_that_is_kept_ends_as_well() {
+        let memory = ServerSessionMemoryCache::new(8);
+        let aged = Aged { sessions: memory, lifetime_s: 100, clock };
+        assert!(at(1000, || aged.put(b"a".to_vec(), b"session".to_vec())));
+        assert_eq!(at(1099, || aged.get(b"a")).as_deref(), Some(&b"session"[..]));
+        assert_eq!(at(1100, || aged.get(b"a")), None);
+        assert_eq!(at(1100, || aged.take(b"a")), None);
+        assert_eq!(at(1000, || aged.take(b"a")), None, "it was taken");
     }
 }

@@ -12,7 +12,8 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, PeerMisbehaved,
+    SignatureScheme,
 };
 use webpki::KeyUsage;
 
@@ -23,6 +24,8 @@ use crate::load::{self, ContextError, Source};
 use crate::name::{NameMatcher, dns_name_matches};
 use crate::notes;
 use crate::reason;
+use crate::spiffe::{TrustBundle, TrustDomains};
+use crate::version1;
 
 /// How often a chain may be tried again at an earlier time with `allow_expired_certificate`.
 const EXPIRED_TRIES: usize = 4;
@@ -32,6 +35,8 @@ const EXPIRED_TRIES: usize = 4;
 pub struct Validation {
     /// `trusted_ca`. Without it no chain is verified, as in Envoy.
     pub trusted_ca: Option<Source>,
+    /// `custom_validator_config` with the validator of SPIFFE, in the place of `trusted_ca`.
+    pub spiffe: Option<Vec<TrustBundle>>,
     /// `crl`; needs `trusted_ca`.
     pub crl: Option<Source>,
     /// `only_verify_leaf_cert_crl`.
@@ -62,12 +67,14 @@ impl Validation {
     pub fn inspect(&self) -> Result<Vec<Certificate>, ContextError> {
         let provider = rustls::crypto::aws_lc_rs::default_provider();
         chain(self, &provider, KeyUsage::server_auth())?;
+        TrustDomains::new(self, &provider, KeyUsage::server_auth())?;
         self.trusted_ca.as_ref().map_or(Ok(Vec::new()), |source| load::parsed(source, "trusted_ca"))
     }
 
     /// Whether something is verified, and what fails is refused.
     pub(crate) fn is_strict(&self) -> bool {
-        !self.accept_untrusted && (self.trusted_ca.is_some() || self.has_pins())
+        let asks = self.trusted_ca.is_some() || self.spiffe.is_some() || self.has_pins();
+        !self.accept_untrusted && asks
     }
 
     fn has_pins(&self) -> bool {
@@ -81,6 +88,12 @@ pub enum VerifyFailure {
     /// No name of the certificate is one that is wanted.
     #[error("verify SAN list")]
     Name,
+    /// It is no identity of SPIFFE.
+    #[error("cert precheck")]
+    Precheck,
+    /// It is of a trust domain that is not known.
+    #[error("no trust bundle store")]
+    TrustDomain,
     /// Neither hash is pinned.
     #[error("verify cert hash")]
     Hash,
@@ -90,10 +103,14 @@ pub enum VerifyFailure {
 pub(crate) struct PeerVerifier {
     /// `None` without `trusted_ca`.
     chain: Option<Chain>,
+    /// In the place of the chain, with the validator of SPIFFE.
+    domains: Option<TrustDomains>,
     validation: Validation,
     mandatory: bool,
     hints: Vec<DistinguishedName>,
     provider: Arc<CryptoProvider>,
+    /// With what a peer may sign; `None` for all that can be verified.
+    schemes: Option<Vec<SignatureScheme>>,
 }
 
 impl fmt::Debug for PeerVerifier {
@@ -113,8 +130,7 @@ impl PeerVerifier {
             let reason = "a client certificate has no server name to be compared with";
             return Err(ContextError::of_field("auto_sni_san_validation", reason));
         }
-        let chain = chain(validation, provider, KeyUsage::client_auth())?;
-        Ok(Self::new(chain, validation, mandatory, provider))
+        Self::new(validation, mandatory, provider, KeyUsage::client_auth())
     }
 
     /// For certificates of servers.
@@ -122,22 +138,38 @@ impl PeerVerifier {
         validation: &Validation,
         provider: &Arc<CryptoProvider>,
     ) -> Result<Self, ContextError> {
-        let chain = chain(validation, provider, KeyUsage::server_auth())?;
-        Ok(Self::new(chain, validation, true, provider))
+        Self::new(validation, true, provider, KeyUsage::server_auth())
     }
 
     fn new(
-        chain: Option<Chain>,
         validation: &Validation,
         mandatory: bool,
         provider: &Arc<CryptoProvider>,
-    ) -> Self {
-        let hints = match &chain {
-            Some(chain) if !validation.suppress_client_ca_list => chain.subjects(),
-            _ => Vec::new(),
+        usage: KeyUsage,
+    ) -> Result<Self, ContextError> {
+        let chain = chain(validation, provider, usage)?;
+        let domains = TrustDomains::new(validation, provider, usage)?;
+        let hints = match (&chain, &domains) {
+            _ if validation.suppress_client_ca_list => Vec::new(),
+            (_, Some(domains)) => domains.subjects(),
+            (Some(chain), None) => chain.subjects(),
+            (None, None) => Vec::new(),
         };
         let (validation, provider) = (validation.clone(), Arc::clone(provider));
-        Self { chain, validation, mandatory, hints, provider }
+        Ok(Self { chain, domains, validation, mandatory, hints, provider, schemes: None })
+    }
+
+    /// Who has to vouch for a certificate, if anybody has.
+    fn chain_for(&self, leaf: &[u8]) -> Option<&Chain> {
+        match &self.domains {
+            Some(domains) => domains.chain_for(leaf).ok(),
+            None => self.chain.as_ref(),
+        }
+    }
+
+    /// The same for peers that sign with these algorithms (`signature_algorithms`).
+    pub(crate) fn limited(self, schemes: Option<Vec<SignatureScheme>>) -> Self {
+        Self { schemes, ..self }
     }
 
     fn verify(
@@ -154,12 +186,12 @@ impl PeerVerifier {
         notes::note(|notes| {
             notes.shown =
                 std::iter::once(leaf).chain(intermediates).map(|der| der.to_vec()).collect();
-            notes.issuer = match (&self.chain, intermediates) {
+            notes.issuer = match (self.chain_for(leaf), intermediates) {
                 (Some(chain), []) if verified.is_ok() => chain.issuer_of(leaf),
                 _ => None,
             };
-            notes.validated =
-                verified.is_ok() && (self.validation.has_pins() || self.chain.is_some());
+            let asks = self.validation.has_pins() || self.chain.is_some() || self.domains.is_some();
+            notes.validated = verified.is_ok() && asks;
         });
         if self.validation.accept_untrusted { Ok(()) } else { verified }
     }
@@ -191,6 +223,9 @@ impl PeerVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<(), Error> {
+        if let Some(domains) = &self.domains {
+            return domains.verify(leaf, intermediates, now);
+        }
         let Some(chain) = &self.chain else { return Ok(()) };
         chain.verify(leaf, intermediates, now)
     }
@@ -215,6 +250,40 @@ impl PeerVerifier {
 
     fn algorithms(&self) -> &rustls::crypto::WebPkiSupportedAlgorithms {
         &self.provider.signature_verification_algorithms
+    }
+
+    /// Whether the holder of the certificate's key has signed the handshake.
+    fn verify_handshake(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+        is_tls13: bool,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.check_scheme(signature.scheme)?;
+        let algorithms = self.algorithms();
+        if version1::is_it(certificate) {
+            version1::verify_handshake(message, certificate, signature, algorithms, is_tls13)
+        } else if is_tls13 {
+            verify_tls13_signature(message, certificate, signature, algorithms)
+        } else {
+            verify_tls12_signature(message, certificate, signature, algorithms)
+        }
+    }
+
+    fn schemes(&self) -> Vec<SignatureScheme> {
+        self.schemes.clone().unwrap_or_else(|| supported_schemes(self.algorithms()))
+    }
+
+    /// Notes with what the peer has signed, which must be one of what it was offered.
+    fn check_scheme(&self, scheme: SignatureScheme) -> Result<(), Error> {
+        notes::note(|notes| notes.scheme = Some(scheme));
+        match &self.schemes {
+            Some(schemes) if !schemes.contains(&scheme) => {
+                Err(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme.into())
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -259,7 +328,9 @@ fn note_refusal(error: &Error, leaf: &[u8]) {
                 let names = parsed.map(|leaf| leaf.names.list().join(", ")).unwrap_or_default();
                 format!("SAN matcher, certificate SANs are [{names}]")
             }
-            _ => "cert hash and spki".to_owned(),
+            Some(VerifyFailure::Hash) => "cert hash and spki".to_owned(),
+            Some(other) => other.to_string(),
+            None => reason::chain(inner, false),
         },
         inner => reason::chain(inner, parsed.is_some_and(|leaf| leaf.subject == leaf.issuer)),
     };
@@ -282,6 +353,9 @@ fn chain(
     }
     if let Some(source) = &validation.trusted_ca {
         return Chain::new(source, validation, provider, usage).map(Some);
+    }
+    if validation.spiffe.is_some() {
+        return Ok(None);
     }
     let insecure = "needs trusted_ca: without it any certificate can claim any name";
     if !validation.names.is_empty() || validation.server_name {
@@ -317,8 +391,7 @@ impl ClientCertVerifier for PeerVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        notes::note(|notes| notes.scheme = Some(signature.scheme));
-        verify_tls12_signature(message, certificate, signature, self.algorithms())
+        self.verify_handshake(message, certificate, signature, false)
     }
 
     fn verify_tls13_signature(
@@ -327,12 +400,11 @@ impl ClientCertVerifier for PeerVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        notes::note(|notes| notes.scheme = Some(signature.scheme));
-        verify_tls13_signature(message, certificate, signature, self.algorithms())
+        self.verify_handshake(message, certificate, signature, true)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        supported_schemes(self.algorithms())
+        self.schemes()
     }
 }
 
@@ -354,8 +426,7 @@ impl ServerCertVerifier for PeerVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        notes::note(|notes| notes.scheme = Some(signature.scheme));
-        verify_tls12_signature(message, certificate, signature, self.algorithms())
+        self.verify_handshake(message, certificate, signature, false)
     }
 
     fn verify_tls13_signature(
@@ -364,11 +435,10 @@ impl ServerCertVerifier for PeerVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        notes::note(|notes| notes.scheme = Some(signature.scheme));
-        verify_tls13_signature(message, certificate, signature, self.algorithms())
+        self.verify_handshake(message, certificate, signature, true)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        supported_schemes(self.algorithms())
+        self.schemes()
     }
 }

@@ -84,23 +84,24 @@ pub(super) fn cluster_ssl(catalog: &Catalog, name: &str) -> (SslStats, StatName)
     ssl(catalog, split("cluster", CLUSTER, &sanitized(name)))
 }
 
-/// `listener.<address>.server_ssl_socket_factory.ssl_context_update_by_sds`
-pub(super) fn listener_secrets(catalog: &Catalog, scope: &str) -> CounterId {
+/// `listener.<address>.server_ssl_socket_factory.*`
+pub(super) fn listener_secrets(catalog: &Catalog, scope: &str) -> SocketFactoryStats {
     SocketFactoryStats::of(catalog, listener_split(scope), "server_ssl_socket_factory")
 }
 
-/// `cluster.<name>.client_ssl_socket_factory.ssl_context_update_by_sds`
-pub(super) fn cluster_secrets(catalog: &Catalog, name: &str) -> CounterId {
+/// `cluster.<name>.client_ssl_socket_factory.*`
+pub(super) fn cluster_secrets(catalog: &Catalog, name: &str) -> SocketFactoryStats {
     let above = split("cluster", CLUSTER, &sanitized(name));
     SocketFactoryStats::of(catalog, above, "client_ssl_socket_factory")
 }
 
 stat_group! {
     /// `server_ssl_socket_factory.*` of a listener, `client_ssl_socket_factory.*` of a cluster.
+    /// Envoy has no `ssl_context_update_rejected`, since it does not read plain files again.
     pub struct SocketFactoryStats {
         counters {
-            ssl_context_update_by_sds, upstream_context_secrets_not_ready,
-            downstream_context_secrets_not_ready,
+            ssl_context_update_by_sds, ssl_context_update_rejected,
+            upstream_context_secrets_not_ready, downstream_context_secrets_not_ready,
         }
         gauges {}
         histograms {}
@@ -108,11 +109,11 @@ stat_group! {
 }
 
 impl SocketFactoryStats {
-    /// The group is registered whole; only updates can happen here.
-    fn of(catalog: &Catalog, above: Split, kind: &str) -> CounterId {
+    /// The secrets of a context are there before it is made; only updates can happen here.
+    fn of(catalog: &Catalog, above: Split, kind: &str) -> Self {
         let Split { prefix, base, tags } = above;
         let (prefix, base) = (format!("{prefix}.{kind}"), format!("{base}.{kind}"));
-        Self::register(catalog, &prefix, &base, &tags).ssl_context_update_by_sds
+        Self::register(catalog, &prefix, &base, &tags)
     }
 }
 

@@ -35,7 +35,8 @@ impl MessagePlan {
 
 impl FieldPlan {
     fn of(descriptor: FieldDescriptor) -> FieldPlan {
-        let rules = rules_of(&descriptor);
+        let given_up = GIVEN_UP.contains(&descriptor.full_name());
+        let rules = if given_up { None } else { rules_of(&descriptor) };
         FieldPlan { descriptor, rules }
     }
 
@@ -55,6 +56,12 @@ impl FieldPlan {
             }
     }
 }
+
+/// Rules of the protos that Envoy 1.40 has given up.
+const GIVEN_UP: &[&str] = &[
+    // `trust_bundles` may stand in its place.
+    "envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig.trust_domains",
+];
 
 /// The option `validate.rules` of a field.
 pub(super) fn rules_of(field: &FieldDescriptor) -> Option<FieldRules> {

@@ -13,7 +13,7 @@ use ringway_runtime::stream::Stream;
 use ringway_tls::Engine;
 
 use super::handshake::{Established, Failure, Handshaking};
-use super::{Transport, count};
+use super::{Transport, count, key_log};
 use crate::listener::Listening;
 use crate::worker::Worker;
 
@@ -58,7 +58,12 @@ async fn secure(
     info: &mut ConnectionInfo,
 ) -> Result<Transport, Refused> {
     let timeout = chain.transport_connect_timeout;
-    match handshake(worker, listening, tls, timeout, stream, info).await {
+    let outcome = handshake(worker, listening, tls, timeout, stream, info).await;
+    if let Some(outcome) = &outcome {
+        let (local, remote) = (info.local.ip(), info.direct_remote.ip());
+        key_log::write(worker, tls.key_log.as_ref(), outcome, local, remote);
+    }
+    match outcome {
         Some(Ok(established)) => {
             count::established(worker, &tls.stats, &tls.scope, &established);
             info.tls = Some(Rc::clone(established.secured.handshake()));

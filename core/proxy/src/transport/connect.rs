@@ -10,7 +10,7 @@ use ringway_runtime::stream::Stream;
 use ringway_tls::Engine;
 
 use super::handshake::{Failure, Handshaking};
-use super::{Transport, count};
+use super::{Transport, count, key_log};
 use crate::worker::Worker;
 
 /// The transport to an endpoint, after the handshake if the cluster has one to make. An error is
@@ -37,10 +37,13 @@ async fn secure(
     protocols: &[&[u8]],
     stream: Stream,
 ) -> Result<Transport, String> {
+    let local = stream.local_address();
     let outcome = match engine(tls, endpoint, protocols) {
         Ok(engine) => Handshaking::new(stream, engine, Rc::clone(&worker.handshakes)).run().await,
         Err(reason) => Err(Failure::of_ours(reason)),
     };
+    let remote = endpoint.address.ip();
+    key_log::write(worker, tls.key_log.as_ref(), &outcome, local, remote);
     match outcome {
         Ok(established) => {
             count::established(worker, &tls.stats, &tls.scope, &established);

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use ringway_bridge::stats::{CounterId, Page, StatName};
 use ringway_model::stats::SslStats;
-use ringway_tls::{Counter, Handshake};
+use ringway_tls::{Counter, Handshake, Stapled};
 
 use super::handshake::{Established, Failure};
 use crate::worker::Worker;
@@ -64,6 +64,7 @@ pub(super) fn established(
     let page = &worker.page;
     let handshake = outcome.secured.handshake();
     page.inc(stats.handshake);
+    count_staple(page, stats, handshake);
     if handshake.resumed {
         page.inc(stats.session_reused);
     }
@@ -85,9 +86,21 @@ pub(super) fn established(
 
 /// Counts one that failed. A peer that just goes away is no error.
 pub(super) fn failed(worker: &Worker, stats: &SslStats, failure: &Failure) {
+    count_staple(&worker.page, stats, &failure.handshake);
     if let Some(counter) = failure.counter {
         count(&worker.page, stats, counter);
     }
+}
+
+/// What became of a client that asked for a response of OCSP.
+fn count_staple(page: &Page, stats: &SslStats, handshake: &Handshake) {
+    let Some(stapled) = handshake.stapled else { return };
+    page.inc(stats.ocsp_staple_requests);
+    page.inc(match stapled {
+        Stapled::Response => stats.ocsp_staple_responses,
+        Stapled::Omitted => stats.ocsp_staple_omitted,
+        Stapled::Failed => stats.ocsp_staple_failed,
+    });
 }
 
 fn count(page: &Page, stats: &SslStats, counter: Counter) {

@@ -32,6 +32,8 @@ pub(crate) struct Established {
     pub(crate) secured: Secured,
     /// A certificate that was let pass all the same.
     pub(crate) tolerated: Option<Counter>,
+    /// Lines of the key log.
+    pub(crate) secrets: Vec<u8>,
 }
 
 /// Why there is no connection.
@@ -43,13 +45,15 @@ pub(crate) struct Failure {
     pub(crate) counter: Option<Counter>,
     /// What was known until then.
     pub(crate) handshake: Rc<Handshake>,
+    /// Lines of the key log.
+    pub(crate) secrets: Vec<u8>,
 }
 
 impl Failure {
     /// Our own side cannot even begin.
     pub(super) fn of_ours(reason: String) -> Self {
         let counter = Some(Counter::ConnectionError);
-        Self { reason, counter, handshake: Rc::default() }
+        Self { reason, counter, handshake: Rc::default(), secrets: Vec::new() }
     }
 }
 
@@ -63,9 +67,10 @@ impl Handshaking {
         match std::future::poll_fn(|cx| self.poll(cx)).await {
             Ok(()) => {
                 let tolerated = self.engine.tolerated();
+                let secrets = self.engine.take_key_log();
                 let handshake = Rc::new(self.engine.conclude());
                 let secured = Secured::new(self.stream, self.engine, handshake, self.input);
-                Ok(Established { secured, tolerated })
+                Ok(Established { secured, tolerated, secrets })
             }
             Err(error) => Err(self.fail(error).await),
         }
@@ -105,11 +110,12 @@ impl Handshaking {
     async fn fail(mut self, error: Option<TlsError>) -> Failure {
         let reason = error.as_ref().map(|error| self.engine.failure_reason(error));
         let counter = error.as_ref().map(TlsError::counter);
+        let secrets = self.engine.take_key_log();
         let handshake = Rc::new(self.engine.conclude());
         if error.is_some() {
             self.send_alert().await;
         }
-        Failure { reason: reason.unwrap_or_default(), counter, handshake }
+        Failure { reason: reason.unwrap_or_default(), counter, handshake, secrets }
     }
 
     async fn send_alert(&mut self) {

@@ -9,6 +9,7 @@ mod count;
 mod gate;
 mod guarded;
 mod handshake;
+mod key_log;
 mod secured;
 
 use std::io;

@@ -235,7 +235,7 @@ fn snapshot(
     let downstream = |context| {
         let (stats, scope) = (ssl("listener.l.ssl"), scope("listener.l.ssl"));
         let (certificates, authorities) = Default::default();
-        Arc::new(DownstreamTls { context, stats, scope, certificates, authorities })
+        Arc::new(DownstreamTls { context, stats, scope, certificates, authorities, key_log: None })
     };
     let upstream = |context| {
         let (stats, scope) = (ssl("cluster.up.ssl"), scope("cluster.up.ssl"));
@@ -250,6 +250,7 @@ fn snapshot(
             scope,
             certificates,
             authorities,
+            key_log: None,
         })
     };
     let filters =

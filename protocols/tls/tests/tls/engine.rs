@@ -45,8 +45,13 @@ fn versions_suites_and_groups() {
         let list = |text: &str| {
             text.split(',').filter(|name| !name.is_empty()).map(String::from).collect()
         };
-        let parameters =
-            Parameters { min, max, cipher_suites: list(suites), ecdh_curves: list(groups) };
+        let parameters = Parameters {
+            min,
+            max,
+            cipher_suites: list(suites),
+            ecdh_curves: list(groups),
+            ..modern()
+        };
         let client = ClientOptions { parameters, ..options() };
         let mut pair = connect(&server(&authority, &["a.test"]), &client, Some("a.test"));
         pair.handshake().expect("a handshake");
@@ -359,21 +364,98 @@ fn ways_of_resumption_can_be_turned_off() {
 }
 
 #[test]
-fn staples_reach_clients_that_ask() {
+fn both_sides_keep_the_same_secrets() {
     let authority = Authority::new();
-    let mut identity = authority.ecdsa(&["a.test"]);
-    identity.ocsp_staple = Some(b"response of an authority".to_vec());
-    let mut pair = connect(&server_with(vec![identity]), &options(), Some("a.test"));
-    // rustls asks for one; that it came with the certificate is seen in TLS 1.2, in the clear.
+    let sorted = |log: Vec<u8>| {
+        let text = String::from_utf8(log).expect("text");
+        let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    for (max, labels) in [
+        (TlsVersion::V1_2, &["CLIENT_RANDOM"][..]),
+        (
+            TlsVersion::V1_3,
+            &[
+                "CLIENT_HANDSHAKE_TRAFFIC_SECRET",
+                "CLIENT_TRAFFIC_SECRET_0",
+                "EXPORTER_SECRET",
+                "SERVER_HANDSHAKE_TRAFFIC_SECRET",
+                "SERVER_TRAFFIC_SECRET_0",
+            ],
+        ),
+    ] {
+        let server = ServerOptions { key_log: true, ..server(&authority, &["a.test"]) };
+        let parameters = Parameters { max, ..modern() };
+        let client = ClientOptions { key_log: true, parameters, ..options() };
+        let mut pair = connect(&server, &client, Some("a.test"));
+        pair.handshake().expect("a handshake");
+        let kept = sorted(pair.server.take_key_log());
+        assert_eq!(kept, sorted(pair.client.take_key_log()));
+        let found: Vec<_> = kept.iter().filter_map(|line| line.split(' ').next()).collect();
+        assert_eq!(found, labels);
+        assert!(kept.iter().all(|line| line.split(' ').nth(1).map(str::len) == Some(64)));
+    }
+    let mut pair = connect(&server(&authority, &["a.test"]), &options(), None);
     pair.handshake().expect("a handshake");
-    let parameters = Parameters { max: TlsVersion::V1_2, ..modern() };
-    let mut identity = authority.ecdsa(&["a.test"]);
-    identity.ocsp_staple = Some(b"response of an authority".to_vec());
-    let client = ClientOptions { parameters, ..options() };
-    let mut pair = connect(&server_with(vec![identity]), &client, Some("a.test"));
-    pair.handshake().expect("a handshake");
-    assert!(pair.said_by_server(b"response of an authority"));
+    assert!(pair.server.take_key_log().is_empty());
 }
+
+#[test]
+fn signatures_are_limited_on_both_sides() {
+    let authority = Authority::new();
+    let only = |names: &[&str], max| {
+        let signature_algorithms = names.iter().map(|name| (*name).to_owned()).collect();
+        Parameters { signature_algorithms, max, ..modern() }
+    };
+    let run = |server: Parameters, client: Parameters| {
+        let both = vec![authority.rsa(&["a.test"]), authority.ecdsa(&["a.test"])];
+        let server = ServerOptions { parameters: server, ..server_with(both) };
+        let client = ClientOptions { parameters: client, ..options() };
+        let mut pair = connect(&server, &client, Some("a.test"));
+        pair.handshake().ok().and_then(|()| pair.client.conclude().peer_scheme)
+    };
+    for max in [TlsVersion::V1_2, TlsVersion::V1_3] {
+        let any = || only(&[], max);
+        let pss = || only(&["RSA-PSS+SHA384", "rsa_pss_rsae_sha256"], max);
+        let ecdsa = || only(&["ecdsa_secp256r1_sha256"], max);
+        assert_eq!(run(any(), any()), Some("ecdsa_secp256r1_sha256"));
+        assert_eq!(run(pss(), any()), Some("rsa_pss_rsae_sha384"));
+        assert_eq!(run(any(), pss()), Some("rsa_pss_rsae_sha384"));
+        assert_eq!(run(ecdsa(), pss()), None);
+    }
+    // With TLS 1.2 alone, RSA may sign in its old way.
+    let old = || only(&["rsa_pkcs1_sha256"], TlsVersion::V1_2);
+    assert_eq!(run(old(), only(&[], TlsVersion::V1_2)), Some("rsa_pkcs1_sha256"));
+}
+
+#[test]
+fn fips_stands_above_the_lists() {
+    let authority = Authority::new();
+    let fips = Parameters {
+        fips_202205: true,
+        ecdh_curves: vec!["X25519".to_owned()],
+        cipher_suites: vec!["ECDHE-ECDSA-CHACHA20-POLY1305".to_owned()],
+        ..Parameters::downstream()
+    };
+    let server = ServerOptions { parameters: fips, ..server(&authority, &["a.test"]) };
+    let client = |parameters| ClientOptions { parameters, ..options() };
+    let mut pair = connect(&server, &client(modern()), Some("a.test"));
+    pair.handshake().expect("a handshake");
+    assert_eq!((pair.server.group(), pair.server.cipher()), (Some("P-256"), AES));
+    for refused in [
+        Parameters { ecdh_curves: vec!["X25519".to_owned()], ..modern() },
+        Parameters {
+            cipher_suites: vec!["ECDHE-ECDSA-CHACHA20-POLY1305".to_owned()],
+            ..Parameters::upstream()
+        },
+    ] {
+        let mut pair = connect(&server, &client(refused), Some("a.test"));
+        pair.handshake().expect_err("nothing in common");
+    }
+}
+
+const AES: Option<&str> = Some("TLS_AES_128_GCM_SHA256");
 
 #[test]
 fn malformed_hellos_get_an_alert() {
@@ -432,9 +514,10 @@ fn closing_is_said_and_its_absence_seen() {
 #[test]
 fn records_come_in_any_pieces() {
     let authority = Authority::new();
-    let mut identity = authority.ecdsa(&["a.test"]);
     // A message of the handshake that needs several records.
-    identity.ocsp_staple = Some(vec![7; 40_000]);
+    let names: Vec<String> = (0..3000).map(|number| format!("n{number:04}.a.test")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let identity = authority.ecdsa(&names);
     for (piece, max) in [(1, TlsVersion::V1_3), (7, TlsVersion::V1_2), (1000, TlsVersion::V1_3)] {
         let parameters = Parameters { max, ..modern() };
         let client = ClientOptions { parameters, ..options() };

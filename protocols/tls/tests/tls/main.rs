@@ -2,4 +2,8 @@
 
 mod engine;
 mod loading;
+mod sealed;
+mod spiffe;
+mod staples;
 mod support;
+mod version1;

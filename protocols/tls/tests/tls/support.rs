@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CustomExtension, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
     RevokedCertParams, SanType, SerialNumber, date_time_ymd,
 };
@@ -36,6 +36,18 @@ impl Authority {
 
     pub(crate) fn ecdsa(&self, names: &[&str]) -> Identity {
         signed(&self.issuer, params_of(names), KeyPair::generate().expect("a key"))
+    }
+
+    pub(crate) fn ecdsa_with(&self, names: &[&str], more: Vec<CustomExtension>) -> Identity {
+        let mut params = params_of(names);
+        params.custom_extensions = more;
+        signed(&self.issuer, params, KeyPair::generate().expect("a key"))
+    }
+
+    pub(crate) fn ecdsa_for(&self, names: &[&str], usages: &[KeyUsagePurpose]) -> Identity {
+        let mut params = params_of(names);
+        params.key_usages = usages.to_vec();
+        signed(&self.issuer, params, KeyPair::generate().expect("a key"))
     }
 
     pub(crate) fn rsa(&self, names: &[&str]) -> Identity {

@@ -170,6 +170,130 @@ fn what_is_wrong_is_said_with_its_file() {
     assert!(said.contains("No TLS certificates found for server context"), "{said}");
 }
 
+/// A context whose clients are identities of SPIFFE.
+fn of_spiffe(folder: &Path, validator: &str, more: &str) -> String {
+    let certificate = certificate(folder, "a.pem", "a.key");
+    let validator = format!(
+        "custom_validator_config: {{name: envoy.tls.cert_validator.spiffe, typed_config: \
+         {{'@type': {TYPE}.SPIFFECertValidatorConfig, {validator}}}}}"
+    );
+    let validation = format!("validation_context: {{{validator}, {more}}}");
+    listening(&format!("common_tls_context: {{{certificate}, {validation}}}"))
+}
+
+#[test]
+fn trust_domains_have_authorities_of_their_own() {
+    let folder = folder();
+    let path = folder.path().display();
+    let domains =
+        format!("trust_domains: [{{name: a.test, trust_bundle: {{filename: {path}/ca.pem}}}}]");
+    let draft = compiler().draft(&of_spiffe(folder.path(), &domains, ""));
+    let tls = down(&draft);
+    assert_eq!(tls.authorities[0].path, format!("a.test:{path}/ca.pem"));
+    let pem = fs::read_to_string(folder.path().join("ca.pem")).expect("read");
+    let base64: String = pem.lines().filter(|line| !line.contains('-')).collect();
+    let key = format!("{{\"use\": \"x509-svid\", \"x5c\": [\"{base64}\"]}}");
+    let map = |keys: &str| format!("{{\"trust_domains\": {{\"a.test\": {{\"keys\": [{keys}]}}}}}}");
+    let given = |map: &str| format!("trust_bundles: {{inline_string: '{map}'}}");
+    let draft = compiler().draft(&of_spiffe(folder.path(), &given(&map(&key)), ""));
+    assert_eq!(down(&draft).authorities[0].path, "a.test:<inline>");
+    let twice = domains
+        .replace(']', &format!(", {{name: a.test, trust_bundle: {{filename: {path}/ca.pem}}}}]"));
+    for (validator, more, expected) in [
+        (&*twice, "", "Multiple trust bundles are given for one trust domain for a.test"),
+        ("trust_domains: [{name: b}]", "", "Failed to load trusted CA certificate for b"),
+        (&given("{"), "", "trust_bundles: Invalid JSON found in SPIFFE bundle"),
+        (&given("{}"), "", "trust_bundles: No trust domains found in SPIFFE bundle"),
+        (
+            &given(&map(&key.replace("x509", "jwt"))),
+            "",
+            "missing or invalid 'use' field found in cert for domain 'a.test'",
+        ),
+        (&given(&map("")), "", "Failed to load trusted CA certificate for a.test: is empty"),
+        (&*domains, "crl: {inline_string: a}", "validation_context.crl: the validator"),
+        (
+            &*domains,
+            "match_typed_subject_alt_names: [{san_type: DNS, matcher: {exact: a}}]",
+            "match_typed_subject_alt_names[0]: the validator of SPIFFE looks at URIs alone",
+        ),
+    ] {
+        let said = compiler().errors(&of_spiffe(folder.path(), validator, more));
+        assert!(said.contains(expected), "{said}\ninstead of\n{expected}");
+    }
+}
+
+#[test]
+fn secrets_of_connections_go_to_a_file() {
+    let folder = folder();
+    let certificate = certificate(folder.path(), "a.pem", "a.key");
+    let of =
+        |log: &str| listening(&format!("common_tls_context: {{{certificate}, key_log: {log}}}"));
+    let path = folder.path().join("keys").display().to_string();
+    let ranges = "local_address_range: [{address_prefix: 127.1.2.3, prefix_len: 8}]";
+    let draft = compiler().draft(&of(&format!("{{path: {path}, {ranges}}}")));
+    let tls = down(&draft);
+    let log = tls.key_log.as_ref().expect("a log");
+    assert_eq!((log.local.len(), log.remote.len()), (1, 0));
+    assert_eq!(log.local[0].to_string(), "127.0.0.0/8");
+    let broken = "remote_address_range: [{address_prefix: x}]";
+    let said = compiler().errors(&of(&format!("{{path: {path}, {broken}}}")));
+    let expected = "key_log.remote_address_range[0].address_prefix: malformed IP address: x";
+    assert!(said.contains(expected), "{said}");
+}
+
+#[test]
+fn signatures_have_boringssls_names() {
+    let folder = folder();
+    let certificate = certificate(folder.path(), "a.pem", "a.key");
+    let of = |names: &str| {
+        let parameters = format!("tls_params: {{signature_algorithms: [{names}]}}");
+        listening(&format!("common_tls_context: {{{certificate}, {parameters}}}"))
+    };
+    compiler().draft(&of("'ECDSA+SHA256:rsa_pss_rsae_sha512', ed25519"));
+    for (names, expected) in [
+        ("ed25519, foo", "Failed to initialize TLS signature algorithms ed25519:foo"),
+        ("ed25519, ed25519", "Failed to initialize TLS signature algorithms ed25519:ed25519"),
+        ("rsa_pkcs1_sha1", "tls_params.signature_algorithms: rsa_pkcs1_sha1"),
+    ] {
+        let said = compiler().errors(&of(names));
+        assert!(said.contains(expected), "{said}\ninstead of\n{expected}");
+    }
+}
+
+#[test]
+fn staples_follow_the_policy() {
+    let folder = folder();
+    fs::write(folder.path().join("empty"), "").expect("written");
+    let pair = certificate(folder.path(), "a.pem", "a.key");
+    let of = |staple: &str, policy: &str| {
+        let pair = pair.replace("}]", &format!(", ocsp_staple: {staple}}}]"));
+        listening(&format!("common_tls_context: {{{pair}}}, ocsp_staple_policy: {policy}"))
+    };
+    let empty = format!("{{filename: {}/empty}}", folder.path().display());
+    let draft = compiler().draft(&of(&empty, "STRICT_STAPLING"));
+    assert_eq!(down(&draft).certificates[0].ocsp, None);
+    for (staple, policy, expected) in [
+        (
+            &*empty,
+            "MUST_STAPLE",
+            "ocsp_staple_policy: Required OCSP response is missing from TLS context",
+        ),
+        (
+            "{inline_string: a}",
+            "LENIENT_STAPLING",
+            "ocsp_staple: OCSP staple cannot be provided via inline_string",
+        ),
+        (
+            "{inline_bytes: aGVsbG8=}",
+            "LENIENT_STAPLING",
+            "ocsp_staple: Data contained more than a single OCSP response",
+        ),
+    ] {
+        let said = compiler().errors(&of(staple, policy));
+        assert!(said.contains(expected), "{said}\ninstead of\n{expected}");
+    }
+}
+
 fn secret_file(folder: &Path, name: &str, secret: &str) {
     let text = format!("resources: [{{'@type': {TYPE}.Secret, {secret}}}]");
     let (new, file) = (folder.join("new"), folder.join(name));
@@ -253,7 +377,12 @@ fn a_bad_secret_leaves_the_last_good_one() {
     assert!(lines(&bad.updates.rejected).contains("does not match"));
     assert_eq!(
         counted(&compiler, &bad),
-        ["sds.server.update_attempt", "sds.server.update_rejected"]
+        [
+            "sds.server.update_attempt",
+            "sds.server.update_rejected",
+            "sds.server.key_rotation_failed",
+            "listener.127.0.0.1_0.server_ssl_socket_factory.ssl_context_update_rejected",
+        ]
     );
     assert!(again(&mut compiler).updates.rejected.is_empty(), "it is said once");
     write("b.pem", "b.key");
@@ -275,6 +404,8 @@ fn counted(compiler: &Compiler, draft: &Draft) -> Vec<String> {
         "sds.server.update_success",
         "sds.server.update_rejected",
         "sds.server.update_failure",
+        "sds.server.key_rotation_failed",
+        "listener.127.0.0.1_0.server_ssl_socket_factory.ssl_context_update_rejected",
         "listener.127.0.0.1_0.server_ssl_socket_factory.ssl_context_update_by_sds",
     ];
     let totals = || names.map(|name| compiler.env.catalog.total(name));

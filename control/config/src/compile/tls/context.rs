@@ -9,6 +9,7 @@ use ringway_model::transport::{DownstreamTls, UpstreamTls};
 use super::super::at::At;
 use super::super::proto::google;
 use super::super::reads::Reads;
+use super::super::stat_names::SocketFactoryStats;
 use super::super::value::unpack;
 use super::super::{Cause, Cx, stat_names};
 use super::{downstream as down, upstream as up};
@@ -51,9 +52,9 @@ pub(super) fn downstream(
     scope: &str,
 ) -> Option<Arc<DownstreamTls>> {
     let make = || down::context(cx, at, &unpack(at, any)?, scope);
-    let updated = stat_names::listener_secrets(&cx.env.catalog, scope);
+    let stats = stat_names::listener_secrets(&cx.env.catalog, scope);
     let key = (scope.to_owned(), any.value.clone());
-    kept_or(cx, at, |all| &mut all.downstream, key, make, updated)
+    kept_or(cx, at, |all| &mut all.downstream, key, make, stats)
 }
 
 pub(super) fn upstream(
@@ -63,9 +64,9 @@ pub(super) fn upstream(
     scope: &str,
 ) -> Option<Arc<UpstreamTls>> {
     let make = || up::context(cx, at, &unpack(at, any)?, scope);
-    let updated = stat_names::cluster_secrets(&cx.env.catalog, scope);
+    let stats = stat_names::cluster_secrets(&cx.env.catalog, scope);
     let key = (scope.to_owned(), any.value.clone());
-    kept_or(cx, at, |all| &mut all.upstream, key, make, updated)
+    kept_or(cx, at, |all| &mut all.upstream, key, make, stats)
 }
 
 fn kept_or<T>(
@@ -74,7 +75,7 @@ fn kept_or<T>(
     kind: fn(&mut Contexts) -> &mut Kept<T>,
     key: (String, Vec<u8>),
     make: impl FnOnce() -> Option<T>,
-    updated: CounterId,
+    stats: SocketFactoryStats,
 ) -> Option<Arc<T>> {
     let known = kind(&mut cx.tls.borrow_mut()).get(&key).cloned();
     let known = known.and_then(|(reads, context)| Some((reads, context.upgrade()?)));
@@ -89,7 +90,7 @@ fn kept_or<T>(
     match (made, known) {
         (Some(made), known) => {
             if known.is_some() {
-                cx.updates.borrow_mut().counts.push(updated);
+                cx.updates.borrow_mut().counts.push(stats.ssl_context_update_by_sds);
             }
             let made = Arc::new(made);
             kind(&mut cx.tls.borrow_mut()).insert(key, (reads, Arc::downgrade(&made)));
@@ -97,7 +98,9 @@ fn kept_or<T>(
         }
         // What was read just now is remembered, so that the same files are not tried again.
         (None, Some((_, context))) if cx.cause == Cause::Secrets => {
-            cx.updates.borrow_mut().rejected.extend(at.take_back(mark));
+            let mut updates = cx.updates.borrow_mut();
+            updates.counts.push(stats.ssl_context_update_rejected);
+            updates.rejected.extend(at.take_back(mark));
             kind(&mut cx.tls.borrow_mut()).insert(key, (reads, Arc::downgrade(&context)));
             Some(context)
         }

@@ -1,10 +1,10 @@
 //! `TlsCertificate`: a chain and its key.
 
-use ringway_model::transport::LoadedCertificate;
-use ringway_tls::{Certificate, ContextError, Identity};
+use ringway_model::transport::{LoadedCertificate, OcspDetails};
+use ringway_tls::{Certificate, ContextError, Identity, Source, unsealed_key, unsealed_pkcs12};
 
 use super::super::at::At;
-use super::super::proto::tls;
+use super::super::proto::{core, tls};
 use super::super::{Cause, Cx, stat_names};
 use super::{Scope, secret, source};
 
@@ -58,20 +58,90 @@ fn load(
         return Some(None);
     }
     secret::watched_directory(cx, at, message.watched_directory.as_ref())?;
+    let (chain, key) = match &message.pkcs12 {
+        Some(both) => pkcs12(cx, at, message, both)?,
+        None => pair(cx, at, message)?,
+    };
+    let ocsp_staple = staple(cx, at, message.ocsp_staple.as_ref())?;
+    let identity = Identity { chain, key, ocsp_staple };
+    let certificates = identity.inspect().map_err(|error| refuse(at, &error)).ok()?;
+    let path = identity.chain.name.clone();
+    let leaf = certificates.into_iter().next()?;
+    check_expiration(cx, &at.field("certificate_chain"), &path, &leaf)?;
+    let expiration = stat_names::expiration(&cx.env.catalog, scope.name, name);
+    let ocsp = identity.staple().ok()?.map(|staple| OcspDetails {
+        valid_from_unix_s: staple.valid_from_unix_s,
+        expires_unix_s: staple.expires_unix_s,
+    });
+    if ocsp.is_some() && !scope.is_server {
+        at.field("ocsp_staple").no_effect("no server asks for it");
+    }
+    let shown = LoadedCertificate { path, certificate: leaf, expiration, ocsp };
+    Some(Some(Loaded { identity, shown }))
+}
+
+/// `certificate_chain` and `private_key`, the latter without its password.
+fn pair(cx: &Cx<'_>, at: &At<'_>, message: &tls::TlsCertificate) -> Option<(Source, Source)> {
     let (Some(chain), Some(key)) = (&message.certificate_chain, &message.private_key) else {
         incomplete(at, message);
         return None;
     };
     let chain = source::read(cx, &at.field("certificate_chain"), chain);
     let key = source::read(cx, &at.field("private_key"), key);
-    let identity = Identity { chain: chain?, key: key?, ocsp_staple: None };
-    let certificates = identity.inspect().map_err(|error| refuse(at, &error)).ok()?;
-    let path = identity.chain.name.clone();
-    let leaf = certificates.into_iter().next()?;
-    check_expiration(cx, &at.field("certificate_chain"), &path, &leaf)?;
-    let expiration = stat_names::expiration(&cx.env.catalog, scope.name, name);
-    let shown = LoadedCertificate { path, certificate: leaf, expiration };
-    Some(Some(Loaded { identity, shown }))
+    let password = password(cx, at, message);
+    let (chain, key) = (chain?, key?);
+    let key = match password? {
+        Some(password) => unsealed_key(key, &password).map_err(|error| refuse(at, &error)).ok()?,
+        None => key,
+    };
+    Some((chain, key))
+}
+
+/// `pkcs12`: both in one file.
+fn pkcs12(
+    cx: &Cx<'_>,
+    at: &At<'_>,
+    message: &tls::TlsCertificate,
+    both: &core::DataSource,
+) -> Option<(Source, Source)> {
+    for (is_given, field) in [
+        (message.private_key.is_some(), "private_key"),
+        (message.certificate_chain.is_some(), "certificate_chain"),
+    ] {
+        if is_given {
+            at.invalid(format_args!(
+                "Certificate configuration can't have both pkcs12 and {field}"
+            ));
+            return None;
+        }
+    }
+    let both = source::read(cx, &at.field("pkcs12"), both);
+    let password = password(cx, at, message);
+    let (both, password) = (both?, password?.unwrap_or_default());
+    let Ok(password) = std::str::from_utf8(&password) else {
+        at.field("password").invalid("is not UTF-8");
+        return None;
+    };
+    unsealed_pkcs12(&both, password).map_err(|error| refuse(at, &error)).ok()
+}
+
+#[expect(clippy::option_option, reason = "an error is not the absence of a password")]
+fn password(cx: &Cx<'_>, at: &At<'_>, message: &tls::TlsCertificate) -> Option<Option<Vec<u8>>> {
+    let Some(password) = &message.password else { return Some(None) };
+    source::read(cx, &at.field("password"), password).map(|source| Some(source.bytes))
+}
+
+/// `ocsp_staple`, which is no text.
+#[expect(clippy::option_option, reason = "an error is not the absence of a response")]
+fn staple(cx: &Cx<'_>, at: &At<'_>, given: Option<&core::DataSource>) -> Option<Option<Source>> {
+    use core::data_source::Specifier;
+    let Some(given) = given else { return Some(None) };
+    let at = at.field("ocsp_staple");
+    if let Some(Specifier::InlineString(_)) = given.specifier {
+        at.invalid("OCSP staple cannot be provided via inline_string");
+        return None;
+    }
+    source::read(cx, &at, given).map(Some)
 }
 
 /// Envoy presents certificates that are expired, and so does this: but whoever looks at a
@@ -121,6 +191,10 @@ fn refuse(at: &At<'_>, error: &ContextError) {
         ("private_key", _) => at
             .field("private_key")
             .invalid(format_args!("Failed to load private key from {source}, Cause: {reason}")),
+        ("pkcs12", _) => at
+            .field("pkcs12")
+            .invalid(format_args!("Failed to load pkcs12 from {source}: {reason}")),
+        ("ocsp_staple", _) => at.field("ocsp_staple").invalid(reason),
         _ => at.invalid(error),
     }
 }

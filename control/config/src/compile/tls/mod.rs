@@ -7,12 +7,14 @@
 mod context;
 mod downstream;
 mod identity;
+mod key_log;
 pub(super) mod matches;
 mod names;
 mod parameters;
 mod secret;
 mod session;
 mod source;
+mod spiffe;
 mod upstream;
 mod validation;
 

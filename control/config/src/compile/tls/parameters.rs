@@ -38,6 +38,9 @@ const SUITES_OF_BORINGSSL: &[&str] = &[
     "SHA",
     "SHA1",
 ];
+/// With SHA-1, which proves nothing any more.
+const SIGNATURES_OF_BORINGSSL: &[&str] =
+    &["ECDSA+SHA1", "RSA+SHA1", "ecdsa_sha1", "rsa_pkcs1_md5_sha1", "rsa_pkcs1_sha1"];
 const GROUPS_OF_BORINGSSL: &[&str] = &["P-521", "secp521r1"];
 
 /// What the message says over the defaults of its side.
@@ -51,11 +54,14 @@ pub(super) fn parameters(
     let min = version(&at.field("tls_minimum_protocol_version"), lowest);
     let highest = message.tls_maximum_protocol_version;
     let max = version(&at.field("tls_maximum_protocol_version"), highest);
+    let fips = tls::tls_parameters::CompliancePolicy::Fips202205 as i32;
     let parameters = Parameters {
         min: min?.unwrap_or(defaults.min),
         max: max?.unwrap_or(defaults.max),
         cipher_suites: parts(&message.cipher_suites),
         ecdh_curves: parts(&message.ecdh_curves),
+        signature_algorithms: parts(&message.signature_algorithms),
+        fips_202205: message.compliance_policies.contains(&fips),
     };
     parameters.check().map_err(|error| refuse(at, message, &error)).ok()?;
     Some(parameters)
@@ -82,6 +88,16 @@ fn refuse(at: &At<'_>, message: &tls::TlsParameters, error: &ContextError) {
                 true => at.unsupported(name),
                 false => at
                     .invalid(format_args!("Failed to initialize ECDH curves {}", groups.join(":"))),
+            }
+        }
+        ("tls_params.signature_algorithms", Some(name)) => {
+            let at = at.field("signature_algorithms");
+            match SIGNATURES_OF_BORINGSSL.contains(&name.as_str()) {
+                true => at.unsupported(name),
+                false => at.invalid(format_args!(
+                    "Failed to initialize TLS signature algorithms {}",
+                    message.signature_algorithms.join(":")
+                )),
             }
         }
         ("tls_params.tls_minimum_protocol_version", _) => {

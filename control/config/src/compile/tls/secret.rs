@@ -12,7 +12,7 @@ use super::super::at::{At, Report};
 use super::super::proto::{core, google, tls};
 use super::super::reads::{From, kind_of};
 use super::super::value::{unpack, without_number};
-use super::super::{Cx, stat_names};
+use super::super::{Cause, Cx, stat_names};
 use crate::source::Source;
 use crate::support::Support;
 use crate::{ConfigError, load};
@@ -179,6 +179,10 @@ fn from_file<K: Kind, T>(
     let compiled = one_of(&report.root(), path, name, &response.resources, compile);
     let finished = report.finish();
     count(if finished.is_ok() { stats.update_success } else { stats.update_rejected });
+    // The file was read before: it, or what it names, was turned into something that is no use.
+    if finished.is_err() && cx.cause == Cause::Secrets {
+        count(stats.key_rotation_failed);
+    }
     finished.map_err(|errors: Vec<ConfigError>| at.elsewhere(errors)).ok()?;
     compiled
 }

@@ -7,7 +7,7 @@ use super::super::at::At;
 use super::super::proto::tls;
 use super::super::value::or_u32;
 use super::super::{Cx, stat_names};
-use super::{Scope, alpn, identity, parameters, validation};
+use super::{Scope, alpn, identity, key_log, parameters, validation};
 
 pub(super) fn context(
     cx: &Cx<'_>,
@@ -28,10 +28,11 @@ pub(super) fn context(
     );
     let validation = validation::of(&scope, &at_common, common);
     let alpn_protocols = alpn(&at_common, common);
+    let key_log = key_log::of(cx, &at_common, common);
     if message.enforce_rsa_key_usage.is_some() {
         at.field("enforce_rsa_key_usage").no_effect("Envoy 1.40 ignores it");
     }
-    let (loaded, validation) = (loaded?, validation?);
+    let (loaded, validation, key_log) = (loaded?, validation?, key_log?);
     let (identities, certificates): (Vec<_>, Vec<_>) =
         loaded.into_iter().map(|one| (one.identity, one.shown)).unzip();
     if identities.len() > 1 {
@@ -45,7 +46,7 @@ pub(super) fn context(
         alpn_protocols: alpn_protocols?,
         parameters: parameters?,
         max_session_keys: or_u32(message.max_session_keys, 1) as usize,
-        ..ClientOptions::default()
+        key_log: key_log.is_some(),
     };
     let context = ClientContext::new(&options);
     let context = context.map_err(|error| at.inside(error.field).invalid(&error.reason)).ok()?;
@@ -57,6 +58,7 @@ pub(super) fn context(
         scope: name,
         certificates,
         authorities,
+        key_log,
     })
 }
 
@@ -74,7 +76,7 @@ fn of_server(
         at.invalid("'auto_sni_san_validation' was configured without a validation context");
         return None;
     }
-    if loaded.validation.trusted_ca.is_none() {
+    if loaded.validation.trusted_ca.is_none() && loaded.validation.spiffe.is_none() {
         at.invalid("needs trusted_ca: without it any certificate can claim any name");
         return None;
     }

@@ -4,13 +4,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use prost::Message as _;
 use ringway_model::transport::LoadedCertificate;
-use ringway_tls::{ContextError, Source, Validation};
+use ringway_tls::{ContextError, Source, TrustBundle, Validation};
 
 use super::super::at::At;
 use super::super::proto::tls;
 use super::super::reads::From;
 use super::super::{Cx, stat_names};
-use super::{Scope, identity, names, secret, source};
+use super::{Scope, identity, names, secret, source, spiffe};
 
 /// The name that stands for authorities without one, as Envoy makes it.
 const UNNAMED: &str = "unnamed_ca_cert_e3b0c442";
@@ -90,12 +90,18 @@ fn load(
 ) -> Option<Loaded> {
     let cx = scope.cx;
     secret::watched_directory(cx, at, message.watched_directory.as_ref())?;
-    let trusted_ca = trusted_ca(cx, at, message)?;
+    let spiffe = spiffe::bundles(cx, at, message)?;
+    let trusted_ca = match spiffe {
+        Some(_) => None,
+        None => trusted_ca(cx, at, message)?,
+    };
     let crl = match &message.crl {
         Some(source) => Some(source::read(cx, &at.field("crl"), source)?),
         None => None,
     };
-    check_needs(at, message, trusted_ca.as_ref(), crl.as_ref())?;
+    if spiffe.is_none() {
+        check_needs(at, message, trusted_ca.as_ref(), crl.as_ref())?;
+    }
     let names = names::all(at, message);
     let hashes = pins(&at.field("verify_certificate_hash"), &message.verify_certificate_hash, hex);
     let spki_hashes =
@@ -108,21 +114,49 @@ fn load(
         hashes: hashes?,
         spki_hashes: spki_hashes?,
         allow_expired: message.allow_expired_certificate,
-        accept_untrusted: accepts_untrusted(message),
+        accept_untrusted: spiffe.is_none() && accepts_untrusted(message),
+        spiffe,
         max_depth: message.max_verify_depth.map(|wrapper| wrapper.value as usize),
         suppress_client_ca_list: message.suppress_client_ca_list,
         server_name: false,
     };
-    let inspected = validation.inspect().map_err(|error| refuse(at, &error)).ok()?;
-    let path = validation.trusted_ca.as_ref().map_or_else(String::new, |ca| ca.name.clone());
     let mut authorities = Vec::new();
+    let inspected = validation.inspect().map_err(|error| refuse(at, &error)).ok()?;
+    for bundle in validation.spiffe.iter().flatten() {
+        authorities_of(scope, at, bundle, name, &mut authorities)?;
+    }
+    let path = validation.trusted_ca.as_ref().map_or_else(String::new, |ca| ca.name.clone());
     // Envoy shows and counts the first of a bundle.
     if let Some(certificate) = inspected.into_iter().next() {
         let expiration = stat_names::expiration(&cx.env.catalog, scope.name, name);
         identity::check_expiration(cx, &at.field("trusted_ca"), &path, &certificate)?;
-        authorities.push(LoadedCertificate { path, certificate, expiration });
+        authorities.push(LoadedCertificate { path, certificate, expiration, ocsp: None });
     }
     Some(Loaded { validation, authorities, given: true })
+}
+
+/// All certificates of a trust domain, numbered as Envoy numbers them.
+fn authorities_of(
+    scope: &Scope<'_, '_>,
+    at: &At<'_>,
+    bundle: &TrustBundle,
+    name: &str,
+    authorities: &mut Vec<LoadedCertificate>,
+) -> Option<()> {
+    let name = if name == UNNAMED { "unnamed_ca_cert" } else { name };
+    for certificate in bundle.inspect().map_err(|error| refuse(at, &error)).ok()? {
+        let path = format!("{}:{}", bundle.domain, bundle.authorities.name);
+        identity::check_expiration(
+            scope.cx,
+            &at.field("custom_validator_config"),
+            &path,
+            &certificate,
+        )?;
+        let name = format!("{name}_{}", authorities.len());
+        let expiration = stat_names::expiration(&scope.cx.env.catalog, scope.name, &name);
+        authorities.push(LoadedCertificate { path, certificate, expiration, ocsp: None });
+    }
+    Some(())
 }
 
 fn accepts_untrusted(message: &tls::CertificateValidationContext) -> bool {

@@ -1,5 +1,6 @@
 //! `envoy.config.cluster.v3`, the load balancing policies and the upstream protocol options.
 
+use super::tls::SPIFFE;
 use super::{Message, extension, field, message, only};
 
 const ROUND_ROBIN: &str = "envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin";
@@ -111,12 +112,15 @@ pub(super) const MESSAGES: &[Message] = &[
         "envoy.config.cluster.v3.LoadBalancingPolicy.Policy",
         &[field("typed_extension_config")],
     ),
-    // The only place of a TypedExtensionConfig so far; its types are those of that place.
+    // Its types are those of all places together; the compiler refuses what stands in another's.
     message(
         "envoy.config.core.v3.TypedExtensionConfig",
         &[
             field("name"),
-            extension("typed_config", &[ROUND_ROBIN, LEAST_REQUEST, RANDOM, RING_HASH, MAGLEV]),
+            extension(
+                "typed_config",
+                &[ROUND_ROBIN, LEAST_REQUEST, RANDOM, RING_HASH, MAGLEV, SPIFFE],
+            ),
         ],
     ),
     message(ROUND_ROBIN, &[field("locality_lb_config")]),

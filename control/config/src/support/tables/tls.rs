@@ -8,6 +8,8 @@ const RAW: &str = "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer";
 
 const PROXY_HEADER: &str =
     "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport";
+pub(super) const SPIFFE: &str =
+    "envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig";
 
 /// TLS 1.0 and 1.1 are not built (RFC 8996).
 const VERSIONS: &[&str] = &["TLS_AUTO", "TLSv1_2", "TLSv1_3"];
@@ -37,6 +39,7 @@ pub(super) const MESSAGES: &[Message] = &[
             field("session_timeout"),
             field("require_sni"),
             field("full_scan_certs_on_sni_mismatch"),
+            field("ocsp_staple_policy"),
         ],
     ),
     message(
@@ -60,7 +63,12 @@ pub(super) const MESSAGES: &[Message] = &[
             field("validation_context"),
             field("validation_context_sds_secret_config"),
             field("combined_validation_context"),
+            field("key_log"),
         ],
+    ),
+    message(
+        "envoy.extensions.transport_sockets.tls.v3.TlsKeyLog",
+        &[field("path"), field("local_address_range"), field("remote_address_range")],
     ),
     message(
         "envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.\
@@ -74,11 +82,20 @@ pub(super) const MESSAGES: &[Message] = &[
             only("tls_maximum_protocol_version", VERSIONS),
             field("cipher_suites"),
             field("ecdh_curves"),
+            field("signature_algorithms"),
+            only("compliance_policies", &["FIPS_202205"]),
         ],
     ),
     message(
         "envoy.extensions.transport_sockets.tls.v3.TlsCertificate",
-        &[field("certificate_chain"), field("private_key"), field("watched_directory")],
+        &[
+            field("certificate_chain"),
+            field("private_key"),
+            field("watched_directory"),
+            field("ocsp_staple"),
+            field("password"),
+            field("pkcs12"),
+        ],
     ),
     message(
         "envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext",
@@ -96,7 +113,13 @@ pub(super) const MESSAGES: &[Message] = &[
             field("only_verify_leaf_cert_crl"),
             field("max_verify_depth"),
             field("suppress_client_ca_list"),
+            field("custom_validator_config"),
         ],
+    ),
+    message(SPIFFE, &[field("trust_domains"), field("trust_bundles")]),
+    message(
+        "envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig.TrustDomain",
+        &[field("name"), field("trust_bundle")],
     ),
     message(
         "envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext.SystemRootCerts",

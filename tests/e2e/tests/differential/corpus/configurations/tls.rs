@@ -9,12 +9,22 @@ const CERTIFICATE: &str =
     "{ certificate_chain: { filename: '{pki}/a.pem' }, private_key: { filename: '{pki}/a.key' } }";
 const CA: &str = "trusted_ca: { filename: '{pki}/ca.pem' }";
 
+const SEALED: (&[u8], &[u8], &[u8]) = (
+    include_bytes!("sealed/certificate.pem"),
+    include_bytes!("sealed/pkcs8-aes256.key"),
+    include_bytes!("sealed/both.p12"),
+);
+
 pub(super) fn certificates() -> Certificates {
     let all = Certificates::new();
     all.issue("a", &["a.test"]);
     all.issue("b", &["b.test"]);
     all.issue_until("old", &["old.test"], 2001);
     all.write("empty", "");
+    // Made by OpenSSL; the password is `secret`.
+    all.write("sealed.pem", SEALED.0);
+    all.write("sealed.key", SEALED.1);
+    all.write("sealed.p12", SEALED.2);
     all.write("garbage", "garbage\n");
     let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     all.write("broken.pem", broken);
@@ -63,6 +73,22 @@ fn certificate(chain: &str, key: &str) -> String {
     downstream(&format!(
         "common_tls_context: {{ tls_certificates: [{{ certificate_chain: {{ filename: \
          '{{pki}}/{chain}' }}, private_key: {{ filename: '{{pki}}/{key}' }} }}] }}"
+    ))
+}
+
+/// A certificate whose key is under a password.
+fn sealed(more: &str) -> String {
+    downstream(&format!(
+        "common_tls_context: {{ tls_certificates: [{{ certificate_chain: {{ filename: \
+         '{{pki}}/sealed.pem' }}, private_key: {{ filename: '{{pki}}/sealed.key' }}, {more} }}] }}"
+    ))
+}
+
+/// The same with its key in one file.
+fn pkcs12(more: &str) -> String {
+    downstream(&format!(
+        "common_tls_context: {{ tls_certificates: [{{ pkcs12: {{ filename: \
+         '{{pki}}/sealed.p12' }}, {more} }}] }}"
     ))
 }
 
@@ -139,6 +165,14 @@ pub(super) fn servers() -> Vec<(&'static str, String)> {
         ("TLS: P-521", parameters("ecdh_curves: [P-521]")),
         ("TLS: an unknown group", parameters("ecdh_curves: [P-1]")),
         ("TLS: signatures", parameters("signature_algorithms: [ed25519]")),
+        (
+            "TLS: signatures in one entry",
+            parameters("signature_algorithms: ['RSA-PSS+SHA256:ecdsa_secp256r1_sha256']"),
+        ),
+        ("TLS: an unknown signature", parameters("signature_algorithms: [nonsense]")),
+        ("TLS: a signature twice", parameters("signature_algorithms: [ed25519, ed25519]")),
+        ("TLS: a policy", parameters("compliance_policies: [FIPS_202205]")),
+        ("TLS: two policies", parameters("compliance_policies: [FIPS_202205, FIPS_202205]")),
         ("TLS: 1.2 to 1.3", versions("TLSv1_2", "TLSv1_3")),
         ("TLS: 1.3 alone", versions("TLSv1_3", "TLSv1_3")),
         ("TLS: 1.3 to the highest", versions("TLSv1_3", "TLS_AUTO")),
@@ -152,6 +186,36 @@ pub(super) fn servers() -> Vec<(&'static str, String)> {
             "TLS: an empty staple",
             only(&CERTIFICATE.replace("} }", "}, ocsp_staple: { filename: '{pki}/empty' } }")),
         ),
+        (
+            "TLS: a staple as a text",
+            only(&CERTIFICATE.replace("} }", "}, ocsp_staple: { inline_string: a } }")),
+        ),
+        (
+            "TLS: a staple of garbage",
+            only(&CERTIFICATE.replace("} }", "}, ocsp_staple: { filename: '{pki}/garbage' } }")),
+        ),
+        ("TLS: a staple must be there", beside("ocsp_staple_policy: MUST_STAPLE")),
+        ("TLS: strict staples", beside("ocsp_staple_policy: STRICT_STAPLING")),
+        ("TLS: a key log", common("key_log: { path: '{pki}/keys' }")),
+        ("TLS: a key log in no folder", common("key_log: { path: '{pki}/none/keys' }")),
+        ("TLS: a key log without path", common("key_log: { path: '' }")),
+        (
+            "TLS: a key log of a broken range",
+            common("key_log: { path: '{pki}/keys', local_address_range: [{ address_prefix: x }] }"),
+        ),
+        (
+            "TLS: a password of nothing",
+            only(&CERTIFICATE.replace("} }", "}, password: { inline_string: a } }")),
+        ),
+        ("TLS: a key under a password", sealed("password: { inline_string: secret }")),
+        ("TLS: a key under another password", sealed("password: { inline_string: Secret }")),
+        ("TLS: a key under a password that is not there", sealed("")),
+        ("TLS: PKCS#12", pkcs12("password: { inline_string: secret }")),
+        ("TLS: PKCS#12 under another password", pkcs12("password: { inline_string: Secret }")),
+        ("TLS: PKCS#12 and no password", pkcs12("")),
+        ("TLS: PKCS#12 and a key", pkcs12("private_key: { filename: '{pki}/a.key' }")),
+        ("TLS: PKCS#12 and a chain", pkcs12("certificate_chain: { filename: '{pki}/a.pem' }")),
+        ("TLS: PKCS#12 of garbage", only("{ pkcs12: { filename: '{pki}/garbage' } }")),
         ("TLS: names required", beside("require_sni: true")),
         ("TLS: a full scan", beside("full_scan_certs_on_sni_mismatch: true")),
         ("TLS: no tickets", beside("disable_stateless_session_resumption: true")),
