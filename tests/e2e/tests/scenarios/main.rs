@@ -43,6 +43,7 @@ mod tcp_tls;
 mod tcp_tunnels;
 mod timeouts;
 mod tls;
+mod tls_options;
 
 use ringway_test_support::{Make, skip};
 
