@@ -133,6 +133,13 @@ impl Stream {
         &mut self.tail
     }
 
+    /// Gives back a tail that nothing was appended to: it would stay for as long as nothing is.
+    pub fn release_tail(&mut self) {
+        if self.tail.is_empty() {
+            buffer::give(std::mem::take(&mut self.tail));
+        }
+    }
+
     /// Queues a whole buffer without copying it. An empty one is left out: a send of nothing
     /// would look like a connection that takes nothing.
     pub fn push(&mut self, buf: Buf) {

@@ -14,6 +14,7 @@ use ringway_model::http::ConnectionManager;
 use ringway_model::stream::ResponseFlags;
 use ringway_runtime::buffer::Buf;
 use ringway_runtime::deadline::Deadline;
+use ringway_runtime::recycled::Recycled;
 
 use super::binding::{Binding, Policy};
 use super::downstream::Downstream;
@@ -323,7 +324,8 @@ async fn serve_streams(mut down: Downstream<Http2>, mut head: RequestHead, mut m
         std::mem::swap(&mut *down.request, &mut head);
         shared.session.spare_request(head);
         down.side.look_at(&down.request);
-        Exchange::new(&mut down, &manager).run().await;
+        // Its state is for the next stream of any connection: a task may wait long for its own.
+        Recycled::new(|| serve_one(&mut down, &manager)).await;
         let patience = manager.timeouts.stream_idle;
         drop(manager);
         down.deadline.set(patience.map(|patience| down.now + patience));
@@ -339,6 +341,10 @@ async fn serve_streams(mut down: Downstream<Http2>, mut head: RequestHead, mut m
         (head, manager) = (job.head, job.manager);
         down.side.begin(job.stream, job.body);
     }
+}
+
+async fn serve_one(down: &mut Downstream<Http2>, manager: &ConnectionManager) {
+    Exchange::new(down, manager).run().await;
 }
 
 impl Http2 {

@@ -120,6 +120,7 @@ impl Driver {
                 }
             }
             if !self.session.engine.borrow_mut().poll_transmit(self.transport.tail()) {
+                self.transport.release_tail();
                 return Ok(());
             }
         }

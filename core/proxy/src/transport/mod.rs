@@ -58,6 +58,15 @@ impl Transport {
         }
     }
 
+    /// Gives back a tail that nothing was appended to.
+    pub(crate) fn release_tail(&mut self) {
+        match self {
+            Self::Plain(stream) => stream.release_tail(),
+            Self::Tls(secured) => secured.release_tail(),
+            Self::Guarded(guarded) => guarded.inner.release_tail(),
+        }
+    }
+
     /// Queues a whole buffer without copying it, where that is possible.
     pub(crate) fn push(&mut self, buf: Buf) {
         match self {

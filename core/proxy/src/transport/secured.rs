@@ -170,6 +170,13 @@ impl Secured {
         &mut self.unsealed.tail
     }
 
+    pub(super) fn release_tail(&mut self) {
+        if self.unsealed.tail.is_empty() {
+            buffer::give(std::mem::take(&mut self.unsealed.tail));
+        }
+        self.stream.release_tail();
+    }
+
     pub(super) fn push(&mut self, buf: Buf) {
         self.unsealed.push(buf);
     }

@@ -31,6 +31,10 @@ use time::Liveness;
 /// RFC 9113 section 6.9.2: the windows before any SETTINGS or WINDOW_UPDATE.
 const FIRST_WINDOW: i64 = 65535;
 
+/// So many bytes that wait to be sent are copied instead of swapped for the buffer that takes
+/// them: an idle connection would keep it.
+const COPIED_MAX: usize = 1024;
+
 /// `receive` stops after so many events, so that what one input makes is bounded.
 const MAX_EVENTS: usize = 32;
 
@@ -332,15 +336,15 @@ impl Connection {
         Some(event)
     }
 
-    /// Moves all bytes that wait to be sent to the end of `into`; whether there were any. An empty
-    /// `into` is swapped with the queue, so that nothing is copied.
+    /// Moves all bytes that wait to be sent to the end of `into`; whether there were any. Where
+    /// they are many, an empty `into` is swapped with the queue, so that they are not copied.
     pub fn poll_transmit(&mut self, into: &mut Vec<u8>) -> bool {
         self.outbound.frames = 0;
         self.outbound.control_frames = 0;
         if self.outbound.bytes.is_empty() {
             return false;
         }
-        match into.is_empty() {
+        match into.is_empty() && self.outbound.bytes.len() > COPIED_MAX {
             true => std::mem::swap(into, &mut self.outbound.bytes),
             false => into.append(&mut self.outbound.bytes),
         }
