@@ -13,3 +13,4 @@ mod plain;
 mod refusals;
 mod rewriting;
 mod routing;
+mod strictness;

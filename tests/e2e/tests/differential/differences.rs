@@ -150,4 +150,25 @@ const KNOWN: &[Known] = &[
         exchanges: &["accepted: upgrade", "default_host: upgrade"],
         reason: "RFC 9110 section 7.8: upgrade in HTTP/1.0 must be ignored.",
     },
+    Known {
+        corpus: "strictness of requests",
+        exchanges: &[
+            "chunk: trailer of a length",
+            "chunk: trailer of a coding",
+            "chunk: trailer of a host",
+            "chunk: trailer of a connection",
+        ],
+        reason: "RFC 9110 section 6.5.1: what frames, routes or concerns one connection has no \
+                 place in trailers. Envoy passes it on, to a next hop that may merge it.",
+    },
+    Known {
+        corpus: "strictness of responses",
+        exchanges: &["trailer of a length", "trailer of a coding"],
+        reason: "As in requests.",
+    },
+    Known {
+        corpus: "strictness of responses",
+        exchanges: &["a tab for blank", "a status with a plus", "a version of HTTP/0.9"],
+        reason: "RFC 9112 section 4: one blank, three digits, and a version that the proxy speaks.",
+    },
 ];
