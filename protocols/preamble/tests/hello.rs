@@ -108,6 +108,17 @@ fn any_fragmentation_gives_the_same_answer() {
     }
 }
 
+/// What stands behind the hello in its record may have come or not: the answer is the same.
+#[test]
+fn what_else_its_record_holds_is_not_counted() {
+    let hello = hello_with(&[(0, &server_name(b"a.test"))]);
+    let len = u16::try_from(hello.len() - 5 + 9).expect("short").to_be_bytes();
+    let record = [&hello[..3], &len, &hello[5..], &[0; 9]].concat();
+    for end in hello.len()..=record.len() {
+        assert_eq!(done(&record[..end]), (done(&hello).0, hello.len()), "{end}");
+    }
+}
+
 #[test]
 fn grease_is_in_no_fingerprint() {
     let groups: &[u8] = &[0, 4, 0x1a, 0x1a, 0, 29];

@@ -48,7 +48,7 @@ pub fn peek(bytes: &[u8], max_len: usize) -> Result<Progress<ClientHello>, Hello
 }
 
 enum Message<'a> {
-    /// The body of the handshake message, and the bytes of whole records that hold it.
+    /// The body of the handshake message, and the bytes from the start that hold it.
     Whole(Cow<'a, [u8]>, usize),
     /// How many bytes more it takes at least.
     Missing(usize),
@@ -71,7 +71,9 @@ fn message(bytes: &[u8], max_len: usize) -> Result<Message<'_>, HelloError> {
             return Err(HelloError::TooLarge);
         }
         if joined.len() >= wanted {
-            let used = bytes.len() - reader.0.len() + RECORD_HEAD + record.len();
+            // What else the record holds is none of the answer's: it may not have come yet.
+            let surplus = joined.len() - wanted;
+            let used = bytes.len() - reader.0.len() + RECORD_HEAD + record.len() - surplus;
             return Ok(Message::Whole(body(joined, wanted), used));
         }
         if available < len {
