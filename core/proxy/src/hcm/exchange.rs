@@ -173,6 +173,14 @@ impl<'c, C: ClientSide> Exchange<'c, C> {
         self.finish(Verdict::Close)
     }
 
+    /// The client has gone before its head was whole. Envoy counts and logs a request then, if it
+    /// was only an empty line that had come.
+    pub(super) fn left(&mut self) -> Verdict {
+        self.forget_head();
+        let _nobody_to_answer = self.client_gone();
+        self.finish(Verdict::Abort)
+    }
+
     /// Everything before the route acts: policy of the connection manager, route, filters.
     async fn begin(&mut self) -> Result<(), Ended> {
         self.info.protocol = Some(self.down.request.version());

@@ -395,7 +395,7 @@ impl<C: ClientSide> Exchange<'_, C> {
     }
 
     /// The client closed its connection before it was answered.
-    fn client_gone(&mut self) -> Ended {
+    pub(super) fn client_gone(&mut self) -> Ended {
         self.down.side.note_peer_close();
         self.info.flags.insert(ResponseFlags::DOWNSTREAM_CONNECTION_TERMINATION);
         self.info.details = "downstream_remote_disconnect".into();

@@ -76,6 +76,8 @@ enum Next {
     Late {
         idle: bool,
     },
+    /// The client has gone within a head.
+    Left,
     /// Nothing for now.
     Nothing,
     /// The peer is gone, or nothing came for too long.
@@ -147,6 +149,7 @@ impl Busy {
                 Next::Request => exchange.run().await,
                 Next::Malformed(error) => exchange.refuse(error),
                 Next::Late { idle } => exchange.too_late(idle),
+                Next::Left => exchange.left(),
                 Next::Nothing | Next::Ended => Verdict::Abort,
             };
             let (side, now) = (&mut self.down.side, self.down.now);
@@ -183,6 +186,9 @@ impl Busy {
                 self.burst += 1;
                 self.down.side.binding.follow_configuration();
                 return Poll::Ready(Next::Request);
+            }
+            Poll::Ready(Err(Broken::Closed)) if !self.down.side.wire.decoder.is_idle() => {
+                return Poll::Ready(Next::Left);
             }
             Poll::Ready(Ok(_) | Err(Broken::Closed)) => {
                 self.down.side.binding.note_peer_close();

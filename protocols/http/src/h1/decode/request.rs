@@ -160,10 +160,11 @@ impl RequestDecoder {
         &self.trailers
     }
 
-    /// Whether the decoder is between messages with nothing buffered.
+    /// Whether the decoder is between messages and nothing of the next one has come. Empty lines
+    /// belong to the request that they stand before, as in Envoy.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        matches!(self.state, State::Idle)
+        matches!(self.state, State::Idle) && self.blank_bytes == 0
     }
 
     fn decode_body(&mut self, input: &[u8]) -> Result<(usize, Step), RequestError> {

@@ -70,7 +70,17 @@ fn refused() -> Vec<Exchange> {
         ("expects something", get("expect: magic\n")),
         ("asks to close", get("connection: close\n")),
     ];
-    cases.into_iter().map(|(name, bytes)| Exchange::ask(name, &bytes)).collect()
+    let mut exchanges: Vec<Exchange> =
+        cases.into_iter().map(|(name, bytes)| Exchange::ask(name, &bytes)).collect();
+    // The client leaves before there is a head to answer.
+    for (name, bytes) in [
+        ("empty line, then the end", "\n"),
+        ("half a line, then the end", "GET /x HT"),
+        ("half a head, then the end", "GET /x HTTP/1.1\nhost: a\n"),
+    ] {
+        exchanges.push(Exchange::ask(name, bytes).finishing());
+    }
+    exchanges
 }
 
 #[test]
