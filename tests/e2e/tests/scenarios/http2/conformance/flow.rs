@@ -1,7 +1,8 @@
 //! RFC 9113 sections 5.2 and 6.9: windows.
 
-use ringway_test_support::{Frame, H2, Make};
+use ringway_test_support::{Bootstrap, Frame, H2, Make, RawOrigin, kind};
 
+use super::super::ready;
 use super::*;
 
 /// The length of the next DATA frame.
@@ -75,16 +76,23 @@ fn the_last_value_of_a_setting_counts() {
     assert_eq!(data(&mut client), 1);
 }
 
-/// RFC 9113 section 6.9.1: the windows that the server gave.
+/// RFC 9113 section 6.9.1: the windows that the server gave. An origin that reads nothing keeps it
+/// from opening them again for more than what sockets hold.
 #[test]
 fn data_beyond_a_window_is_an_error() {
-    let (_origin, proxy) = target();
+    ready();
+    let origin = RawOrigin::bind();
+    let proxy = start(&Bootstrap::proxying_to(origin.address()));
     let mut client = H2::connect(proxy.listener("main"), &[]);
     client.round_trip().unwrap();
     let stream = open(&mut client);
-    let room = client.room(stream);
-    for _ in 0..room / 16_384 + 1 {
-        client.data(stream, &[b'x'; 16_384], false);
+    let _reads_nothing = origin.accept();
+    let frame = H2::frame(kind::DATA, 0, stream, &[b'x'; 16_384]);
+    // 48 MiB; the windows are of 16 and 24.
+    for _ in 0..3_072 {
+        if !client.try_send(&frame) {
+            break;
+        }
     }
     let outcome = outcome(&mut client, stream, Nothing);
     let is_refused = outcome == format!("stream error {FLOW_CONTROL_ERROR}")
