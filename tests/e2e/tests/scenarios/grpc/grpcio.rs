@@ -70,22 +70,54 @@ fn grpcio_speaks_through() {
     }
 }
 
-#[test]
-fn grpcio_speaks_through_tls() {
-    if !has_grpcio() {
-        return;
-    }
+fn certificates() -> Certificates {
     let certificates = Certificates::new();
     certificates.issue("a", &["a.test"]);
-    let (_server, address) = Server::start();
+    certificates
+}
+
+/// A proxy whose listener speaks TLS.
+fn behind_tls(certificates: &Certificates, bootstrap: &Bootstrap) -> Proxy {
     let socket = "    filter_chains:\n    - transport_socket: { name: tls, typed_config: { '@type': \
         type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext, \
         common_tls_context: { alpn_protocols: [h2], tls_certificates: [{ certificate_chain: { \
         filename: '{pki}/a.pem' }, private_key: { filename: '{pki}/a.key' } }] } } }\n      \
         filters:";
-    let yaml = bootstrap(address).to_yaml();
-    let yaml = yaml.replacen("    filter_chains:\n    - filters:", socket, 1);
-    let proxy = Proxy::start(certificates.fill(&yaml));
+    let yaml = bootstrap.to_yaml().replacen("    filter_chains:\n    - filters:", socket, 1);
+    Proxy::start(certificates.fill(&yaml))
+}
+
+#[test]
+fn grpcio_speaks_through_tls() {
+    if !has_grpcio() {
+        return;
+    }
+    let certificates = certificates();
+    let (_server, address) = Server::start();
+    let proxy = behind_tls(&certificates, &bootstrap(address));
     calls(&proxy, &certificates.path("ca.pem").display().to_string());
     assert_eq!(proxy.stat("http.main.downstream_cx_ssl_total"), 1);
+}
+
+/// The origin of the first proxy is the second: TLS on both sides of one of them.
+#[test]
+fn grpcio_speaks_through_tls_on_both_sides() {
+    if !has_grpcio() {
+        return;
+    }
+    let certificates = certificates();
+    let (_server, address) = Server::start();
+    let back = behind_tls(&certificates, &bootstrap(address));
+    let verified = "transport_socket: { name: tls, typed_config: { '@type': \
+        type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext, \
+        sni: a.test, common_tls_context: { alpn_protocols: [h2], validation_context: { \
+        trusted_ca: { filename: '{pki}/ca.pem' } } } } }\n";
+    let all = "- { match: { prefix: / }, route: { cluster: origin, timeout: 0s } }";
+    let more = format!("{verified}{}", h2_upstream("", ""));
+    let front = Bootstrap::new().routes("main", all);
+    let front = front.cluster_with("origin", &[back.listener("main")], &more);
+    let front = behind_tls(&certificates, &front);
+    calls(&front, &certificates.path("ca.pem").display().to_string());
+    assert_eq!(front.stat("cluster.origin.ssl.handshake"), 1);
+    assert_eq!(back.stat("http.main.downstream_cx_ssl_total"), 1);
 }
