@@ -115,8 +115,12 @@ fn load(
         spki_hashes: spki_hashes?,
         allow_expired: message.allow_expired_certificate,
         accept_untrusted: spiffe.is_none() && accepts_untrusted(message),
+        max_depth: match spiffe {
+            // The validator of SPIFFE does not look at it.
+            Some(_) => None,
+            None => message.max_verify_depth.map(|wrapper| wrapper.value as usize),
+        },
         spiffe,
-        max_depth: message.max_verify_depth.map(|wrapper| wrapper.value as usize),
         suppress_client_ca_list: message.suppress_client_ca_list,
         server_name: false,
     };
