@@ -427,6 +427,7 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("rewrite with a group that is not there", "the rewrite could never be done"),
     ("TLS: expired", "whoever validates can still renew it; the running proxy presents it"),
     ("TLS: the lowest version above the highest", "no handshake could succeed"),
+    ("TLS: a key log in no folder", "a validation opens no logs; the running proxy refuses it"),
     ("TLS: a CRL of garbage", "nothing would be revoked"),
     ("TLS: an empty CRL", "nothing would be revoked"),
     ("secrets: a file that is no YAML", "the listener would wait in vain"),
