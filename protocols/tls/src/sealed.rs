@@ -160,7 +160,7 @@ fn derive(password: &[u8], iv: &[u8], length: usize) -> Vec<u8> {
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
     let digits = |at| text.get(at..at + 2).and_then(|two| u8::from_str_radix(two, 16).ok());
-    if text.len() % 2 != 0 {
+    if !text.len().is_multiple_of(2) {
         return None;
     }
     (0..text.len()).step_by(2).map(digits).collect()

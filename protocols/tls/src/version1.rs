@@ -82,7 +82,7 @@ pub(crate) fn verify_handshake(
     let known = algorithms.mapping.iter().find(|(scheme, _)| *scheme == signature.scheme);
     let (_, known) = known.ok_or(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme)?;
     let holds = |one: &_| key.verify_signature(*one, message, signature.signature()).is_ok();
-    match known.iter().any(|one| holds(one)) {
+    match known.iter().any(holds) {
         true => Ok(HandshakeSignatureValid::assertion()),
         false => Err(CertificateError::BadSignature.into()),
     }
