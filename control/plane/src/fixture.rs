@@ -86,6 +86,9 @@ pub(crate) fn listener(catalog: &Catalog, name: &str, address: &str) -> Arc<List
         chains: Vec::new(),
         matcher: ChainMatcher::default(),
         buffer_limit: 1 << 20,
+        access_logs: Vec::new(),
+        limits: Default::default(),
+        accepts_at_once: u32::MAX,
         stats: ListenerStats::register(catalog, &format!("listener.{name}"), "listener", &tags),
         worker_stats: Vec::new(),
     })

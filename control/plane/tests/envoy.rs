@@ -221,6 +221,9 @@ fn snapshot(catalog: &Catalog, listener: SocketAddr) -> Snapshot {
         chains: Vec::new(),
         matcher: ChainMatcher::default(),
         buffer_limit: 1 << 20,
+        access_logs: Vec::new(),
+        limits: Default::default(),
+        accepts_at_once: u32::MAX,
         stats: ListenerStats::register(catalog, "listener.main", "listener", &[]),
         worker_stats: Vec::new(),
     };

@@ -86,6 +86,12 @@ impl Limit {
         self.take(1).then(|| Permit(Arc::clone(self)))
     }
 
+    /// Takes one unit even when there is none left: for what counts and is not limited.
+    pub fn permit_anyway(self: &Arc<Self>) -> Permit {
+        self.taken.fetch_add(1, Ordering::Relaxed);
+        Permit(Arc::clone(self))
+    }
+
     /// Spare units that a worker may keep.
     pub fn slack(&self) -> u64 {
         (self.max() / SLACK_SHARE).min(SLACK_MAX)
@@ -205,6 +211,18 @@ mod tests {
         assert!(!b.acquire(), "the fourth unit is refused");
         a.release();
         assert!(b.acquire(), "a unit given back by one worker serves another");
+    }
+
+    #[test]
+    fn what_is_not_limited_counts() {
+        let limit = Limit::new(2);
+        let both = [limit.permit_anyway(), limit.permit_anyway()];
+        assert!(limit.permit().is_none());
+        let third = limit.permit_anyway();
+        drop(both);
+        assert!(limit.permit().is_some());
+        drop(third);
+        assert_eq!(limit.taken(), 0);
     }
 
     #[test]

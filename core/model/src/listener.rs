@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use ringway_bridge::limit::Limit;
 
 mod filter;
 
@@ -14,6 +15,7 @@ pub use filter::{
     ProxyProtocol, TlsInspector, TlvRule, TlvText,
 };
 
+use crate::access_log::AccessLog;
 use crate::address::Address;
 use crate::http::ConnectionManager;
 use crate::network::NetworkFilter;
@@ -41,6 +43,13 @@ pub struct Listener {
     /// `per_connection_buffer_limit_bytes`: how much may be buffered per connection and
     /// direction before reading stops.
     pub buffer_limit: usize,
+    /// `access_log`: a line for each connection, those without a filter chain included.
+    pub access_logs: Vec<AccessLog>,
+    /// How many connections it may have.
+    pub limits: ConnectionLimits,
+    /// `max_connections_to_accept_per_socket_event`: after so many connections others have their
+    /// turn.
+    pub accepts_at_once: u32,
     /// Statistics under `listener.<address>.`.
     pub stats: ListenerStats,
     /// The same for each worker, indexed by worker.
@@ -52,6 +61,17 @@ impl Listener {
     pub fn has_chain(&self, name: &str) -> bool {
         self.chains.iter().any(|chain| *chain.name == *name)
     }
+}
+
+/// The limits on connections that the runtime sets; each is process-wide.
+#[derive(Debug, Clone, Default)]
+pub struct ConnectionLimits {
+    /// `envoy.resource_limits.listener.<name>.connection_limit`
+    pub own: Option<Arc<Limit>>,
+    /// `overload.global_downstream_max_connections`, of all listeners together.
+    pub global: Option<Arc<Limit>>,
+    /// `ignore_global_conn_limit`: its connections count, and none is refused.
+    pub ignores_global: bool,
 }
 
 /// The listening sockets of one listener, one per worker.

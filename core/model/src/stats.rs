@@ -15,7 +15,7 @@ stat_group! {
             downstream_cx_transport_socket_connect_timeout,
             downstream_pre_cx_timeout,
             downstream_listener_filter_error, downstream_listener_filter_remote_close,
-            no_filter_chain_match,
+            downstream_cx_overflow, downstream_global_cx_overflow, no_filter_chain_match,
         }
         gauges { downstream_cx_active, downstream_pre_cx_active }
         histograms { downstream_cx_length_ms }

@@ -1,5 +1,7 @@
 //! What the bootstrap says beside listeners and clusters: the admin server and the runtime.
 
+use std::collections::HashMap;
+
 use ringway_model::access_log::AccessLog;
 use ringway_model::address::Address;
 
@@ -34,7 +36,64 @@ const HARMLESS: &[&str] = &[
     "re2.max_program_size.",
 ];
 
-/// There is no runtime yet: a layer may hold what has no effect here, and nothing else.
+/// The keys of the runtime that count here.
+#[derive(Debug, Default)]
+pub(super) struct Runtime {
+    /// `envoy.resource_limits.listener.<name>.connection_limit`, by name.
+    pub(super) listeners: HashMap<String, u64>,
+    /// `overload.global_downstream_max_connections`
+    pub(super) global: Option<u64>,
+}
+
+const GLOBAL_LIMIT: &str = "overload.global_downstream_max_connections";
+
+/// The listener that a key limits.
+fn limited_listener(key: &str) -> Option<&str> {
+    let key = key.strip_prefix("envoy.resource_limits.listener.")?;
+    key.strip_suffix(".connection_limit")
+}
+
+/// What static layers say; the last one that has a key counts.
+pub(super) fn runtime(runtime: Option<&bootstrap::LayeredRuntime>) -> Runtime {
+    use bootstrap::runtime_layer::LayerSpecifier;
+    let mut found = Runtime::default();
+    for layer in runtime.iter().flat_map(|runtime| &runtime.layers) {
+        if let Some(LayerSpecifier::StaticLayer(keys)) = &layer.layer_specifier {
+            read_keys(keys, "", &mut found);
+        }
+    }
+    found
+}
+
+fn read_keys(keys: &google::Struct, above: &str, found: &mut Runtime) {
+    for (name, value) in &keys.fields {
+        let full = if above.is_empty() { name.clone() } else { format!("{above}.{name}") };
+        if let Some(google::value::Kind::StructValue(inner)) = &value.kind {
+            read_keys(inner, &full, found);
+        } else if let Some(number) = whole_number(value) {
+            if full == GLOBAL_LIMIT {
+                found.global = Some(number);
+            } else if let Some(listener) = limited_listener(&full) {
+                found.listeners.insert(listener.to_owned(), number);
+            }
+        }
+    }
+}
+
+/// A number from zero up, also as text; what is left of other numbers Envoy ignores.
+fn whole_number(value: &google::Value) -> Option<u64> {
+    match value.kind.as_ref()? {
+        google::value::Kind::NumberValue(number) => {
+            let whole = *number >= 0.0 && number.fract() == 0.0 && *number < 2_f64.powi(53);
+            whole.then_some(*number as u64)
+        }
+        google::value::Kind::StringValue(text) => text.parse().ok(),
+        _ => None,
+    }
+}
+
+/// There is no runtime that changes: a layer may hold the keys that are read at the start, what
+/// has no effect here, and nothing else.
 pub(super) fn check_runtime(at: &At<'_>, runtime: &bootstrap::LayeredRuntime) {
     use bootstrap::runtime_layer::LayerSpecifier;
     let at = at.field("layers");
@@ -62,6 +121,11 @@ fn check_keys(at: &At<'_>, keys: &google::Struct, above: &str) {
         match keys.fields[name].kind.as_ref() {
             Some(google::value::Kind::StructValue(inner)) => {
                 check_keys(&at.key(name), inner, &full);
+            }
+            _ if full == GLOBAL_LIMIT || limited_listener(&full).is_some() => {
+                if whole_number(&keys.fields[name]).is_none() {
+                    at.key(name).invalid("expected a number of connections");
+                }
             }
             _ => at.key(name).unsupported(format_args!("the runtime key {full}")),
         }

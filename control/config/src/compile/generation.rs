@@ -4,8 +4,11 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use ringway_model::access_log::AccessLog;
 use ringway_model::cluster::{Cluster, ClusterPolicy};
-use ringway_model::listener::{ChainMatcher, FilterChain, Listener, ListenerFilters};
+use ringway_model::listener::{
+    ChainMatcher, ConnectionLimits, FilterChain, Listener, ListenerFilters,
+};
 use ringway_model::stats::{ListenerStats, ListenerWorkerStats};
 
 use super::at::At;
@@ -16,9 +19,9 @@ use super::endpoints::{self, Listed};
 use super::proto::{cluster as cluster_proto, listener as listener_proto};
 use super::reads::Reads;
 use super::sockets::{OpenSockets, SocketSpec};
-use super::value::{buffer_limit, without_number};
+use super::value::{buffer_limit, or_u32, without_number};
 use super::{Cause, Cx, Watched, tls};
-use super::{chain, cluster, listener, listener_filters, network_filters, stat_names};
+use super::{access_log, chain, cluster, listener, listener_filters, network_filters, stat_names};
 
 /// What was compiled last, with the messages that it came from.
 #[derive(Debug, Default)]
@@ -270,6 +273,8 @@ enum Parts {
         filters: ListenerFilters,
         chains: Vec<Arc<FilterChain>>,
         matcher: ChainMatcher,
+        access_logs: Vec<AccessLog>,
+        limits: ConnectionLimits,
         stats: ListenerStats,
         worker_stats: Vec<ListenerWorkerStats>,
     },
@@ -303,6 +308,14 @@ fn one_listener(
     let name = listener::name(message, index);
     let kept = last.listener(&name);
     let kept = kept.map(|kept| (kept, kept.reads.are_unchanged(&cx.secrets)));
+    // The numbers of limits change in place; whether there are any does not.
+    let limits = cx.connection_limits(&name, message.ignore_global_conn_limit);
+    let same_limits = |kept: &KeptListener| {
+        let before = &kept.compiled.limits;
+        before.own.is_some() == limits.own.is_some()
+            && before.global.is_some() == limits.global.is_some()
+    };
+    let kept = kept.filter(|(kept, _)| same_limits(kept));
     let unchanged = kept.filter(|(kept, same_reads)| *same_reads && kept.message == *message);
     let as_before = |kept: &KeptListener, reads: Reads| {
         // Clusters may have changed all the same.
@@ -346,8 +359,11 @@ fn new_listener(
     let spec = listener::sockets(at, message, &name, address?, cx.env.workers);
     let stats = stat_names::listener(&cx.env.catalog, &scope);
     let worker_stats = stat_names::listener_workers(&cx.env.catalog, &scope, cx.env.workers);
+    let access_logs = access_log::logs(cx, &at.field("access_log"), &message.access_log);
+    let limits = cx.connection_limits(&name, message.ignore_global_conn_limit);
     let (filters, chains) = (filters?, listener::all(chains)?);
-    Some((spec, Parts::New { filters, chains, matcher, stats, worker_stats }))
+    let parts = Parts::New { filters, chains, matcher, access_logs, limits, stats, worker_stats };
+    Some((spec, parts))
 }
 
 /// The chains in the order of [`chain::each`]; one whose message is that of a chain of the last
@@ -403,7 +419,7 @@ fn with_sockets(
     let Prepared { message, spec, reads, parts, .. } = prepared;
     let compiled = match parts {
         Parts::Kept(compiled) => compiled,
-        Parts::New { filters, chains, matcher, stats, worker_stats } => {
+        Parts::New { filters, chains, matcher, access_logs, limits, stats, worker_stats } => {
             let kept = last.listeners.iter().find(|kept| kept.spec.serves(&spec));
             let opened = match kept {
                 Some(kept) => Arc::clone(&kept.compiled.sockets),
@@ -427,6 +443,13 @@ fn with_sockets(
                 chains,
                 matcher,
                 buffer_limit: buffer_limit(message.per_connection_buffer_limit_bytes),
+                access_logs,
+                limits,
+                // The API's own rules keep it above zero.
+                accepts_at_once: or_u32(
+                    message.max_connections_to_accept_per_socket_event,
+                    u32::MAX,
+                ),
                 stats,
                 worker_stats,
             })

@@ -112,8 +112,18 @@ pub(super) fn sockets(
         keepalive: listener.tcp_keepalive.as_ref().map(tcp_keepalive),
         transparent: or_bool(listener.transparent, false),
         freebind: or_bool(listener.freebind, false),
+        mptcp: mptcp(at, listener),
         options: options(&at.field("socket_options"), &listener.socket_options),
     }
+}
+
+fn mptcp(at: &At<'_>, listener: &listener::Listener) -> bool {
+    use core::address::Address::SocketAddress;
+    let address = listener.address.as_ref().and_then(|address| address.address.as_ref());
+    if listener.enable_mptcp && !matches!(address, Some(SocketAddress(_))) {
+        at.field("enable_mptcp").invalid("enable_mptcp can only be used with IP addresses");
+    }
+    listener.enable_mptcp
 }
 
 fn options(at: &At<'_>, options: &[core::SocketOption]) -> Vec<SocketOption> {

@@ -51,7 +51,7 @@ mod tunneling;
 mod upstream_http;
 mod value;
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::net::IpAddr;
@@ -59,10 +59,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use ringway_bridge::limit::Limit;
 use ringway_bridge::rate::TokenBucket;
 use ringway_bridge::stats::Catalog;
 use ringway_model::cluster::{ClusterId, PriorityLimits};
 use ringway_model::filter::Registry;
+use ringway_model::listener::ConnectionLimits;
 use ringway_model::snapshot::Snapshot;
 use rustc_hash::FxHashMap;
 
@@ -135,7 +137,15 @@ pub struct Compiler {
     limits: RefCell<HashMap<String, [PriorityLimits; 2]>>,
     tls: RefCell<Contexts>,
     buckets: RefCell<Buckets>,
+    connections: ConnectionCounts,
     last: Generation,
+}
+
+/// Who counts connections against limits: by listener, and all of them.
+#[derive(Debug, Default)]
+struct ConnectionCounts {
+    listeners: RefCell<HashMap<String, Arc<Limit>>>,
+    global: OnceCell<Arc<Limit>>,
 }
 
 /// A compiled configuration.
@@ -184,6 +194,9 @@ struct Cx<'a> {
     sinks: RefCell<&'a mut dyn OpenSinks>,
     tls: &'a RefCell<Contexts>,
     buckets: &'a RefCell<Buckets>,
+    connections: &'a ConnectionCounts,
+    /// The keys of the runtime that count here.
+    runtime: admin::Runtime,
     secrets: Secrets<'a>,
     cause: Cause,
     /// Seconds since 1970.
@@ -240,6 +253,18 @@ impl Cx<'_> {
         bucket
     }
 
+    /// The limits on the connections of a listener.
+    fn connection_limits(&self, listener: &str, ignores_global: bool) -> ConnectionLimits {
+        let own = self.runtime.listeners.contains_key(listener).then(|| {
+            let mut all = self.connections.listeners.borrow_mut();
+            let limit = all.entry(listener.to_owned()).or_insert_with(|| Limit::new(u64::MAX));
+            Arc::clone(limit)
+        });
+        let global = || self.connections.global.get_or_init(|| Limit::new(u64::MAX));
+        let global = self.runtime.global.map(|_| Arc::clone(global()));
+        ConnectionLimits { own, global, ignores_global }
+    }
+
     /// The circuit breakers of a cluster, whose numbers are not set before all is right.
     fn limits_of(&self, cluster: &str) -> [PriorityLimits; 2] {
         let mut limits = self.limits.borrow_mut();
@@ -275,6 +300,21 @@ fn parts(
     Parts { clusters, listeners, admin }
 }
 
+impl ConnectionCounts {
+    /// Sets the numbers, once all of a configuration is right.
+    fn apply(&self, runtime: &admin::Runtime) {
+        let mut all = self.listeners.borrow_mut();
+        // A limit of nobody lives on while there are connections that count against it.
+        all.retain(|name, limit| runtime.listeners.contains_key(name) || limit.taken() > 0);
+        for (name, limit) in all.iter() {
+            limit.set_max(runtime.listeners.get(name).copied().unwrap_or(u64::MAX));
+        }
+        if let Some(limit) = self.global.get() {
+            limit.set_max(runtime.global.unwrap_or(u64::MAX));
+        }
+    }
+}
+
 impl Compiler {
     /// A compiler that has seen no configuration.
     pub fn new(env: Environment) -> Self {
@@ -284,6 +324,7 @@ impl Compiler {
             limits: RefCell::default(),
             tls: RefCell::default(),
             buckets: RefCell::default(),
+            connections: ConnectionCounts::default(),
             last: Generation::default(),
         }
     }
@@ -328,6 +369,7 @@ impl Compiler {
         }
         let updates = cx.updates.take();
         let warnings = report.finish()?;
+        cx.connections.apply(&cx.runtime);
         let next = Generation::new(clusters, listeners);
         Ok(Draft { updates, ..self.adopt(next, admin, warnings) })
     }
@@ -349,6 +391,8 @@ impl Compiler {
             sinks: RefCell::new(sinks),
             tls: &self.tls,
             buckets: &self.buckets,
+            connections: &self.connections,
+            runtime: admin::runtime(bootstrap.layered_runtime.as_ref()),
             secrets: Secrets(statics.map_or(&[][..], |statics| &statics.secrets)),
             cause,
             now_unix_s: now_unix_s(),

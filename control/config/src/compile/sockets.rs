@@ -49,6 +49,8 @@ pub struct SocketSpec {
     pub transparent: bool,
     /// `freebind`.
     pub freebind: bool,
+    /// `enable_mptcp`.
+    pub mptcp: bool,
     /// `socket_options`.
     pub options: Vec<SocketOption>,
 }
@@ -122,7 +124,8 @@ fn tcp(spec: &SocketSpec, address: SocketAddr) -> io::Result<Sockets> {
 
 /// A bound socket that does not listen yet.
 fn bind(spec: &SocketSpec, address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let protocol = if spec.mptcp { Protocol::MPTCP } else { Protocol::TCP };
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(protocol))?;
     // A restart must not wait for the last connections of the process before.
     socket.set_reuse_address(true)?;
     if spec.reuse_port {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ringway_bridge::stats::{CounterId, GaugeId};
+use ringway_http::Version;
 use ringway_model::http::ConnectionManager;
 use ringway_model::listener::Terminal;
 use ringway_model::stats::HttpStats;
@@ -33,13 +34,15 @@ pub(crate) struct Binding {
     pub(super) manager: Policy,
     listening: Rc<Listening>,
     /// Counts the connection as open.
-    _open: Open,
+    open: Open,
     chain: Arc<str>,
     revision: u64,
     /// The next generation has no such chain: the connection ends with its next response.
     orphaned: bool,
     /// The gauge of its protocol, once that is known.
     protocol: Option<fn(&HttpStats) -> GaugeId>,
+    /// The protocol itself.
+    version: Option<Version>,
     closed_by_peer: bool,
     /// What of the bytes moved was counted already.
     counted: (u64, u64),
@@ -67,17 +70,24 @@ impl Binding {
             info: Rc::new(info),
             worker,
             listening,
-            _open: open,
+            open,
             chain,
             orphaned: false,
             protocol: None,
+            version: None,
             closed_by_peer: false,
             counted: (0, 0),
         }
     }
 
     /// The protocol is known: the connection is counted under it.
-    pub(super) fn speaks(&mut self, total: CounterId, active: fn(&HttpStats) -> GaugeId) {
+    pub(super) fn speaks(
+        &mut self,
+        version: Version,
+        total: CounterId,
+        active: fn(&HttpStats) -> GaugeId,
+    ) {
+        self.version = Some(version);
         self.worker.page.inc(total);
         self.worker.page.raise(active(&self.manager.stats), 1);
         self.protocol = Some(active);
@@ -176,6 +186,11 @@ impl Drop for Binding {
     fn drop(&mut self) {
         let end = if self.closed_by_peer { "remote" } else { "local" };
         about_connection!(debug, "connection", self.info.id, "{end} close");
+        let (moved, protocol) = (self.counted, self.version);
+        self.open.tell(|line| {
+            line.moved(moved);
+            line.stream.protocol = protocol;
+        });
         let (page, stats) = (&self.worker.page, &self.manager.stats);
         page.lower(stats.downstream_cx_active, 1);
         if self.info.tls.is_some() {

@@ -237,7 +237,7 @@ impl Busy {
 impl Http1 {
     fn new(mut binding: Binding, transport: Transport, input: Buf) -> Box<Self> {
         let total = binding.manager.stats.downstream_cx_http1_total;
-        binding.speaks(total, |stats| stats.downstream_cx_http1_active);
+        binding.speaks(Version::Http11, total, |stats| stats.downstream_cx_http1_active);
         let decoder = RequestDecoder::new(binding.manager.h1);
         Box::new(Self {
             wire: Wire::new(transport, decoder, input),

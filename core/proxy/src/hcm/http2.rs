@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use ringway_bridge::stats::Page;
 use ringway_http::h1::Upgrade;
 use ringway_http::h2::ErrorCode;
-use ringway_http::{Body, Fields, Known, RequestHead, ResetReason, ResponseHead};
+use ringway_http::{Body, Fields, Known, RequestHead, ResetReason, ResponseHead, Version};
 use ringway_model::http::ConnectionManager;
 use ringway_model::stream::ResponseFlags;
 use ringway_runtime::buffer::Buf;
@@ -112,7 +112,7 @@ pub(super) async fn serve(binding: Binding, transport: Transport, input: Buf) {
 impl Connection {
     fn new(mut binding: Binding, transport: Transport, input: Buf) -> Self {
         let total = binding.manager.stats.downstream_cx_http2_total;
-        binding.speaks(total, |stats| stats.downstream_cx_http2_active);
+        binding.speaks(Version::Http2, total, |stats| stats.downstream_cx_http2_active);
         let manager = &binding.manager;
         let options = manager.h2_keepalive.vary(&manager.h2, binding.worker.random());
         let counts = Counts::new(&binding.worker.page, &manager.h2_stats);

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use ringway_model::address::Address;
@@ -12,6 +13,7 @@ use ringway_model::stream::ConnectionInfo;
 use ringway_runtime::listener::{self as socket, canonical};
 use ringway_runtime::stream::Stream;
 
+use super::entry::Entry;
 use super::{Listening, admit};
 use crate::worker::Worker;
 
@@ -28,9 +30,17 @@ pub(super) fn open(worker: &Worker, listener: &Listener) -> io::Result<socket::L
 }
 
 pub(super) async fn accept(worker: Rc<Worker>, listening: Rc<Listening>, socket: socket::Listener) {
+    let mut accepted: u32 = 0;
     loop {
         match socket.accept().await {
-            Ok((stream, peer)) => begin(&worker, &listening, stream, peer),
+            Ok((stream, peer)) => {
+                let at_once = begin(&worker, &listening, stream, peer);
+                accepted += 1;
+                if accepted >= at_once {
+                    accepted = 0;
+                    let_others_run().await;
+                }
+            }
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
                 // On a socket that was given, whoever connects now is for the next process.
                 if !listening.listener().sockets.given {
@@ -47,16 +57,39 @@ pub(super) async fn accept(worker: Rc<Worker>, listening: Rc<Listening>, socket:
     }
 }
 
+/// Goes on behind all tasks that are ready now.
+async fn let_others_run() {
+    let mut waited = false;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut waited, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
 /// accept(2): errors of a connection that ended before it was accepted.
 fn is_about_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }
 
-fn begin(worker: &Rc<Worker>, listening: &Rc<Listening>, stream: Stream, peer: Option<SocketAddr>) {
+/// Serves a connection. Returns after how many of them others have their turn.
+fn begin(
+    worker: &Rc<Worker>,
+    listening: &Rc<Listening>,
+    stream: Stream,
+    peer: Option<SocketAddr>,
+) -> u32 {
     let listener = listening.listener();
-    let info = connection_info(&listener, &stream, peer, Instant::now());
-    admit::admit(worker, listening, listener, stream, info);
+    let at_once = listener.accepts_at_once;
+    if let Some(entry) = Entry::new(worker, &listener) {
+        let info = connection_info(&listener, &stream, peer, Instant::now());
+        admit::admit(worker, listening, listener, stream, info, entry);
+    }
+    at_once
 }
 
 fn connection_info(

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ringway_model::listener::{ChainQuery, FilterChain, Listener, Terminal};
-use ringway_model::stream::ConnectionInfo;
+use ringway_model::stream::{ConnectionInfo, ResponseFlags};
 use ringway_runtime::stream::Stream;
 
+use super::entry::Entry;
+use super::line::Line;
 use super::{Listening, filters, gate};
 use crate::hcm::{self, Binding};
 use crate::tcp;
@@ -22,10 +24,11 @@ pub(super) fn admit(
     listener: Arc<Listener>,
     stream: Stream,
     info: ConnectionInfo,
+    entry: Entry,
 ) {
     let (worker, listening) = (Rc::clone(worker), Rc::clone(listening));
     if listener.filters.list.is_empty() {
-        if let Some(admitted) = Admitted::find(&worker, &listener, info) {
+        if let Some(admitted) = Admitted::find(&worker, &listener, info, entry) {
             ringway_runtime::spawn(admitted.serve(worker, listening, stream));
         }
         return;
@@ -33,7 +36,7 @@ pub(super) fn admit(
     ringway_runtime::spawn(async move {
         if let Some((info, stream)) = look(&worker, &listener, stream, info).await
             // There may be a new generation by now, which the connection follows from here on.
-            && let Some(admitted) = Admitted::find(&worker, &listening.listener(), info)
+            && let Some(admitted) = Admitted::find(&worker, &listening.listener(), info, entry)
         {
             admitted.serve(worker, listening, stream).await;
         }
@@ -41,8 +44,8 @@ pub(super) fn admit(
 }
 
 async fn look(
-    worker: &Worker,
-    listener: &Listener,
+    worker: &Rc<Worker>,
+    listener: &Arc<Listener>,
     mut stream: Stream,
     mut info: ConnectionInfo,
 ) -> Option<(ConnectionInfo, Stream)> {
@@ -50,6 +53,9 @@ async fn look(
     worker.page.raise(active, 1);
     let goes_on = filters::run(&worker.page, listener, &mut stream, &mut info).await;
     worker.page.lower(active, 1);
+    if !goes_on {
+        drop(Line::new(worker, listener, &info));
+    }
     goes_on.then_some((info, stream))
 }
 
@@ -62,15 +68,25 @@ struct Admitted {
 
 impl Admitted {
     /// Finds the chain; a connection that has none is counted and closed.
-    fn find(worker: &Rc<Worker>, listener: &Arc<Listener>, info: ConnectionInfo) -> Option<Self> {
+    fn find(
+        worker: &Rc<Worker>,
+        listener: &Arc<Listener>,
+        info: ConnectionInfo,
+        entry: Entry,
+    ) -> Option<Self> {
         let Some(chain) = find_chain(listener, &info) else {
+            if let Some(mut line) = Line::new(worker, listener, &info) {
+                line.stream.flags.insert(ResponseFlags::NO_ROUTE_FOUND);
+                line.stream.details = "filter_chain_not_found".into();
+            }
             worker.page.inc(listener.stats.no_filter_chain_match);
             let peer = &info.direct_remote;
             tracing::debug!(target: "conn_handler", "no matching filter chain for {peer}: closing");
             return None;
         };
-        let open = Open::new(worker, listener, info.start);
+        let mut open = Open::new(worker, listener, info.start, entry);
         let info = ConnectionInfo { id: open.id, ..info };
+        open.line = Line::new(worker, listener, &info);
         let (name, peer) = (&listener.name, &info.direct_remote);
         about_connection!(debug, "conn_handler", info.id, "new connection from {peer} to '{name}'");
         Some(Self { chain, info, open })
@@ -84,6 +100,7 @@ impl Admitted {
         let passed = match gate::pass(&worker, &chain).await {
             Ok(passed) => passed,
             Err(flags) => {
+                open.tell(|line| line.stream.flags.insert(flags));
                 if let Terminal::Tcp(proxy) = &chain.terminal {
                     let entry = tcp::Entry {
                         worker,
@@ -102,6 +119,10 @@ impl Admitted {
         let accepted = transport::accept(&worker, &listening, &listener, &chain, stream, &mut info);
         let accepted = accepted.await;
         let accepted = accepted.map(|down| transport::guard(&worker, &chain, down, &mut info));
+        open.tell(|line| {
+            line.stream.notes.clone_from(&info.notes);
+            line.info = info.clone();
+        });
         match &chain.terminal {
             Terminal::Tcp(proxy) => {
                 let entry = tcp::Entry {
@@ -113,8 +134,8 @@ impl Admitted {
                     buffer_limit: listener.buffer_limit,
                 };
                 ringway_runtime::spawn(async move {
-                    tcp::serve(entry, accepted.ok(), info).await;
-                    drop(open);
+                    let stream = tcp::serve(entry, accepted.ok(), info).await;
+                    open.tell(|line| line.stream = stream);
                 });
             }
             Terminal::Http(manager) => {
@@ -124,12 +145,14 @@ impl Admitted {
             }
             Terminal::DirectResponse(bytes) => {
                 if let Ok(down) = accepted {
-                    tcp::respond(down, bytes).await;
+                    let moved = tcp::respond(down, bytes).await;
+                    open.tell(|line| line.moved(moved));
                 }
             }
             Terminal::Echo => {
                 if let Ok(down) = accepted {
-                    tcp::echo(down).await;
+                    let moved = tcp::echo(down).await;
+                    open.tell(|line| line.moved(moved));
                 }
             }
         }
@@ -173,10 +196,14 @@ pub(crate) struct Open {
     start: Instant,
     /// What filters hold until the connection ends.
     permits: Vec<gate::Counted>,
+    /// What it counts as against limits on connections.
+    _entry: Entry,
+    /// What is told of it in the listener's log.
+    line: Option<Box<Line>>,
 }
 
 impl Open {
-    fn new(worker: &Rc<Worker>, listener: &Arc<Listener>, start: Instant) -> Self {
+    fn new(worker: &Rc<Worker>, listener: &Arc<Listener>, start: Instant, entry: Entry) -> Self {
         let page = &worker.page;
         page.inc(listener.stats.downstream_cx_total);
         page.raise(listener.stats.downstream_cx_active, 1);
@@ -186,7 +213,14 @@ impl Open {
         }
         let id = worker.connection_begins();
         let (worker, listener) = (Rc::clone(worker), Arc::clone(listener));
-        Self { id, worker, listener, start, permits: Vec::new() }
+        Self { id, worker, listener, start, permits: Vec::new(), _entry: entry, line: None }
+    }
+
+    /// Adds to what is told of the connection in the listener's log, if there is one.
+    pub(crate) fn tell(&mut self, tell: impl FnOnce(&mut Line)) {
+        if let Some(line) = &mut self.line {
+            tell(line);
+        }
     }
 }
 

@@ -1,12 +1,15 @@
 //! Listeners on this worker: from a socket that has something to accept to whoever serves it.
 //!
 //! `accept` takes connections; `filters` look at their first bytes; `admit` finds their filter
-//! chain and hands them over, past the network filters of `gate`.
+//! chain and hands them over, past the network filters of `gate`. `entry` are the limits on their
+//! number, `line` is their log.
 
 mod accept;
 mod admit;
+mod entry;
 mod filters;
 mod gate;
+mod line;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

@@ -36,13 +36,22 @@ pub(crate) struct Entry {
     pub(crate) buffer_limit: usize,
 }
 
-/// Passes a connection on, to its end; one whose handshake failed is logged and nothing else.
-pub(crate) async fn serve(entry: Entry, down: Option<Transport>, info: ConnectionInfo) {
+/// Passes a connection on, to its end, and says what became of it; one whose handshake failed is
+/// logged and nothing else.
+pub(crate) async fn serve(
+    entry: Entry,
+    down: Option<Transport>,
+    info: ConnectionInfo,
+) -> StreamInfo {
     let mut session = Box::new(Session::new(entry, info));
-    let Some(mut down) = down else { return session.log() };
+    let Some(mut down) = down else {
+        session.log();
+        return session.stream;
+    };
     let ending = session.run(&mut down).await;
     session.finish(&down);
     session.leave(down, ending).await;
+    session.stream
 }
 
 /// Counts and logs a connection that a network filter has refused.
@@ -304,12 +313,10 @@ impl Session {
 
     /// Writes a line in each access log that wants one.
     fn log(&mut self) {
-        if self.proxy.access_logs.is_empty() {
-            return;
-        }
         let (received, sent) = self.counted;
         let up = self.up.as_ref().map_or((0, 0), Far::transferred);
-        self.stream.bytes_received = self.to_up.moved + self.early.bytes as u64;
+        let refused = self.connection.notes.as_ref().map_or(0, |notes| notes.refused_bytes.get());
+        self.stream.bytes_received = self.to_up.moved + self.early.bytes as u64 + refused;
         self.stream.bytes_sent = self.to_down.moved;
         self.stream.wire = WireBytes {
             downstream_received: received,

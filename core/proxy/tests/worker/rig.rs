@@ -270,6 +270,9 @@ fn snapshot(
         chains: vec![Arc::new(chain)],
         matcher: ChainMatcher { rules: vec![(ChainMatch::default(), 0)], default: None },
         buffer_limit: 1 << 20,
+        access_logs: Vec::new(),
+        limits: Default::default(),
+        accepts_at_once: u32::MAX,
         stats: ListenerStats::register(catalog, "listener.l", "listener", &[]),
         worker_stats: Vec::new(),
     };

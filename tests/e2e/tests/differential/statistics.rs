@@ -110,15 +110,8 @@ const KNOWN: &[Known] = &[
     },
     Known {
         shown_by: Make::Envoy,
-        names: &[
-            "envoy.overload_actions.*",
-            "overload.*",
-            "*overload_*",
-            "*_overloaded",
-            "*downstream_cx_overflow",
-            "*downstream_global_cx_overflow",
-        ],
-        reason: "There is no overload manager yet, and no limit of connections.",
+        names: &["envoy.overload_actions.*", "overload.*", "*overload_*", "*_overloaded"],
+        reason: "There is no overload manager yet.",
     },
     Known {
         shown_by: Make::Envoy,

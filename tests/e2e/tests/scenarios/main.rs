@@ -14,6 +14,7 @@ mod certificates;
 mod clients;
 mod command_line;
 mod configuration_errors;
+mod connection_limits;
 mod debug_log;
 mod demo;
 mod drivers;

@@ -21,6 +21,7 @@ fn spec(address: Address, workers: usize) -> SocketSpec {
         keepalive: None,
         transparent: false,
         freebind: false,
+        mptcp: false,
         options: Vec::new(),
     }
 }

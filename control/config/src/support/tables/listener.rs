@@ -31,6 +31,10 @@ pub(super) const MESSAGES: &[Message] = &[
             field("freebind"),
             field("transparent"),
             field("tcp_keepalive"),
+            field("access_log"),
+            field("ignore_global_conn_limit"),
+            field("max_connections_to_accept_per_socket_event"),
+            field("enable_mptcp"),
         ],
     ),
     message(

@@ -1,0 +1,48 @@
+//! How many connections there may be: the limits of a listener, and of all of them together.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use ringway_bridge::limit::{Limit, Permit};
+use ringway_model::listener::Listener;
+
+use crate::worker::Worker;
+
+/// A connection that is within the limits, and counts against them until dropped.
+#[derive(Debug, Default)]
+pub(super) struct Entry {
+    _own: Option<Permit>,
+    _global: Option<Permit>,
+}
+
+impl Entry {
+    /// `None` for a connection that is one too many; it is counted, and to be closed.
+    pub(super) fn new(worker: &Rc<Worker>, listener: &Listener) -> Option<Self> {
+        let (page, stats, limits) = (&worker.page, &listener.stats, &listener.limits);
+        let anyway = |limit: &Arc<Limit>| Some(limit.permit_anyway());
+        let global = match &limits.global {
+            Some(limit) if limits.ignores_global => anyway(limit),
+            Some(limit) => {
+                let permit = limit.permit();
+                if permit.is_none() {
+                    page.inc(stats.downstream_global_cx_overflow);
+                    return None;
+                }
+                permit
+            }
+            None => None,
+        };
+        let own = match &limits.own {
+            Some(limit) => {
+                let permit = limit.permit();
+                if permit.is_none() {
+                    page.inc(stats.downstream_cx_overflow);
+                    return None;
+                }
+                permit
+            }
+            None => None,
+        };
+        Some(Self { _own: own, _global: global })
+    }
+}
