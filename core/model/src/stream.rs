@@ -122,6 +122,9 @@ pub struct ConnectionInfo {
     pub notes: Option<Rc<Notes>>,
 }
 
+/// Namespace, key and value.
+type Noted = (&'static str, Box<str>, Box<str>);
+
 /// What network filters have found out while a connection was served.
 #[derive(Debug, Default)]
 pub struct Notes {
@@ -129,7 +132,7 @@ pub struct Notes {
     pub termination: OnceCell<Box<str>>,
     /// Bytes of the client that a filter did not let pass.
     pub refused_bytes: Cell<u64>,
-    metadata: RefCell<Vec<(&'static str, Box<str>, Box<str>)>>,
+    metadata: RefCell<Vec<Noted>>,
 }
 
 impl Notes {
