@@ -23,6 +23,7 @@ pub mod stream;
 pub mod worker;
 
 use std::future::Future;
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 /// Runs a future on this worker beside all others.
@@ -31,6 +32,16 @@ pub fn spawn(future: impl Future<Output = ()> + 'static) {
         ring::spawn(future);
     } else {
         drop(monoio::spawn(future));
+    }
+}
+
+/// Runs the task of `waker` at once, within the task that calls: what it needs is in the cache now,
+/// and what it leaves can go out with what the caller sends. Where the driver cannot, and for a
+/// task that is running already, it is woken instead. The caller may hold nothing that the task
+/// borrows.
+pub fn run_now(waker: &Waker) {
+    if !ring::run_now(waker) {
+        waker.wake_by_ref();
     }
 }
 

@@ -14,6 +14,9 @@ use slab::Slab;
 
 type Boxed = Pin<Box<dyn Future<Output = ()>>>;
 
+/// How often the tasks that others have woken run in one turn: from a connection to its streams,
+/// to another connection, and back.
+const PASSES: usize = 4;
 /// So many tasks are a crowd: when three quarters of one have left, their memory is given back.
 const CROWD: usize = 1024;
 
@@ -21,6 +24,8 @@ const CROWD: usize = 1024;
 pub(super) struct Executor {
     tasks: RefCell<Slab<Task>>,
     ready: RefCell<VecDeque<Id>>,
+    /// What the next turn begins with.
+    later: RefCell<VecDeque<Id>>,
     generation: RefCell<u32>,
     /// The most tasks that there were at a time, since a crowd has left.
     most: Cell<usize>,
@@ -45,7 +50,7 @@ impl Executor {
         *generation = generation.wrapping_add(1);
         let task = Task { future: Some(future), generation: *generation, queued: true };
         let key = self.tasks.borrow_mut().insert(task) as u32;
-        self.ready.borrow_mut().push_back(Id { key, generation: *generation });
+        self.later.borrow_mut().push_back(Id { key, generation: *generation });
     }
 
     /// Whether a crowd has left since this was last asked.
@@ -63,17 +68,40 @@ impl Executor {
     }
 
     pub(super) fn has_ready(&self) -> bool {
-        !self.ready.borrow().is_empty()
+        !self.ready.borrow().is_empty() || !self.later.borrow().is_empty()
     }
 
-    /// Runs the tasks that are ready now; those that become ready meanwhile wait for the next
-    /// turn, so that a task that wakes itself starves nobody.
+    /// Runs the tasks that are ready, and those that they wake: what goes from task to task needs
+    /// no system call in between. Whoever wakes itself waits for the next turn, as does a new task:
+    /// the one wants others to have their turn, the other may be a way to do so.
     pub(super) fn run_ready(&self) {
-        let now = self.ready.borrow().len();
-        for _ in 0..now {
-            let next = self.ready.borrow_mut().pop_front();
-            let Some(id) = next else { return };
-            self.run(id);
+        self.ready.borrow_mut().append(&mut self.later.borrow_mut());
+        for _ in 0..PASSES {
+            let now = self.ready.borrow().len();
+            for _ in 0..now {
+                let next = self.ready.borrow_mut().pop_front();
+                let Some(id) = next else { return };
+                self.run(id);
+            }
+        }
+    }
+
+    /// Runs the task of a waker at once, within the one that asks for it. One that runs already
+    /// waits for its turn, and a waker of something else is woken.
+    pub(super) fn run_now(&self, waker: &Waker) {
+        if !std::ptr::eq(waker.vtable(), &VTABLE) {
+            return waker.wake_by_ref();
+        }
+        let id = id(waker.data());
+        let mut tasks = self.tasks.borrow_mut();
+        let task = tasks.get_mut(id.key as usize).filter(|t| t.generation == id.generation);
+        let Some(task) = task else { return };
+        let rests = task.future.is_some();
+        task.queued |= rests;
+        drop(tasks);
+        match rests {
+            true => self.run(id),
+            false => self.wake(id),
         }
     }
 
@@ -92,7 +120,10 @@ impl Executor {
     fn begin(&self, id: Id) -> Option<Boxed> {
         let mut tasks = self.tasks.borrow_mut();
         let task = tasks.get_mut(id.key as usize).filter(|t| t.generation == id.generation)?;
-        task.queued = false;
+        // It has run since it was woken, within another task.
+        if !std::mem::replace(&mut task.queued, false) {
+            return None;
+        }
         task.future.take()
     }
 
@@ -102,7 +133,9 @@ impl Executor {
         if let Some(task) = task
             && !std::mem::replace(&mut task.queued, true)
         {
-            self.ready.borrow_mut().push_back(id);
+            let runs = task.future.is_none();
+            let queue = if runs { &self.later } else { &self.ready };
+            queue.borrow_mut().push_back(id);
         }
     }
 }

@@ -20,6 +20,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::future::Future;
 use std::io;
 use std::rc::Rc;
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use io_uring::{IoUring, squeue, types};
@@ -111,6 +112,15 @@ pub(crate) fn spawn(future: impl Future<Output = ()> + 'static) -> bool {
         Some(_) => true,
         None => false,
     }
+}
+
+/// Runs the task of a waker at once, see [`crate::run_now`]; `false` without a ring.
+pub(crate) fn run_now(waker: &Waker) -> bool {
+    let ring = current();
+    if let Some(ring) = &ring {
+        ring.executor.run_now(waker);
+    }
+    ring.is_some()
 }
 
 impl Ring {
