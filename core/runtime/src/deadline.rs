@@ -160,7 +160,7 @@ impl Wheel {
 
     /// The tick under way at `now`.
     fn tick_at(&self, now: Instant) -> u64 {
-        (now.saturating_duration_since(self.origin).as_micros() / TICK.as_micros()) as u64
+        ticks(now.saturating_duration_since(self.origin))
     }
 
     /// When a tick begins.
@@ -170,8 +170,7 @@ impl Wheel {
 
     /// The first tick that begins after `at`.
     fn tick_after(&self, at: Instant) -> u64 {
-        let since = at.saturating_duration_since(self.origin);
-        (since.as_micros() / TICK.as_micros()) as u64 + 1
+        ticks(at.saturating_duration_since(self.origin)) + 1
     }
 
     fn set(&self, key: usize, due: u64) {
@@ -253,6 +252,13 @@ impl Wheel {
             entry.entered = self.slots.borrow_mut().enter(key, entry.due);
         }
     }
+}
+
+/// Whole ticks in a duration. Seconds and their parts are counted apart: a division of 128 bits
+/// would cost as much as all the rest of moving a deadline.
+fn ticks(since: Duration) -> u64 {
+    const MICROS: u64 = TICK.as_micros() as u64;
+    since.as_secs() * (1_000_000 / MICROS) + u64::from(since.subsec_micros()) / MICROS
 }
 
 impl Slots {
