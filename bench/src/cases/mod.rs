@@ -6,6 +6,7 @@
 
 mod balancing;
 mod http1;
+mod http2;
 mod routing;
 mod statistics;
 
@@ -20,7 +21,7 @@ pub struct Case {
 
 /// All of them.
 pub fn all() -> impl Iterator<Item = Case> {
-    [http1::CASES, routing::CASES, balancing::CASES, statistics::CASES]
+    [http1::CASES, http2::CASES, routing::CASES, balancing::CASES, statistics::CASES]
         .into_iter()
         .flatten()
         .copied()
