@@ -401,13 +401,27 @@ impl Http2 {
                 details: error.details(),
                 flag: ResponseFlags::DOWNSTREAM_PROTOCOL_ERROR,
             },
-            Ended::Reset { reason, .. } => Lost::Reset {
-                details: match reason {
-                    ResetReason::RemoteRefusedStreamReset => "http2.remote_refuse",
-                    _ => "http2.remote_reset",
-                },
-                flag: ResponseFlags::DOWNSTREAM_REMOTE_RESET,
-            },
+            Ended::Reset { code, reason, .. } => self.reset_by_client(code, reason),
+        }
+    }
+}
+
+impl Http2 {
+    /// What Envoy makes of the code of a client's RST_STREAM.
+    fn reset_by_client(&self, code: ErrorCode, reason: ResetReason) -> Lost {
+        let details = match reason {
+            ResetReason::RemoteRefusedStreamReset => "http2.remote_refuse",
+            _ => "http2.remote_reset",
+        };
+        match code {
+            // The client has said all that it wanted, and wants to hear nothing.
+            ErrorCode::NoError if self.stream.has_received_all() => {
+                Lost::Reset { details: "", flag: ResponseFlags::default() }
+            }
+            ErrorCode::ProtocolError => {
+                Lost::Reset { details, flag: ResponseFlags::DOWNSTREAM_PROTOCOL_ERROR }
+            }
+            _ => Lost::Reset { details, flag: ResponseFlags::DOWNSTREAM_REMOTE_RESET },
         }
     }
 }

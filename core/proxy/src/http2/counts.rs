@@ -41,9 +41,10 @@ impl Counts {
         }
     }
 
-    /// A message was refused.
+    /// A message was refused. Of data that do not add up Envoy's codec sees the reset only.
     pub(super) fn refused(&self, error: MessageError) {
         self.count(|stats| match error {
+            MessageError::DataLength => stats.tx_reset,
             MessageError::TooManyFields => stats.header_overflow,
             MessageError::HeadTooLarge => stats.header_list_size_too_large,
             MessageError::CookiesTooLarge => stats.cookies_total_bytes_too_large,
@@ -59,9 +60,8 @@ impl Counts {
         let flood = match error.cause {
             Cause::Message(error) => return self.refused(error),
             Cause::KeepaliveTimeout => return self.count(|stats| stats.keepalive_timeout),
-            Cause::Protocol(_) | Cause::Compression(_) => {
-                return self.count(|stats| stats.rx_messaging_error);
-            }
+            // A counter of the connection manager has these, and a stream's message was counted.
+            Cause::Protocol(_) | Cause::Compression(_) | Cause::StreamMessage(_) => return,
             Cause::Flood(flood) => flood,
         };
         self.count(|stats| match flood {

@@ -64,7 +64,7 @@ pub(crate) enum Over {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Ended {
     /// It was reset, by the peer or because of what the peer sent (`error`).
-    Reset { reason: ResetReason, error: Option<MessageError> },
+    Reset { code: ErrorCode, reason: ResetReason, error: Option<MessageError> },
     /// Its connection ended.
     Connection(Over),
 }
@@ -303,8 +303,8 @@ impl Session {
             Event::Data { range, .. } => mail.append(&input[range.clone()]),
             Event::Trailers(_) => mail.trailers = Some(std::mem::take(engine.trailers_mut())),
             Event::Complete(_) => mail.complete = true,
-            Event::Reset { reason, error, .. } => {
-                mail.ended = Some(Ended::Reset { reason: *reason, error: *error });
+            Event::Reset { code, reason, error, .. } => {
+                mail.ended = Some(Ended::Reset { code: *code, reason: *reason, error: *error });
             }
             Event::Writable(_) | Event::Refused { .. } | Event::GoAway { .. } => {}
         }

@@ -168,6 +168,11 @@ impl Stream {
             return;
         }
         if self.pending_bytes == 0 {
+    /// Whether the peer has sent everything, and whoever reads has seen it.
+    pub(crate) fn has_received_all(&self) -> bool {
+        self.received_all
+    }
+
             self.session.backlog_begins();
         }
         self.pending_bytes += data.len();

@@ -140,9 +140,12 @@ pub enum MessageError {
     /// `te` with anything but `trailers`.
     #[error("invalid te field")]
     InvalidTe,
-    /// A `content-length` that is no number, or that the data do not add up to (section 8.1.1).
-    #[error("data do not add up to content-length")]
+    /// A `content-length` that is no number, or that a head or trailers belie (section 8.1.1).
+    #[error("invalid content-length")]
     ContentLength,
+    /// A `content-length` that the data do not add up to (section 8.1.1).
+    #[error("data do not add up to content-length")]
+    DataLength,
     /// More fields than `max_headers_count`.
     #[error("too many header fields")]
     TooManyFields,
@@ -166,6 +169,8 @@ impl MessageError {
                 "http2.invalid.header.field"
             }
             Self::InvalidHead(_) | Self::ContentLength => "http2.violation.of.messaging.rule",
+            // nghttp2 resets such a stream by itself, and Envoy takes that for the peer's doing.
+            Self::DataLength => "http2.remote_reset",
             Self::TooManyFields => "http2.too_many_headers",
             Self::HeadTooLarge | Self::CookiesTooLarge => "http2.header_list_size_too_large",
             Self::UnexpectedUnderscore => "http2.unexpected_underscore",
@@ -198,6 +203,9 @@ pub enum Cause {
     /// (`override_stream_error_on_invalid_http_message`).
     #[error("malformed message: {0}")]
     Message(MessageError),
+    /// The same on a stream that was open, which has its own event.
+    #[error("malformed message of a stream: {0}")]
+    StreamMessage(MessageError),
     /// A limit.
     #[error("flood: {0}")]
     Flood(Flood),
@@ -235,9 +243,12 @@ impl ConnectionError {
             Cause::Flood(Flood::OutboundFrames | Flood::OutboundControlFrames) => {
                 "http2.outbound_frames_flood"
             }
-            Cause::Message(error) => error.details(),
-            Cause::Compression(_) => "http2.invalid.header.field",
-            Cause::Protocol(_) | Cause::Flood(_) => "http2.violation.of.messaging.rule",
+            // The words of Envoy's codec for all that it did not look for.
+            Cause::Message(_)
+            | Cause::StreamMessage(_)
+            | Cause::Compression(_)
+            | Cause::Protocol(_) => "codec_error:The_user_callback_function_failed",
+            Cause::Flood(_) => "http2.violation.of.messaging.rule",
             Cause::KeepaliveTimeout => "http2.ping_timeout",
         }
     }
@@ -256,7 +267,10 @@ impl ConnectionError {
                     | Flood::Priority
                     | Flood::WindowUpdates
             ),
-            Cause::Message(_) | Cause::Protocol(_) | Cause::Compression(_) => true,
+            Cause::Message(_)
+            | Cause::StreamMessage(_)
+            | Cause::Protocol(_)
+            | Cause::Compression(_) => true,
         }
     }
 

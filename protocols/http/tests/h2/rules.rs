@@ -182,7 +182,9 @@ fn details_are_envoys() {
     ] {
         let input = frame(HEADERS, END_HEADERS | END_STREAM, 1, block);
         let error = feed(&mut server(Options::default()), &input).unwrap_err();
-        assert_eq!(error.details(), details, "{error}");
+        assert_eq!(error.details(), "codec_error:The_user_callback_function_failed");
+        let Cause::Message(message) = error.cause else { panic!("{error}") };
+        assert_eq!(message.details(), details, "{error}");
     }
 }
 
@@ -195,18 +197,38 @@ fn data_must_add_up_to_the_length() {
         (vec![frame(DATA, 0, 1, b"abc"), frame(DATA, END_STREAM, 1, b"")], true),
         (vec![frame(DATA, END_STREAM, 1, b"ab")], false),
         (vec![frame(DATA, 0, 1, b"abcd")], false),
-        (vec![frame(DATA, 0, 1, b"ab"), frame(HEADERS, 5, 1, b"")], false),
         (vec![frame(DATA, 0, 1, b"abc"), frame(DATA, 0, 1, b"d")], false),
     ] {
         let mut server = server(Options::default());
         feed(&mut server, &open).unwrap();
         let events = feed(&mut server, &data.concat()).unwrap();
         let is_reset = events.iter().any(|event| {
-            matches!(event, Event::Reset { error: Some(MessageError::ContentLength), .. })
+            matches!(event, Event::Reset { error: Some(MessageError::DataLength), .. })
         });
         assert_eq!(is_reset, !is_sound, "{events:?}");
         assert_eq!(events.contains(&Event::Complete(id(1))), is_sound, "{events:?}");
     }
+}
+
+#[test]
+fn trailers_before_the_promised_length_end_the_connection() {
+    let head = [POST, b"\x0f\x0d\x013"].concat();
+    let cut = [frame(DATA, 0, 1, b"ab"), frame(HEADERS, 5, 1, b"")].concat();
+    let open = frame(HEADERS, END_HEADERS, 1, &head);
+    let mut strict = server(Options::default());
+    feed(&mut strict, &open).unwrap();
+    let error = feed(&mut strict, &cut).unwrap_err();
+    assert_eq!(error.cause, Cause::StreamMessage(MessageError::ContentLength));
+    let mut told = std::iter::from_fn(|| strict.poll_event());
+    let own = told.find_map(|event| match event {
+        Event::Reset { error, .. } => error,
+        _ => None,
+    });
+    assert_eq!(own.map(MessageError::details), Some("http2.violation.of.messaging.rule"));
+    let mut lenient = server(lenient());
+    feed(&mut lenient, &open).unwrap();
+    let events = feed(&mut lenient, &cut).unwrap();
+    assert!(matches!(events.last(), Some(Event::Reset { .. })), "{events:?}");
 }
 
 #[test]

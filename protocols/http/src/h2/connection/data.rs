@@ -92,7 +92,7 @@ impl Connection {
                 stream.promised = Some(rest);
                 Ok(())
             }
-            _ => self.stream_error(id, ErrorCode::ProtocolError, Some(MessageError::ContentLength)),
+            _ => self.stream_error(id, ErrorCode::ProtocolError, Some(MessageError::DataLength)),
         }
     }
 
@@ -133,7 +133,7 @@ impl Connection {
     pub(super) fn end_received(&mut self, id: StreamId) -> Result<(), ConnectionError> {
         let Some(stream) = self.streams.get_mut(id) else { return Ok(()) };
         if stream.promised.is_some_and(|rest| rest > 0) {
-            let error = Some(MessageError::ContentLength);
+            let error = Some(MessageError::DataLength);
             return self.stream_error(id, ErrorCode::ProtocolError, error);
         }
         stream.state = stream.state.end_received();

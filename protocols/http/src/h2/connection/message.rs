@@ -4,11 +4,11 @@ use super::receive::Block;
 use super::{Connection, Event, Leaving, Side};
 use crate::h1::Underscores;
 use crate::h2::StreamId;
-use crate::h2::error::{ConnectionError, ErrorCode, Flood, MessageError};
+use crate::h2::error::{Cause, ConnectionError, ErrorCode, Flood, MessageError};
 use crate::h2::frame::{self, Header};
 use crate::h2::heads::{Assembly, Target, content_length};
 use crate::h2::stream::{Answer, Stream};
-use crate::{Body, Known};
+use crate::{Body, Known, ResetReason};
 
 /// What a header block stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -198,7 +198,7 @@ impl Connection {
     /// stream for one that is too large.
     fn refuse(&mut self, id: StreamId, error: MessageError) -> Result<(), ConnectionError> {
         if !error.is_limit() && !self.options.stream_error_on_invalid_message {
-            return Err(error.into());
+            return Err(self.fail_by(id, error));
         }
         // The codes of Envoy 1.40.
         let code = match error.is_limit() {
@@ -209,6 +209,16 @@ impl Connection {
             self.events.push_back(Event::Refused { stream: id, error: Some(error) });
         }
         self.stream_error(id, code, Some(error))
+    }
+
+    /// The stream at fault hears what was wrong, its neighbours that the connection is over.
+    fn fail_by(&mut self, id: StreamId, error: MessageError) -> ConnectionError {
+        if self.streams.get(id).is_none() {
+            return error.into();
+        }
+        let (code, reason) = (ErrorCode::ProtocolError, ResetReason::ProtocolError);
+        self.events.push_back(Event::Reset { stream: id, code, reason, error: Some(error) });
+        ConnectionError { code, cause: Cause::StreamMessage(error) }
     }
 
     /// A head of a response, informational or final (client).
@@ -285,7 +295,7 @@ impl Connection {
             return self.refuse(id, MessageError::InvalidHead("a second head"));
         }
         if self.streams.get(id).is_some_and(|at| at.promised.is_some_and(|rest| rest > 0)) {
-            return self.end_received(id);
+            return self.refuse(id, MessageError::ContentLength);
         }
         self.trailers.commit();
         self.events.push_back(Event::Trailers(id));

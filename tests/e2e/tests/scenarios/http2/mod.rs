@@ -2,6 +2,7 @@
 
 mod bodies;
 mod conformance;
+mod endings;
 mod floods;
 mod lives;
 mod messages;
