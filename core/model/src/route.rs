@@ -227,10 +227,11 @@ impl RouteTable {
     /// The authority as hosts are matched: without its port if so configured.
     fn host_of<'h>(&self, head: &'h RequestHead) -> &'h [u8] {
         let authority = head.authority();
-        match hosts::port_start(authority) {
-            Some(at) if self.options.ignore_port_in_host_matching => &authority[..at],
-            _ => authority,
+        if !self.options.ignore_port_in_host_matching {
+            return authority;
         }
+        let end = hosts::port_start(authority);
+        &authority[..end.unwrap_or(authority.len())]
     }
 
     /// The path as routes match it: without the query, and without what follows `;` if so

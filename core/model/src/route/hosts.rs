@@ -95,6 +95,9 @@ impl HostIndex {
 
     /// The virtual host of an authority, which may be in any case.
     pub(super) fn find(&self, authority: &[u8]) -> Option<usize> {
+        if self.is_empty_but_for_any() {
+            return self.any;
+        }
         if !authority.iter().any(u8::is_ascii_uppercase) {
             return self.find_lower(authority);
         }
@@ -107,6 +110,11 @@ impl HostIndex {
             }
             None => self.find_lower(&authority.to_ascii_lowercase()),
         }
+    }
+
+    fn is_empty_but_for_any(&self) -> bool {
+        let wildcards = self.suffixes.lengths.len() + self.prefixes.lengths.len();
+        wildcards + self.exact.len() == 0
     }
 
     fn find_lower(&self, host: &[u8]) -> Option<usize> {
