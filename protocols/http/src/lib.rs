@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod date;
+pub mod decimal;
 pub mod event;
 pub mod fields;
 pub mod h1;

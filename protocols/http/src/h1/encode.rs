@@ -7,6 +7,7 @@
 //! `content-length` where the head has it, then `connection`, then whatever framing field is left.
 
 use super::reason::reason_phrase;
+use crate::decimal::decimal;
 use crate::known::mask;
 use crate::{Body, Fields, Known, Method, RequestHead, ResponseHead, Version};
 
@@ -385,18 +386,6 @@ fn expects_body(method: Method, connection: ConnectionField) -> bool {
         Method::Get | Method::Head | Method::Delete | Method::Trace | Method::Connect
     );
     !bodiless && connection != ConnectionField::Upgrade
-}
-
-fn decimal(mut value: u64, digits: &mut [u8; 20]) -> &[u8] {
-    let mut start = digits.len();
-    loop {
-        start -= 1;
-        digits[start] = b'0' + (value % 10) as u8;
-        value /= 10;
-        if value == 0 {
-            return &digits[start..];
-        }
-    }
 }
 
 /// Whether what was written is so many lines and holds no other control character.

@@ -314,7 +314,7 @@ fn finish_request(head: &mut RequestHead, protocol: &[u8], seen: u8) -> Result<(
     if is_connect && seen & PROTOCOL == 0 && seen & (SCHEME | PATH) != 0 {
         return Err(MessageError::InvalidHead("CONNECT with scheme or path"));
     }
-    if !is_method(head.method()) {
+    if head.method_kind() == Method::Other && !is_method(head.method()) {
         return Err(MessageError::InvalidField);
     }
     if seen & PATH != 0 && !is_path(head.path(), head.method_kind()) {
@@ -370,8 +370,9 @@ fn is_path(path: &[u8], method: Method) -> bool {
 }
 
 fn is_scheme(scheme: &[u8]) -> bool {
-    scheme.first().is_some_and(u8::is_ascii_alphabetic)
-        && scheme.iter().all(|at| at.is_ascii_alphanumeric() || b"+-.".contains(at))
+    matches!(scheme, b"http" | b"https")
+        || scheme.first().is_some_and(u8::is_ascii_alphabetic)
+            && scheme.iter().all(|at| at.is_ascii_alphanumeric() || b"+-.".contains(at))
 }
 
 /// The bytes of RFC 3986 section 3.2, without the user information that RFC 9113 section 8.3.1

@@ -170,8 +170,20 @@ impl Streams {
         if let Some((_, slot)) = self.last.filter(|last| last.0 == id.0) {
             return Some(slot);
         }
-        let at = self.order.binary_search_by_key(&id.0, |entry| entry.0).ok()?;
+        let at = self.place_of(id)?;
         Some(self.order[at].1)
+    }
+
+    /// Where in the order a stream stands. New streams and the oldest are asked for most.
+    #[inline]
+    fn place_of(&self, id: StreamId) -> Option<usize> {
+        if self.order.back()?.0 < id.0 {
+            return None;
+        }
+        if self.order.front()?.0 == id.0 {
+            return Some(0);
+        }
+        self.order.binary_search_by_key(&id.0, |entry| entry.0).ok()
     }
 
     #[inline]
@@ -206,7 +218,7 @@ impl Streams {
 
     /// Takes a stream out; returns the bytes that its consumer had not released.
     pub(super) fn remove(&mut self, id: StreamId) -> u64 {
-        let Ok(at) = self.order.binary_search_by_key(&id.0, |entry| entry.0) else { return 0 };
+        let Some(at) = self.place_of(id) else { return 0 };
         let Some((_, slot)) = self.order.remove(at) else { return 0 };
         self.last = None;
         self.free.push(slot);

@@ -336,6 +336,16 @@ impl Connection {
         Some(event)
     }
 
+    /// The next thing that happened, if it is one of this stream and not its head.
+    pub fn poll_event_of(&mut self, stream: StreamId) -> Option<Event> {
+        let is_of = match self.events.front()? {
+            Event::Data { stream: of, .. } | Event::Reset { stream: of, .. } => *of == stream,
+            Event::Trailers(of) | Event::Complete(of) => *of == stream,
+            _ => false,
+        };
+        if is_of { self.poll_event() } else { None }
+    }
+
     /// Moves all bytes that wait to be sent to the end of `into`; whether there were any. Where
     /// they are many, an empty `into` is swapped with the queue, so that they are not copied.
     pub fn poll_transmit(&mut self, into: &mut Vec<u8>) -> bool {

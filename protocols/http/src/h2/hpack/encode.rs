@@ -42,6 +42,9 @@ const VOLATILE: u128 = mask(&[
     Known::XRequestId,
 ]);
 
+/// The longest value that is indexed for the sake of its name.
+const NAMING_MAX: usize = 64;
+
 /// RFC 7541 section 7.1.3: no hop may index these.
 const SECRET: u128 = mask(&[Known::Authorization, Known::ProxyAuthorization]);
 
@@ -173,14 +176,22 @@ impl Encoder {
 
     pub(in crate::h2) fn known(&mut self, known: Known, value: &[u8], out: &mut Vec<u8>) {
         let bit = known.bit();
+        if bit & (SECRET | VOLATILE) == 0 {
+            let (slot, name) = (known as usize, known.as_bytes());
+            return self.slot(slot, Name::Known(known), name, value, true, out);
+        }
         if bit & SECRET != 0 {
             return match STATIC_NAMES[known as usize] {
                 0 => self.other(known.as_bytes(), value, out),
                 index => self.literal(usize::from(index), value, 0x10, 4, out),
             };
         }
-        let is_indexed = bit & VOLATILE == 0;
-        self.slot(known as usize, Name::Known(known), known.as_bytes(), value, is_indexed, out);
+        // A name that no table has is worth an entry once, for its length, unless the value would
+        // push out much else.
+        let slot = known as usize;
+        let is_short = value.len() <= NAMING_MAX;
+        let is_nameless = is_short && STATIC_NAMES[slot] == 0 && self.find(slot).is_none();
+        self.slot(slot, Name::Known(known), known.as_bytes(), value, is_nameless, out);
     }
 
     #[inline]
