@@ -304,6 +304,9 @@ impl Worker {
     /// The wall-clock time of a moment, without asking for it each time.
     pub(crate) fn wall_clock(&self, at: Instant) -> SystemTime {
         let (instant, wall) = self.clocks.get();
+        if at == instant {
+            return wall;
+        }
         match at.checked_duration_since(instant) {
             Some(later) if later < HOUSEKEEPING => wall + later,
             _ => {

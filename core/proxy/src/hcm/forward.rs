@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::task::{Poll, ready};
 
+use ringway_http::decimal::decimal;
 use ringway_http::{Body, Known, Method, ResetReason};
 use ringway_model::cluster::ClusterId;
 use ringway_model::format::FormatContext;
@@ -131,11 +132,8 @@ impl<C: ClientSide> Exchange<'_, C> {
         down.request.fields.remove_known(Known::XEnvoyUpstreamRqTimeoutMs);
         down.request.fields.remove_known(Known::XEnvoyUpstreamRqPerTryTimeoutMs);
         if let Some(timeout) = self.timers.response.filter(|_| !suppress) {
-            down.request.fields.set_known_with(Known::XEnvoyExpectedRqTimeoutMs, |out| {
-                use std::io::Write;
-                // Writing to a vector cannot fail.
-                let _ = write!(out, "{}", timeout.as_millis() as u64);
-            });
+            let (name, millis) = (Known::XEnvoyExpectedRqTimeoutMs, timeout.as_millis() as u64);
+            down.request.fields.set_known(name, decimal(millis, &mut [0; 20]));
         }
         let of_manager = self.manager.timeouts.max_stream_duration;
         forward.set_grpc_timeout(&mut down.request, of_manager, self.timers.response);

@@ -22,7 +22,7 @@ use super::exchange::Exchange;
 use super::farewell::linger;
 use super::seat::{Seat, Seats};
 use super::sides::{Answer, Asked, ClientSide, Lost};
-use crate::http2::{Counts, Driver, Ended, Item, Over, Session, Stream, Turn};
+use crate::http2::{Accepted, Counts, Driver, Ended, Item, Over, Session, Stream, Turn};
 use crate::transport::Transport;
 use crate::wire::Event;
 
@@ -42,9 +42,8 @@ struct Shared {
 /// A stream with all that its task needs.
 #[derive(Debug)]
 struct Job {
-    stream: Stream,
-    body: Body,
-    head: RequestHead,
+    accepted: Accepted,
+    head: Box<RequestHead>,
     manager: Policy,
 }
 
@@ -140,7 +139,7 @@ impl Connection {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Over> {
         while let Poll::Ready(turn) = self.driver.poll(cx) {
             match turn {
-                Turn::Opened(stream, body) => self.begin(stream, body),
+                Turn::Opened(accepted) => self.begin(accepted),
                 Turn::Refused => self.refused(),
                 Turn::Leaving => {}
                 Turn::Over(over) => return Poll::Ready(over),
@@ -152,7 +151,7 @@ impl Connection {
     }
 
     /// A new stream: its task begins with its head.
-    fn begin(&mut self, stream: Stream, body: Body) {
+    fn begin(&mut self, accepted: Accepted) {
         self.served += 1;
         self.idle_since = None;
         self.resting = false;
@@ -161,15 +160,13 @@ impl Connection {
         if binding.is_worn(self.served) {
             self.shared.session.announce_leaving();
         }
-        let job = Job {
-            stream,
-            body,
-            head: self.driver.take_request(),
-            manager: Rc::clone(&binding.manager),
-        };
+        let manager = Rc::clone(&binding.manager);
+        drop(binding);
+        let job = Job { accepted, head: self.driver.take_request(), manager };
         if let Err(job) = self.shared.seats.give(job) {
+            let binding = self.shared.binding.borrow();
             let (worker, info) = (Rc::clone(&binding.worker), Rc::clone(&binding.info));
-            let side = Http2::new(job.stream, Rc::clone(&self.shared), job.body);
+            let side = Http2::new(job.accepted, Rc::clone(&self.shared));
             let down = Downstream::new(side, worker, info, Deadline::new(), binding.buffer_limit());
             ringway_runtime::spawn(serve_streams(down, job.head, job.manager));
         }
@@ -317,20 +314,26 @@ impl Connection {
 }
 
 /// One stream after the other, each from its head to the last byte of its response.
-async fn serve_streams(mut down: Downstream<Http2>, mut head: RequestHead, mut manager: Policy) {
+async fn serve_streams(
+    mut down: Downstream<Http2>,
+    mut head: Box<RequestHead>,
+    mut manager: Policy,
+) {
     let shared = Rc::clone(&down.side.shared);
     let seat = Seat::new();
     loop {
-        std::mem::swap(&mut *down.request, &mut head);
+        std::mem::swap(&mut down.request, &mut head);
         shared.session.spare_request(head);
         down.side.look_at(&down.request);
         // Its state is for the next stream of any connection: a task may wait long for its own.
         Recycled::new(|| serve_one(&mut down, &manager)).await;
         let patience = manager.timeouts.stream_idle;
         drop(manager);
-        down.deadline.set(patience.map(|patience| down.now + patience));
-        let (side, deadline) = (&mut down.side, &mut down.deadline);
-        std::future::poll_fn(|cx| side.poll_rest(cx, deadline)).await;
+        if !down.side.has_sent_all() {
+            down.deadline.set(patience.map(|patience| down.now + patience));
+            let (side, deadline) = (&mut down.side, &mut down.deadline);
+            std::future::poll_fn(|cx| side.poll_rest(cx, deadline)).await;
+        }
         down.deadline.set(None);
         down.side.stream.finish();
         down.shrink();
@@ -339,7 +342,7 @@ async fn serve_streams(mut down: Downstream<Http2>, mut head: RequestHead, mut m
             return;
         };
         (head, manager) = (job.head, job.manager);
-        down.side.begin(job.stream, job.body);
+        down.side.begin(job.accepted);
     }
 }
 
@@ -348,16 +351,16 @@ async fn serve_one(down: &mut Downstream<Http2>, manager: &ConnectionManager) {
 }
 
 impl Http2 {
-    fn new(stream: Stream, shared: Rc<Shared>, body: Body) -> Self {
-        let body = delimited(body);
+    fn new(accepted: Accepted, shared: Rc<Shared>) -> Self {
+        let body = delimited(accepted.body());
+        let stream = Stream::accepted(Rc::clone(&shared.session), accepted);
         Self { stream, shared, body, upgrade: Upgrade::None, expects_continue: false }
     }
 
     /// The next stream of the same task.
-    fn begin(&mut self, stream: Stream, body: Body) {
-        let mut before = std::mem::replace(&mut self.stream, stream);
-        self.stream.take_storage(&mut before);
-        self.body = delimited(body);
+    fn begin(&mut self, accepted: Accepted) {
+        self.body = delimited(accepted.body());
+        self.stream.reopen(accepted);
     }
 
     /// What the head says of the stream.
@@ -371,6 +374,15 @@ impl Http2 {
         let expectation = head.fields.known(Known::Expect);
         self.expects_continue =
             expectation.is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
+    }
+
+    /// Hands over the end of a response; whether nothing of it is left.
+    fn has_sent_all(&mut self) -> bool {
+        let sent = self.stream.is_ending() && self.stream.flush_now();
+        if sent {
+            self.stream.set_reset_code(ErrorCode::NoError);
+        }
+        sent
     }
 
     /// Sends what is left of a response. A stream whose response is not complete, or not taken in
@@ -529,12 +541,20 @@ impl ClientSide for Http2 {
         self.stream.send_end(trailers);
     }
 
+    fn send_last_text(&mut self, text: &[u8]) {
+        self.stream.send_last_text(text);
+    }
+
     fn queued_bytes(&self) -> usize {
         self.stream.pending_bytes()
     }
 
     fn queue_max(&self) -> usize {
         self.stream.pending_max()
+    }
+
+    fn upload_max(&self) -> usize {
+        self.shared.session.upload_share()
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {

@@ -5,6 +5,7 @@
 
 use std::task::{Context, Poll};
 
+use ringway_http::decimal::decimal;
 use ringway_http::h1::Framing;
 use ringway_http::{Body, Fields, Known, Method, Version};
 use ringway_model::stream::{LocalReply, ResponseFlags};
@@ -138,7 +139,8 @@ impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
 
     /// Whether as much waits for the upstream as may.
     fn is_full_up(&self) -> bool {
-        self.server.queued_bytes() >= self.limit_up.min(self.server.queue_max())
+        let shares = self.server.queue_max().min(self.exchange.down.side.upload_max());
+        self.server.queued_bytes() >= self.limit_up.min(shares)
     }
 
     /// Whether as much waits for the client as may.
@@ -493,9 +495,6 @@ impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
 fn set_service_time<C>(exchange: &mut Exchange<'_, C>, elapsed: std::time::Duration) {
     let since = exchange.info.request_received.unwrap_or_default();
     let millis = elapsed.saturating_sub(since).as_millis() as u64;
-    exchange.down.response.fields.set_known_with(Known::XEnvoyUpstreamServiceTime, |out| {
-        use std::io::Write;
-        // Writing to a vector cannot fail.
-        let _ = write!(out, "{millis}");
-    });
+    let (name, fields) = (Known::XEnvoyUpstreamServiceTime, &mut exchange.down.response.fields);
+    fields.set_known(name, decimal(millis, &mut [0; 20]));
 }

@@ -226,20 +226,20 @@ fn set_request_id<C: ClientSide>(exchange: &mut Exchange<'_, C>) {
 
 /// A random UUID in its usual form (RFC 9562 section 5.4).
 fn uuid_v4(high: u64, low: u64) -> [u8; 36] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let high = high & !0xf000 | 0x4000;
     let low = low & !(0b11 << 62) | 0b10 << 62;
-    let bits = u128::from(high) << 64 | u128::from(low);
+    let bytes = (u128::from(high) << 64 | u128::from(low)).to_be_bytes();
     let mut text = [b'-'; 36];
-    let mut shift = 128;
-    for (index, byte) in text.iter_mut().enumerate() {
-        if !matches!(index, 8 | 13 | 18 | 23) {
-            shift -= 4;
-            *byte = DIGITS[(bits >> shift) as usize & 0xf];
-        }
+    // Where each byte stands, behind the dashes before it.
+    let places = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
+    for (byte, at) in bytes.into_iter().zip(places) {
+        text[at] = HEX[usize::from(byte >> 4)];
+        text[at + 1] = HEX[usize::from(byte & 0xf)];
     }
     text
 }
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,6 @@
 //! The head of whatever is answered: upstream responses, redirects, direct and local replies.
 
-use std::io::Write;
-
+use ringway_http::decimal::decimal;
 use ringway_http::h1::{Framing, HeaderKeyFormat};
 use ringway_http::{Fields, Known, Method, RequestHead, hop_by_hop};
 use ringway_model::format::FormatContext;
@@ -144,16 +143,12 @@ fn send_text<C: ClientSide>(exchange: &mut Exchange<'_, C>, mut body: &[u8], con
     };
     let body = if exchange.down.request.method_kind() == Method::Head { b"" } else { body };
     send_head(exchange, framing, body.is_empty());
-    exchange.down.side.send_text(body);
-    exchange.down.side.send_end(None);
+    exchange.down.side.send_last_text(body);
     exchange.info.bytes_sent += body.len() as u64;
 }
 
 fn describe(fields: &mut Fields, body: &[u8], content_type: &[u8]) {
-    fields.set_known_with(Known::ContentLength, |out| {
-        // Writing to a vector cannot fail.
-        let _ = write!(out, "{}", body.len());
-    });
+    fields.set_known(Known::ContentLength, decimal(body.len() as u64, &mut [0; 20]));
     if !fields.has(Known::ContentType) {
         fields.push_known(Known::ContentType, content_type);
     }

@@ -30,11 +30,12 @@ impl<J> Default for Seats<J> {
 }
 
 impl<J> Seats<J> {
-    /// Gives a job to the task that came last, or gives it back when none waits.
+    /// Gives a job to the task that came last, which begins with it at once, or gives it back when
+    /// none waits. Whoever never has to wait is done when this returns, and serves the next job.
     pub(super) fn give(&self, job: J) -> Result<(), J> {
         let Some(seat) = self.waiting.borrow_mut().pop() else { return Err(job) };
         *seat.job.borrow_mut() = Some(job);
-        seat.wake();
+        seat.run();
         Ok(())
     }
 
@@ -75,10 +76,20 @@ impl<J> Seat<J> {
             if self.dismissed.get() {
                 return Poll::Ready(None);
             }
-            *self.waker.borrow_mut() = Some(cx.waker().clone());
+            let mut waker = self.waker.borrow_mut();
+            if waker.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker())) {
+                *waker = Some(cx.waker().clone());
+            }
             Poll::Pending
         })
         .await
+    }
+
+    fn run(&self) {
+        let waker = self.waker.borrow().clone();
+        if let Some(waker) = waker {
+            ringway_runtime::run_now(&waker);
+        }
     }
 
     fn wake(&self) {

@@ -77,11 +77,23 @@ pub(crate) trait ClientSide {
     /// The response is complete.
     fn send_end(&mut self, trailers: Option<&Fields>);
 
+    /// Queues a body that is small, and with it the response is complete.
+    fn send_last_text(&mut self, text: &[u8]) {
+        self.send_text(text);
+        self.send_end(None);
+    }
+
     /// Bytes that wait to be sent.
     fn queued_bytes(&self) -> usize;
 
     /// How many may wait, whatever is configured: less where others share the room.
     fn queue_max(&self) -> usize {
+        usize::MAX
+    }
+
+    /// How much of its request may wait for the upstream, whatever is configured: less where other
+    /// requests come on the same connection.
+    fn upload_max(&self) -> usize {
         usize::MAX
     }
 

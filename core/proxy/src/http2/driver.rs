@@ -4,18 +4,20 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use ringway_http::h2::{Connection, ConnectionError, Event};
-use ringway_http::{Body, RequestHead};
-use ringway_runtime::buffer::Buf;
+use ringway_http::RequestHead;
+use ringway_http::h2::{Connection, ConnectionError, Event, StreamId};
+use ringway_runtime::buffer::{self, Buf, Class};
 use ringway_runtime::deadline::Deadline;
 
 use super::counts::Counts;
 use super::session::{Over, Session};
-use super::stream::Stream;
+use super::stream::Accepted;
 use crate::transport::Transport;
 
 /// Receives that one connection may be served in one turn of the loop.
 const BURST_MAX: u32 = 8;
+/// Bytes that are sent before more is received.
+const SEND_AT: usize = 32 << 10;
 
 /// A connection's transport, its engine, and the bytes that were received but not consumed.
 #[derive(Debug)]
@@ -35,7 +37,7 @@ pub(crate) struct Driver {
 #[derive(Debug)]
 pub(crate) enum Turn {
     /// The peer opened a stream (server).
-    Opened(Stream, Body),
+    Opened(Accepted),
     /// A stream was refused: its head is no request, or there are too many streams already.
     Refused,
     /// The peer takes no further streams (client).
@@ -64,21 +66,33 @@ impl Driver {
         }
     }
 
-    /// Moves bytes both ways until something happens that the owner has to know.
+    /// Moves bytes both ways until something happens that the owner has to know. What that makes
+    /// streams say leaves with the rest, when everything that was received has been looked at.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
         self.session.register_driver(cx);
+        self.session.driving.set(true);
         loop {
-            if self.poll_send(cx).is_err() {
-                return Poll::Ready(self.over(Over::Closed));
-            }
             if let Some(turn) = self.next_turn() {
                 return Poll::Ready(turn);
+            }
+            if self.session.engine.borrow().pending_bytes() >= SEND_AT
+                && self.poll_send(cx).is_err()
+            {
+                return Poll::Ready(self.over(Over::Closed));
             }
             match self.poll_input(cx) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(over)) => return Poll::Ready(self.over(over)),
                 Poll::Pending => break,
             }
+        }
+        self.session.driving.set(false);
+        if self.poll_send(cx).is_err() {
+            return Poll::Ready(self.over(Over::Closed));
+        }
+        // There is room again for who had to wait.
+        if let Some(turn) = self.next_turn() {
+            return Poll::Ready(turn);
         }
         self.show();
         self.poll_liveness(cx)
@@ -94,9 +108,10 @@ impl Driver {
     }
 
     /// The head of the request that was just opened.
-    pub(crate) fn take_request(&self) -> RequestHead {
-        let spare = self.session.spare.borrow_mut().pop().unwrap_or_default();
-        std::mem::replace(self.session.engine.borrow_mut().request_mut(), spare)
+    pub(crate) fn take_request(&self) -> Box<RequestHead> {
+        let mut head = self.session.spare.borrow_mut().pop().unwrap_or_default();
+        std::mem::swap(self.session.engine.borrow_mut().request_mut(), &mut *head);
+        head
     }
 
     fn over(&self, over: Over) -> Turn {
@@ -119,11 +134,23 @@ impl Driver {
                     Poll::Ready(result) => result?,
                 }
             }
-            if !self.session.engine.borrow_mut().poll_transmit(self.transport.tail()) {
+            if !self.transmit() {
                 self.transport.release_tail();
                 return Ok(());
             }
         }
+    }
+
+    /// Takes what the engine has to send, if there is anything. The two swap their buffers, so that
+    /// one that is large enough goes back: the engine would grow a small one by copying.
+    fn transmit(&mut self) -> bool {
+        let mut engine = self.session.engine.borrow_mut();
+        let (bytes, tail) = (engine.pending_bytes(), self.transport.tail());
+        if tail.is_empty() && tail.capacity() < bytes {
+            let fitting = buffer::take(Class::fitting(bytes));
+            buffer::give(std::mem::replace(tail, fitting));
+        }
+        engine.poll_transmit(tail)
     }
 
     /// Hands out events; the first that the owner has to know ends it.
@@ -131,9 +158,10 @@ impl Driver {
         loop {
             let event = self.session.engine.borrow_mut().poll_event()?;
             match event {
-                Event::Head { stream, body } if self.is_server() => {
-                    let stream = Stream::accepted(Rc::clone(&self.session), stream);
-                    return Some(Turn::Opened(stream, body));
+                Event::Head { stream: id, body } if self.is_server() => {
+                    let accepted = Accepted::new(&self.session, id, body);
+                    self.deliver_what_follows(id);
+                    return Some(Turn::Opened(accepted));
                 }
                 Event::Refused { error, .. } => {
                     if let Some(error) = error {
@@ -144,6 +172,15 @@ impl Driver {
                 Event::GoAway { .. } => return Some(Turn::Leaving),
                 event => self.session.deliver(&event, &self.input[..self.consumed]),
             }
+        }
+    }
+
+    /// What came together with a head is there when its task begins.
+    fn deliver_what_follows(&self, id: StreamId) {
+        loop {
+            let event = self.session.engine.borrow_mut().poll_event_of(id);
+            let Some(event) = event else { return };
+            self.session.deliver(&event, &self.input[..self.consumed]);
         }
     }
 

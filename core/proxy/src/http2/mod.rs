@@ -12,4 +12,4 @@ mod stream;
 pub(crate) use counts::Counts;
 pub(crate) use driver::{Driver, Turn};
 pub(crate) use session::{Ended, Over, Session};
-pub(crate) use stream::{Item, Stream};
+pub(crate) use stream::{Accepted, Item, Stream};

@@ -20,6 +20,8 @@ const SPARE_MAX: usize = 128;
 const SPARE_BYTES: usize = 4 << 10;
 /// Bytes of data that may wait for the windows of a connection's streams, all of them together.
 const BACKLOG_MAX: usize = 4 << 20;
+/// Bytes of request bodies that may wait for the upstreams of a connection's streams.
+const UPLOADS_MAX: usize = 4 << 20;
 /// As much may wait on each stream nevertheless: the next frame.
 const BACKLOG_MIN: usize = 16 << 10;
 
@@ -29,7 +31,8 @@ pub(crate) struct Session {
     pub(super) engine: RefCell<Connection>,
     pub(super) counts: Counts,
     /// Storage for heads of requests.
-    pub(super) spare: RefCell<Vec<RequestHead>>,
+    #[expect(clippy::vec_box, reason = "they go in and out boxed")]
+    pub(super) spare: RefCell<Vec<Box<RequestHead>>>,
     inboxes: RefCell<FxHashMap<StreamId, Rc<Inbox>>>,
     /// Empty ones, for the next streams.
     spare_inboxes: RefCell<Vec<Rc<Inbox>>>,
@@ -37,12 +40,16 @@ pub(crate) struct Session {
     nobody: Rc<Inbox>,
     /// The task that moves the bytes.
     driver: RefCell<Option<Waker>>,
+    /// It runs, and streams within it.
+    pub(super) driving: Cell<bool>,
     /// The origin of the engine's clock.
     epoch: Instant,
     /// Who waits for the first SETTINGS of the peer.
     settling: RefCell<Vec<Waker>>,
     /// Streams with data that the peer leaves no room for.
     backlogged: Cell<usize>,
+    /// Streams whose peer sends a body.
+    uploads: Cell<usize>,
     /// The end has cut streams short.
     cut: Cell<bool>,
     /// Why no stream can do anything any more.
@@ -97,9 +104,11 @@ impl Session {
             spare_inboxes: RefCell::default(),
             nobody: Rc::default(),
             driver: RefCell::default(),
+            driving: Cell::new(false),
             epoch: Instant::now(),
             settling: RefCell::default(),
             backlogged: Cell::new(0),
+            uploads: Cell::new(0),
             cut: Cell::new(false),
             over: Cell::new(None),
         })
@@ -116,7 +125,7 @@ impl Session {
     }
 
     /// Takes storage back for the head of another request.
-    pub(crate) fn spare_request(&self, head: RequestHead) {
+    pub(crate) fn spare_request(&self, head: Box<RequestHead>) {
         let mut spare = self.spare.borrow_mut();
         if spare.len() < SPARE_MAX && head.fields.capacity_bytes() <= SPARE_BYTES {
             spare.push(head);
@@ -138,8 +147,11 @@ impl Session {
         self.kick();
     }
 
-    /// Has the driver look at what is to be sent.
+    /// Has the driver look at what is to be sent. While it runs it does so anyway, at the end.
     pub(crate) fn kick(&self) {
+        if self.driving.get() {
+            return;
+        }
         if let Some(waker) = self.driver.borrow().as_ref() {
             waker.wake_by_ref();
         }
@@ -172,6 +184,19 @@ impl Session {
     /// woken when the peer makes room for that.
     pub(super) fn backlog_share(&self) -> usize {
         (BACKLOG_MAX / self.backlogged.get().max(1)).max(BACKLOG_MIN)
+    }
+
+    pub(super) fn upload_begins(&self) {
+        self.uploads.set(self.uploads.get() + 1);
+    }
+
+    pub(super) fn upload_ends(&self) {
+        self.uploads.set(self.uploads.get() - 1);
+    }
+
+    /// How much of each request body may wait for its upstream: as above, for the other direction.
+    pub(crate) fn upload_share(&self) -> usize {
+        (UPLOADS_MAX / self.uploads.get().max(1)).max(BACKLOG_MIN)
     }
 
     /// Streams that are open.
@@ -334,10 +359,12 @@ impl Session {
 impl Mail {
     /// Forgets everything and keeps the storage.
     fn clear(&mut self) {
-        for piece in self.data.drain(..) {
-            buffer::give(piece);
+        if !self.data.is_empty() {
+            self.data.drain(..).for_each(buffer::give);
         }
-        self.hints.clear();
+        if !self.hints.is_empty() {
+            self.hints.clear();
+        }
         (self.head, self.trailers, self.complete, self.ended) = (None, None, false, None);
         self.waker = None;
     }

@@ -20,12 +20,33 @@ pub(crate) struct Stream {
     pending: VecDeque<Buf>,
     pending_bytes: usize,
     end: End,
+    /// It counts among those whose peer sends a body.
+    is_upload: bool,
     /// The peer has sent everything.
     received_all: bool,
     trailers: Fields,
     /// What a reset says that nobody has given a code for.
     code: ErrorCode,
     finished: bool,
+}
+
+/// A stream that the peer opened, on its way to whoever serves it.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    id: StreamId,
+    inbox: Rc<Inbox>,
+    body: Body,
+}
+
+impl Accepted {
+    pub(super) fn new(session: &Session, id: StreamId, body: Body) -> Self {
+        Self { id, inbox: session.add(id), body }
+    }
+
+    /// What its head says of its body.
+    pub(crate) fn body(&self) -> Body {
+        self.body
+    }
 }
 
 /// How far the end of this side has come.
@@ -51,9 +72,29 @@ pub(crate) enum Item {
 
 impl Stream {
     /// The handle of a stream that the peer opened.
-    pub(super) fn accepted(session: Rc<Session>, id: StreamId) -> Self {
-        let inbox = session.add(id);
-        Self::new(session, id, inbox)
+    pub(crate) fn accepted(session: Rc<Session>, accepted: Accepted) -> Self {
+        let mut stream = Self::new(session, accepted.id, Rc::default());
+        stream.accept(accepted);
+        stream
+    }
+
+    /// The same storage for another stream that the peer opened, after the end of the last one.
+    pub(crate) fn reopen(&mut self, accepted: Accepted) {
+        debug_assert!(self.finished, "a stream ends before its storage serves another");
+        self.end = End::No;
+        self.received_all = false;
+        self.finished = false;
+        self.code = ErrorCode::Cancel;
+        self.trailers.clear();
+        self.accept(accepted);
+    }
+
+    fn accept(&mut self, Accepted { id, inbox, body }: Accepted) {
+        (self.id, self.inbox) = (id, inbox);
+        self.is_upload = !body.is_empty();
+        if self.is_upload {
+            self.session.upload_begins();
+        }
     }
 
     /// Opens a stream with a request (client).
@@ -82,6 +123,7 @@ impl Stream {
             pending: VecDeque::new(),
             pending_bytes: 0,
             end: End::No,
+            is_upload: false,
             received_all: false,
             trailers: Fields::new(),
             code: ErrorCode::Cancel,
@@ -126,6 +168,11 @@ impl Stream {
         None
     }
 
+    /// Whether the peer has sent everything, and whoever reads has seen it.
+    pub(crate) fn has_received_all(&self) -> bool {
+        self.received_all
+    }
+
     /// Whether the stream ended before its time.
     pub(crate) fn poll_stopped(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         let mut mail = self.inbox.mail.borrow_mut();
@@ -168,11 +215,6 @@ impl Stream {
             return;
         }
         if self.pending_bytes == 0 {
-    /// Whether the peer has sent everything, and whoever reads has seen it.
-    pub(crate) fn has_received_all(&self) -> bool {
-        self.received_all
-    }
-
             self.session.backlog_begins();
         }
         self.pending_bytes += data.len();
@@ -191,6 +233,23 @@ impl Stream {
             self.send_data(Buf::new(piece));
             text = &text[len..];
         }
+    }
+
+    /// Queues a copy of data, with which this side is complete. Where the windows have room for it
+    /// nothing is queued.
+    pub(crate) fn send_last_text(&mut self, mut text: &[u8]) {
+        if self.pending.is_empty() && matches!(self.end, End::No) && !text.is_empty() {
+            let sent = self.session.engine.borrow_mut().send_data(self.id, text, true);
+            // A stream that is over says so to whoever polls it next.
+            let taken = sent.unwrap_or(text.len());
+            text = &text[taken..];
+            if text.is_empty() {
+                self.end = End::Sent;
+                return self.session.kick();
+            }
+        }
+        self.send_text(text);
+        self.send_end(None);
     }
 
     /// This side is complete, behind what is queued.
@@ -245,6 +304,12 @@ impl Stream {
         }
     }
 
+    /// Gives to the connection what the windows have room for, as above; whether that is all. For
+    /// whoever waits in no case.
+    pub(crate) fn flush_now(&mut self) -> bool {
+        self.is_flushed() || self.flush().is_ok_and(|all| all)
+    }
+
     fn flush(&mut self) -> Result<bool, SendError> {
         let session = Rc::clone(&self.session);
         let mut engine = session.engine.borrow_mut();
@@ -294,13 +359,6 @@ impl Stream {
         self.code = code;
     }
 
-    /// Takes over what a stream that is finished has stored in.
-    pub(crate) fn take_storage(&mut self, before: &mut Self) {
-        std::mem::swap(&mut self.pending, &mut before.pending);
-        std::mem::swap(&mut self.trailers, &mut before.trailers);
-        self.trailers.clear();
-    }
-
     /// Ends what has not ended: a stream that is not over is reset.
     pub(crate) fn finish(&mut self) {
         if std::mem::replace(&mut self.finished, true) {
@@ -309,6 +367,9 @@ impl Stream {
         self.pending.clear();
         if std::mem::take(&mut self.pending_bytes) > 0 {
             self.session.backlog_ends();
+        }
+        if self.is_upload {
+            self.session.upload_ends();
         }
         self.session.remove(self.id, &mut self.inbox);
         if !self.is_over() {
