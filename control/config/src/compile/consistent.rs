@@ -123,7 +123,7 @@ fn table_size(at: &At<'_>, size: Option<google::UInt64Value>) -> Option<u64> {
 /// The API's own rules keep the number below five millions and some.
 fn is_prime(number: u64) -> bool {
     let divisors = (2..).take_while(|divisor| divisor * divisor <= number);
-    number > 1 && divisors.into_iter().all(|divisor| number % divisor != 0)
+    number > 1 && divisors.into_iter().all(|divisor| !number.is_multiple_of(divisor))
 }
 
 /// Where the figures of the tables are told.
