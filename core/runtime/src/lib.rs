@@ -2,16 +2,17 @@
 //!
 //! What a worker needs from the operating system, and nothing else: a pinned thread with a ring
 //! ([`worker`]), streams with one armed receive and one batched send ([`stream`]), listeners
-//! ([`listener`]), connecting ([`connect`]), pooled buffers ([`buffer`]), futures in memory that
-//! is used again ([`recycled`]) and deadlines that cost no system call ([`deadline`]). Two drivers
-//! are behind them: a ring of our own (`ring`), and monoio (`adapter`), which is the referee of
-//! the first and brings epoll.
+//! ([`listener`]), connecting ([`connect`]), UDP ([`datagram`]), pooled buffers ([`buffer`]),
+//! futures in memory that is used again ([`recycled`]) and deadlines that cost no system call
+//! ([`deadline`]). Two drivers are behind them: a ring of our own (`ring`), and monoio
+//! (`adapter`), which is the referee of the first and brings epoll.
 //!
 //! It does not know what the bytes mean.
 
 mod adapter;
 pub mod buffer;
 pub mod connect;
+pub mod datagram;
 pub mod deadline;
 mod flow;
 pub mod inherited;

@@ -6,10 +6,11 @@
 //! submissions in one system call per turn.
 //!
 //! `executor` runs tasks, `ops` are operations under way, `buffers` feeds the kernel, `socket`
-//! and its `send`, `listener` and `connect` are what the rest of this crate uses.
+//! and its `send`, `datagram`, `listener` and `connect` are what the rest of this crate uses.
 
 mod buffers;
 pub(crate) mod connect;
+pub(crate) mod datagram;
 mod executor;
 pub(crate) mod listener;
 mod ops;
@@ -52,6 +53,9 @@ pub(crate) struct Ring {
     /// Messages to use again.
     #[expect(clippy::vec_box, reason = "they go in and out boxed, and never move")]
     messages: RefCell<Vec<Box<send::Message>>>,
+    /// Datagrams to use again.
+    #[expect(clippy::vec_box, reason = "they go in and out boxed, and never move")]
+    parcels: RefCell<Vec<Box<datagram::Parcel>>>,
     executor: Executor,
     /// How long to look for completions before sleeping, while requests are under way.
     spin: Duration,
@@ -88,6 +92,7 @@ pub(crate) fn install(spin: Duration) -> io::Result<Rc<Ring>> {
         ops: Ops::default(),
         groups: RefCell::new(groups),
         messages: RefCell::default(),
+        parcels: RefCell::default(),
         executor: Executor::default(),
         spin,
         last_completion: Cell::new(Instant::now()),

@@ -9,6 +9,7 @@ use slab::Slab;
 
 use super::Ring;
 use super::connect::Connecting;
+use super::datagram;
 use super::listener::Accepting;
 use super::send::Send;
 use super::socket::Receive;
@@ -22,6 +23,8 @@ pub(super) enum Op {
     Send(Send),
     Accept(Rc<Accepting>),
     Connect(Connecting),
+    Datagrams(datagram::Receive),
+    Datagram(datagram::Send),
 }
 
 #[derive(Default)]
@@ -57,6 +60,8 @@ impl Ops {
             Op::Send(send) => send.complete(ring, result),
             Op::Accept(accepting) => accepting.ended(result),
             Op::Connect(connecting) => connecting.complete(result),
+            Op::Datagrams(receive) => receive.complete(result, flags),
+            Op::Datagram(send) => send.complete(ring, result),
         }
     }
 }
@@ -67,11 +72,13 @@ impl Ops {
         let shared = self.with(number, |op| match op {
             Op::Accept(accepting) => Some(More::Accept(Rc::clone(accepting))),
             Op::Receive(receive) => Some(More::Receive(receive.share())),
+            Op::Datagrams(receive) => Some(More::Datagrams(receive.share())),
             _ => None,
         });
         match shared {
             Some(More::Accept(accepting)) => accepting.more(ring, number, result),
             Some(More::Receive(receive)) => receive.more(number, result, flags),
+            Some(More::Datagrams(receive)) => receive.more(number, result, flags),
             None => {}
         }
     }
@@ -81,6 +88,7 @@ impl Ops {
 enum More {
     Accept(Rc<Accepting>),
     Receive(Receive),
+    Datagrams(datagram::Receive),
 }
 
 impl Ring {

@@ -159,7 +159,7 @@ impl Socket {
     }
 }
 
-fn register(slot: &RefCell<Option<Waker>>, cx: &Context<'_>) {
+pub(super) fn register(slot: &RefCell<Option<Waker>>, cx: &Context<'_>) {
     let mut slot = slot.borrow_mut();
     match &mut *slot {
         Some(waker) if waker.will_wake(cx.waker()) => {}
