@@ -83,6 +83,7 @@ pub(crate) fn listener(catalog: &Catalog, name: &str, address: &str) -> Arc<List
         address: Address::Ip(ip),
         sockets: Arc::new(Sockets { fds: Vec::new(), address: Address::Ip(ip), given: false }),
         filters: ListenerFilters::default(),
+        udp: None,
         chains: Vec::new(),
         matcher: ChainMatcher::default(),
         buffer_limit: 1 << 20,

@@ -218,6 +218,7 @@ fn snapshot(catalog: &Catalog, listener: SocketAddr) -> Snapshot {
         address: address.clone(),
         sockets: Arc::new(Sockets { fds: Vec::new(), address, given: false }),
         filters: ringway_model::listener::ListenerFilters::default(),
+        udp: None,
         chains: Vec::new(),
         matcher: ChainMatcher::default(),
         buffer_limit: 1 << 20,

@@ -25,3 +25,4 @@ pub mod stats;
 pub mod stream;
 pub mod tcp;
 pub mod transport;
+pub mod udp;

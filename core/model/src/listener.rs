@@ -22,6 +22,7 @@ use crate::network::NetworkFilter;
 use crate::stats::{ListenerStats, ListenerWorkerStats};
 use crate::tcp::TcpProxy;
 use crate::transport::DownstreamTls;
+use crate::udp::UdpListener;
 
 /// A listener (Envoy `config.listener.v3.Listener`).
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub struct Listener {
     pub sockets: Arc<Sockets>,
     /// `listener_filters`: what reads the first bytes, before a chain is chosen.
     pub filters: ListenerFilters,
+    /// What becomes of datagrams, where the address is one of UDP; it has no chains then.
+    pub udp: Option<UdpListener>,
     /// Tried by [`ChainMatcher`]; indices refer to this list.
     pub chains: Vec<Arc<FilterChain>>,
     /// How a connection finds its chain.

@@ -49,6 +49,7 @@ fn adopt_listeners(worker: &Rc<Worker>, snapshot: &Snapshot) {
         if let Some(position) = old.iter().position(same) {
             let kept = old.swap_remove(position);
             kept.update(listener);
+            kept.follow_clusters();
             next.push(kept);
         } else {
             next.push(Listening::start(worker, listener));

@@ -5,7 +5,7 @@
 //! connection manager, from the request head to the local reply; `http2` drives connections that
 //! carry many streams; `upstream` chooses an endpoint
 //! and keeps connections to it; `transport` is what either side is read from and written to;
-//! `tell` says at debug level what becomes of connections and requests.
+//! `udp` passes datagrams on; `tell` says at debug level what becomes of connections and requests.
 //!
 //! It knows filters only through the traits of `ringway-model`, and the kernel only through
 //! `ringway-runtime`.
@@ -19,6 +19,7 @@ mod log;
 mod tcp;
 mod tell;
 mod transport;
+mod udp;
 mod upstream;
 mod wire;
 pub mod worker;

@@ -189,6 +189,7 @@ impl Worker {
                 break;
             }
         }
+        self.end_datagrams();
         self.log.flush();
     }
 
@@ -214,7 +215,10 @@ impl Worker {
                 // Idle connections look again at how long they may stay.
                 deadline::wake_all();
             }
-            Command::StopListening => self.stop_listening(),
+            Command::StopListening => {
+                self.stop_listening();
+                self.end_datagrams();
+            }
             Command::SoftDrain(on) => self.soft_drain.set(on),
             Command::FailHealthChecks(on) => self.failing.set(on),
             Command::Stop => self.stopped.set(true),
@@ -224,6 +228,12 @@ impl Worker {
     fn stop_listening(&self) {
         for listening in self.listening.borrow().iter() {
             listening.stop();
+        }
+    }
+
+    fn end_datagrams(&self) {
+        for listening in self.listening.borrow().iter() {
+            listening.end_datagrams();
         }
     }
 
@@ -258,9 +268,14 @@ impl Worker {
 
     /// A connection begins; its number is unique in the process.
     pub(crate) fn connection_begins(&self) -> u64 {
+        self.connections.set(self.connections.get() + 1);
+        self.next_number()
+    }
+
+    /// The number of a connection, or of a session of datagrams, which nobody waits for.
+    pub(crate) fn next_number(&self) -> u64 {
         let id = self.next_connection.get();
         self.next_connection.set(id + self.workers as u64);
-        self.connections.set(self.connections.get() + 1);
         id
     }
 

@@ -113,9 +113,18 @@ impl Socket {
     /// How many datagrams the kernel has dropped for want of room since this was last asked, as
     /// far as those that came after them have told.
     pub fn take_dropped(&self) -> u64 {
+        self.dropped().new.take()
+    }
+
+    /// Goes on counting where `before`, of the same socket of the kernel, has stopped.
+    pub fn count_on_from(&self, before: &Self) {
+        self.dropped().told.set(before.dropped().told.get());
+    }
+
+    fn dropped(&self) -> &Dropped {
         match &self.0 {
-            Io::Ring(socket) => socket.dropped().take(),
-            Io::Polled(socket) => socket.dropped().take(),
+            Io::Ring(socket) => socket.dropped(),
+            Io::Polled(socket) => socket.dropped(),
         }
     }
 
@@ -162,10 +171,6 @@ impl Dropped {
     pub(crate) fn note(&self, count: u32) {
         let more = count.wrapping_sub(self.told.replace(count));
         self.new.set(self.new.get() + u64::from(more));
-    }
-
-    fn take(&self) -> u64 {
-        self.new.take()
     }
 }
 

@@ -7,7 +7,7 @@ use ringway_model::address::Address;
 
 use super::at::At;
 use super::proto::{bootstrap, google};
-use super::{Cx, access_log, address};
+use super::{Cx, access_log, address, udp};
 
 /// The admin server (Envoy `config.bootstrap.v3.Admin`).
 #[derive(Debug)]
@@ -21,6 +21,10 @@ pub struct Admin {
 pub(super) fn admin(cx: &Cx<'_>, at: &At<'_>, admin: &bootstrap::Admin) -> Admin {
     let at_address = at.field("address");
     let address = admin.address.as_ref();
+    if address.is_some_and(udp::is_udp_address) {
+        let at = at_address.field("socket_address");
+        at.field("protocol").invalid("the admin server listens on TCP");
+    }
     Admin {
         address: address.and_then(|address| address::resolved(&at_address, address, "")),
         access_logs: access_log::logs(cx, &at.field("access_log"), &admin.access_log),

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use ringway_model::access_log::AccessLog;
 use ringway_model::cluster::{Cluster, ClusterPolicy};
 use ringway_model::listener::{
-    ChainMatcher, ConnectionLimits, FilterChain, Listener, ListenerFilters,
+    ChainMatcher, ConnectionLimits, FilterChain, Listener, ListenerFilters, Sockets,
 };
 use ringway_model::stats::{ListenerStats, ListenerWorkerStats};
+use ringway_model::udp::UdpListener;
 
 use super::at::At;
 use super::breakers::Thresholds;
@@ -21,7 +22,9 @@ use super::reads::Reads;
 use super::sockets::{OpenSockets, SocketSpec};
 use super::value::{buffer_limit, or_u32, without_number};
 use super::{Cause, Cx, Watched, tls};
-use super::{access_log, chain, cluster, listener, listener_filters, network_filters, stat_names};
+use super::{
+    access_log, chain, cluster, listener, listener_filters, network_filters, stat_names, udp,
+};
 
 /// What was compiled last, with the messages that it came from.
 #[derive(Debug, Default)]
@@ -269,15 +272,20 @@ enum Parts {
     /// Nothing changed.
     Kept(Arc<Listener>),
     /// Compiled anew, chains that did not change excepted.
-    New {
-        filters: ListenerFilters,
-        chains: Vec<Arc<FilterChain>>,
-        matcher: ChainMatcher,
-        access_logs: Vec<AccessLog>,
-        limits: ConnectionLimits,
-        stats: ListenerStats,
-        worker_stats: Vec<ListenerWorkerStats>,
-    },
+    New(Box<Compiled>),
+}
+
+/// What a listener has beside its sockets.
+#[derive(Debug)]
+struct Compiled {
+    filters: ListenerFilters,
+    udp: Option<UdpListener>,
+    chains: Vec<Arc<FilterChain>>,
+    matcher: ChainMatcher,
+    access_logs: Vec<AccessLog>,
+    limits: ConnectionLimits,
+    stats: ListenerStats,
+    worker_stats: Vec<ListenerWorkerStats>,
 }
 
 /// Compiles the listeners up to their sockets.
@@ -293,8 +301,7 @@ pub(super) fn listeners(
     let prepared: Vec<Prepared> = each
         .filter_map(|(index, message)| one_listener(cx, &at.index(index), message, index, last))
         .collect();
-    let addresses = prepared.iter().map(|one| (one.index, &one.spec.listener, &one.spec.address));
-    listener::check_addresses(&at, addresses);
+    listener::check_addresses(&at, prepared.iter().map(|one| (one.index, &one.spec)));
     prepared
 }
 
@@ -352,18 +359,30 @@ fn new_listener(
     let address = listener::address(at, message);
     let text = address.as_ref().map(ToString::to_string).unwrap_or_default();
     let scope = listener::scope(message, &text);
-    let filters = listener_filters::filters(cx, at, message);
+    let is_udp = udp::is_udp(message);
+    let filters = match is_udp {
+        true => Some(ListenerFilters::default()),
+        false => listener_filters::filters(cx, at, message),
+    };
+    let datagrams = is_udp.then(|| udp::listener(cx, at, message, &text, &scope));
     let chains = chains(cx, at, message, kept, &scope);
     let matcher = chain::matcher(at, message);
-    listener::check_chains(at, message, &text);
+    if !is_udp {
+        listener::check_chains(at, message, &text);
+    }
     let spec = listener::sockets(at, message, &name, address?, cx.env.workers);
     let stats = stat_names::listener(&cx.env.catalog, &scope);
     let worker_stats = stat_names::listener_workers(&cx.env.catalog, &scope, cx.env.workers);
     let access_logs = access_log::logs(cx, &at.field("access_log"), &message.access_log);
     let limits = cx.connection_limits(&name, message.ignore_global_conn_limit);
     let (filters, chains) = (filters?, listener::all(chains)?);
-    let parts = Parts::New { filters, chains, matcher, access_logs, limits, stats, worker_stats };
-    Some((spec, parts))
+    let udp = match datagrams {
+        Some(datagrams) => Some(datagrams?),
+        None => None,
+    };
+    let compiled =
+        Compiled { filters, udp, chains, matcher, access_logs, limits, stats, worker_stats };
+    Some((spec, Parts::New(Box::new(compiled))))
 }
 
 /// The chains in the order of [`chain::each`]; one whose message is that of a chain of the last
@@ -419,41 +438,59 @@ fn with_sockets(
     let Prepared { message, spec, reads, parts, .. } = prepared;
     let compiled = match parts {
         Parts::Kept(compiled) => compiled,
-        Parts::New { filters, chains, matcher, access_logs, limits, stats, worker_stats } => {
-            let kept = last.listeners.iter().find(|kept| kept.spec.serves(&spec));
-            let opened = match kept {
-                Some(kept) => Arc::clone(&kept.compiled.sockets),
-                None => match sockets.open(&spec) {
-                    Ok(sockets) => sockets,
-                    Err(error) => {
-                        let (name, address) = (&spec.listener, &spec.address);
-                        at.field("address").io(format_args!(
-                            "listener \"{name}\": cannot bind {address}: {}",
-                            without_number(&error)
-                        ));
-                        return None;
-                    }
-                },
-            };
-            Arc::new(Listener {
-                name: Arc::clone(&spec.listener),
-                address: opened.address.clone(),
-                sockets: opened,
-                filters,
-                chains,
-                matcher,
-                buffer_limit: buffer_limit(message.per_connection_buffer_limit_bytes),
-                access_logs,
-                limits,
-                // The API's own rules keep it above zero.
-                accepts_at_once: or_u32(
-                    message.max_connections_to_accept_per_socket_event,
-                    u32::MAX,
-                ),
-                stats,
-                worker_stats,
-            })
+        Parts::New(parts) => {
+            let sockets = opened(at, &spec, last, sockets)?;
+            Arc::new(parts.listening(&message, &spec, sockets))
         }
     };
     Some(KeptListener { message, spec, reads, compiled })
+}
+
+/// The sockets of the last generation, where they serve, or new ones.
+fn opened(
+    at: &At<'_>,
+    spec: &SocketSpec,
+    last: &Generation,
+    sockets: &mut dyn OpenSockets,
+) -> Option<Arc<Sockets>> {
+    if let Some(kept) = last.listeners.iter().find(|kept| kept.spec.serves(spec)) {
+        return Some(Arc::clone(&kept.compiled.sockets));
+    }
+    sockets
+        .open(spec)
+        .inspect_err(|error| {
+            let (name, address) = (&spec.listener, &spec.address);
+            at.field("address").io(format_args!(
+                "listener \"{name}\": cannot bind {address}: {}",
+                without_number(error)
+            ));
+        })
+        .ok()
+}
+
+impl Compiled {
+    fn listening(
+        self,
+        message: &listener_proto::Listener,
+        spec: &SocketSpec,
+        sockets: Arc<Sockets>,
+    ) -> Listener {
+        // The API's own rules keep it above zero.
+        let accepts_at_once = or_u32(message.max_connections_to_accept_per_socket_event, u32::MAX);
+        Listener {
+            name: Arc::clone(&spec.listener),
+            address: sockets.address.clone(),
+            sockets,
+            filters: self.filters,
+            udp: self.udp,
+            chains: self.chains,
+            matcher: self.matcher,
+            buffer_limit: buffer_limit(message.per_connection_buffer_limit_bytes),
+            access_logs: self.access_logs,
+            limits: self.limits,
+            accepts_at_once,
+            stats: self.stats,
+            worker_stats: self.worker_stats,
+        }
+    }
 }

@@ -4,6 +4,7 @@ use ringway_bridge::stats::{Catalog, CounterId, StatName, Tag};
 use ringway_model::stats::{
     ConnectionLimitStats, HttpInspectorStats, LocalRateLimitStats, ProxyProtocolStats,
     ProxyProtocolVersionStats, RbacStats, ShadowRbacStats, TcpProxyStats, TlsInspectorStats,
+    UdpProxyStats,
 };
 
 use super::stat_names::sanitized;
@@ -56,6 +57,13 @@ pub(super) fn tcp_proxy(catalog: &Catalog, stat_prefix: &str) -> TcpProxyStats {
     let name = sanitized(stat_prefix);
     let prefix = format!("tcp.{name}");
     TcpProxyStats::register(catalog, &prefix, "tcp", &[("envoy.tcp_prefix", name)])
+}
+
+/// `udp.<stat_prefix>.`
+pub(super) fn udp_proxy(catalog: &Catalog, stat_prefix: &str) -> UdpProxyStats {
+    let name = sanitized(stat_prefix);
+    let prefix = format!("udp.{name}");
+    UdpProxyStats::register(catalog, &prefix, "udp", &[("envoy.udp_prefix", name)])
 }
 
 /// `connection_limit.<stat_prefix>.`

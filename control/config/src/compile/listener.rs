@@ -11,6 +11,7 @@ use super::at::At;
 use super::cluster::tcp_keepalive;
 use super::proto::{core, listener};
 use super::sockets::{OptionValue, SocketOption, SocketSpec, SocketState};
+use super::udp;
 use super::value::{or_bool, or_u32};
 
 /// `tcp_backlog_size`.
@@ -59,15 +60,17 @@ pub(super) fn check_names(at: &At<'_>, listeners: &[listener::Listener]) {
     }
 }
 
-/// Refuses two listeners on one address. Port 0 is a new port each time.
+/// Refuses two listeners on one address. Port 0 is a new port each time, and a port of UDP is
+/// another than that of TCP.
 pub(super) fn check_addresses<'a>(
     at: &At<'_>,
-    listeners: impl Iterator<Item = (usize, &'a Arc<str>, &'a Address)>,
+    listeners: impl Iterator<Item = (usize, &'a SocketSpec)>,
 ) {
     let mut seen = HashMap::new();
-    for (index, name, address) in listeners {
+    for (index, spec) in listeners {
+        let SocketSpec { listener: name, address, datagrams, .. } = spec;
         let is_any_port = address.ip().is_some_and(|ip| ip.port() == 0);
-        if !is_any_port && let Some(first) = seen.insert(address.clone(), Arc::clone(name)) {
+        if !is_any_port && let Some(first) = seen.insert((address, datagrams), name) {
             at.index(index).field("address").invalid(format_args!(
                 "error adding listener: '{name}' has duplicate address '{address}' as existing \
                  listener '{first}'"
@@ -104,6 +107,7 @@ pub(super) fn sockets(
     SocketSpec {
         listener: Arc::clone(name),
         address,
+        datagrams: udp::is_udp(listener),
         workers,
         ipv4_compat,
         mode,

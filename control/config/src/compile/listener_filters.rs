@@ -10,7 +10,8 @@ use ringway_model::listener::{
 
 use super::at::At;
 use super::proto::{core, google, http_inspector, listener, original_dst, proxy_protocol};
-use super::proto::{tls_inspector, typed};
+use super::proto::{tls_inspector, typed, udp_proxy};
+use super::udp;
 use super::value::{is, or_bool, or_u32, timeout, type_name, unpack};
 use super::{Cx, layer4_stats, proxy_header};
 
@@ -49,7 +50,12 @@ fn filter(cx: &Cx<'_>, at: &At<'_>, filter: &listener::ListenerFilter) -> Option
         at.invalid(format_args!("the filter {} has no typed_config", filter.name));
         return None;
     };
-    Some(ListenerFilter { kind: kind(cx, &at.field("typed_config"), any)?, disabled })
+    let at = at.field("typed_config");
+    if is::<udp_proxy::UdpProxyConfig>(any) {
+        at.invalid(udp::unregistered(&filter.name, any));
+        return None;
+    }
+    Some(ListenerFilter { kind: kind(cx, &at, any)?, disabled })
 }
 
 fn kind(cx: &Cx<'_>, at: &At<'_>, any: &google::Any) -> Option<ListenerFilterKind> {

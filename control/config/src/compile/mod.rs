@@ -48,6 +48,7 @@ mod tcp_proxy;
 mod tests;
 mod tls;
 mod tunneling;
+mod udp;
 mod upstream_http;
 mod value;
 

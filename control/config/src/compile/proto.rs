@@ -14,7 +14,10 @@ pub(super) use envoy_types::pb::envoy::extensions::filters::http::router::v3 as 
 use envoy_types::pb::envoy::extensions::filters::listener as listener_filters;
 use envoy_types::pb::envoy::extensions::filters::network;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager;
+pub(super) use envoy_types::pb::envoy::extensions::filters::udp::udp_proxy::v3 as udp_proxy;
 pub(super) use envoy_types::pb::envoy::extensions::load_balancing_policies as balancing;
+pub(super) use envoy_types::pb::envoy::extensions::matching::common_inputs::network::v3 as network_inputs;
+pub(super) use envoy_types::pb::envoy::extensions::matching::input_matchers::ip::v3 as ip_matcher;
 pub(super) use envoy_types::pb::envoy::extensions::request_id::uuid::v3 as uuid;
 pub(super) use envoy_types::pb::envoy::extensions::transport_sockets::proxy_protocol::v3 as proxy_socket;
 pub(super) use envoy_types::pb::envoy::extensions::transport_sockets::raw_buffer::v3 as raw_buffer;
@@ -23,6 +26,8 @@ pub(super) use envoy_types::pb::envoy::extensions::upstreams::http::v3 as upstre
 pub(super) use envoy_types::pb::envoy::r#type::matcher::v3 as matcher;
 pub(super) use envoy_types::pb::envoy::r#type::v3 as typed;
 pub(super) use envoy_types::pb::google::protobuf as google;
+pub(super) use envoy_types::pb::xds::core::v3 as xds_core;
+pub(super) use envoy_types::pb::xds::r#type::matcher::v3 as xds;
 pub(super) use http_connection_manager::v3 as hcm;
 pub(super) use listener_filters::http_inspector::v3 as http_inspector;
 pub(super) use listener_filters::original_dst::v3 as original_dst;

@@ -32,6 +32,8 @@ pub struct SocketSpec {
     pub listener: Arc<str>,
     /// Where to listen; port 0 takes a free port, the same for all workers.
     pub address: Address,
+    /// Sockets for UDP: they are bound and do not listen.
+    pub datagrams: bool,
     /// How many sockets are wanted.
     pub workers: usize,
     /// `ipv4_compat`: an IPv6 socket takes IPv4 connections too.
@@ -94,14 +96,14 @@ pub struct BindSockets;
 impl OpenSockets for BindSockets {
     fn open(&mut self, spec: &SocketSpec) -> io::Result<Arc<Sockets>> {
         let sockets = match &spec.address {
-            Address::Ip(address) => tcp(spec, *address)?,
+            Address::Ip(address) => ip(spec, *address)?,
             Address::Pipe(path) => unix::open(spec, path)?,
         };
         Ok(Arc::new(sockets))
     }
 }
 
-fn tcp(spec: &SocketSpec, address: SocketAddr) -> io::Result<Sockets> {
+fn ip(spec: &SocketSpec, address: SocketAddr) -> io::Result<Sockets> {
     let first = bind(spec, address)?;
     // With port 0 the kernel has chosen one now, and the others share it.
     let bound = first.local_addr()?.as_socket().unwrap_or(address);
@@ -124,24 +126,38 @@ fn tcp(spec: &SocketSpec, address: SocketAddr) -> io::Result<Sockets> {
 
 /// A bound socket that does not listen yet.
 fn bind(spec: &SocketSpec, address: SocketAddr) -> io::Result<Socket> {
-    let protocol = if spec.mptcp { Protocol::MPTCP } else { Protocol::TCP };
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(protocol))?;
-    // A restart must not wait for the last connections of the process before.
-    socket.set_reuse_address(true)?;
-    if spec.reuse_port {
+    let (kind, protocol) = match (spec.datagrams, spec.mptcp) {
+        (true, _) => (Type::DGRAM, Protocol::UDP),
+        (false, true) => (Type::STREAM, Protocol::MPTCP),
+        (false, false) => (Type::STREAM, Protocol::TCP),
+    };
+    let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
+    if !spec.datagrams {
+        // A restart must not wait for the last connections of the process before.
+        socket.set_reuse_address(true)?;
+    }
+    // The kernel takes a free port of UDP to be one that others share, if they let it be shared:
+    // so the port is chosen first.
+    let shares_later = spec.datagrams && address.port() == 0;
+    if spec.reuse_port && !shares_later {
         socket.set_reuse_port(true)?;
     }
     if address.is_ipv6() {
         socket.set_only_v6(!spec.ipv4_compat)?;
     }
     set_address_options(spec, &socket, address)?;
-    // Accepted sockets inherit both, which saves two system calls for each connection.
-    socket.set_tcp_nodelay(true)?;
-    if let Some(keepalive) = &spec.keepalive {
-        set_keepalive(&socket, keepalive)?;
+    if !spec.datagrams {
+        // Accepted sockets inherit both, which saves two system calls for each connection.
+        socket.set_tcp_nodelay(true)?;
+        if let Some(keepalive) = &spec.keepalive {
+            set_keepalive(&socket, keepalive)?;
+        }
     }
     options::apply(&socket, &spec.options, SocketState::Prebind)?;
     socket.bind(&address.into())?;
+    if spec.reuse_port && shares_later {
+        socket.set_reuse_port(true)?;
+    }
     options::apply(&socket, &spec.options, SocketState::Bound)?;
     Ok(socket)
 }
@@ -184,7 +200,9 @@ fn set_keepalive(socket: &Socket, keepalive: &TcpKeepalive) -> io::Result<()> {
 }
 
 fn listen(spec: &SocketSpec, socket: &Socket) -> io::Result<()> {
-    socket.listen(i32::try_from(spec.backlog).unwrap_or(i32::MAX))?;
+    if !spec.datagrams {
+        socket.listen(i32::try_from(spec.backlog).unwrap_or(i32::MAX))?;
+    }
     options::apply(socket, &spec.options, SocketState::Listening)
 }
 

@@ -5,7 +5,7 @@ use ringway_bridge::stat_group;
 use ringway_bridge::stats::{Catalog, CounterId, GaugeId, HistogramId, StatName, Tag};
 use ringway_model::stats::{
     ClusterStats, Http2Stats, HttpStats, ListenerHttpStats, ListenerStats, ListenerWorkerStats,
-    MaglevStats, RingHashStats, SslStats,
+    MaglevStats, RingHashStats, SslStats, UdpListenerStats,
 };
 
 const CLUSTER: &str = "envoy.cluster_name";
@@ -72,6 +72,12 @@ pub(super) fn maglev(catalog: &Catalog, name: &str) -> MaglevStats {
 pub(super) fn listener(catalog: &Catalog, scope: &str) -> ListenerStats {
     let split = listener_split(scope);
     ListenerStats::register(catalog, &split.prefix, &split.base, &split.tags)
+}
+
+/// `listener.<address>.udp.`
+pub(super) fn udp_listener(catalog: &Catalog, scope: &str) -> UdpListenerStats {
+    let Split { prefix, base, tags } = listener_split(scope);
+    UdpListenerStats::register(catalog, &format!("{prefix}.udp"), &format!("{base}.udp"), &tags)
 }
 
 /// `listener.<address>.ssl.`

@@ -25,6 +25,8 @@ pub(super) enum Part {
 pub(super) fn write(address: &Address, part: Part, out: &mut Vec<u8>) -> bool {
     match address {
         Address::Ip(address) => write_ip(*address, part, out),
+        // Nobody in particular: all clients of a UDP proxy.
+        Address::Pipe(path) if path.as_os_str().is_empty() => false,
         Address::Pipe(_) if matches!(part, Part::Port | Part::Network(_)) => false,
         // Writing to a vector cannot fail.
         Address::Pipe(_) => write!(out, "{address}").is_ok(),

@@ -152,6 +152,10 @@ impl Operator {
             | Source::DownstreamRemote(part)
             | Source::DownstreamDirectRemote(part) => *part == Part::Port,
             Source::TunnelHead { typed } | Source::TunnelTrailers { typed } => *typed,
+            // All but one of the values that the UDP proxy tells are numbers.
+            Source::Metadata { namespace, key } => {
+                namespace.starts_with("udp.proxy.") && &**key != "cluster_name"
+            }
             _ => false,
         }
     }

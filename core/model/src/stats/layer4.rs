@@ -58,6 +58,42 @@ stat_group! {
 }
 
 stat_group! {
+    /// `listener.<address>.udp.*`
+    pub struct UdpListenerStats {
+        counters { downstream_rx_datagram_dropped }
+        gauges {}
+        histograms {}
+    }
+}
+
+stat_group! {
+    /// `udp.<stat_prefix>.*`
+    pub struct UdpProxyStats {
+        counters {
+            downstream_sess_total, downstream_sess_rx_bytes, downstream_sess_rx_datagrams,
+            downstream_sess_rx_errors, downstream_sess_tx_bytes, downstream_sess_tx_datagrams,
+            downstream_sess_tx_errors, downstream_sess_no_route, idle_timeout,
+            session_filter_config_missing,
+        }
+        gauges { downstream_sess_active }
+        histograms {}
+    }
+}
+
+stat_group! {
+    /// `cluster.<name>.udp.*`
+    pub struct UdpClusterStats {
+        counters {
+            sess_rx_datagrams, sess_rx_datagrams_dropped, sess_rx_errors, sess_tx_datagrams,
+            sess_tx_errors, sess_tunnel_buffer_overflow, sess_tunnel_failure,
+            sess_tunnel_success,
+        }
+        gauges {}
+        histograms {}
+    }
+}
+
+stat_group! {
     /// `connection_limit.<stat_prefix>.*`
     pub struct ConnectionLimitStats {
         counters { limited_connections }

@@ -12,6 +12,7 @@ mod gate;
 mod line;
 
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -21,6 +22,7 @@ use ringway_runtime::listener::Stopper;
 
 pub(crate) use admit::{Open, find_chain};
 
+use crate::udp::Datagrams;
 use crate::worker::Worker;
 
 /// A listener on this worker. Connections hold it to learn of changes.
@@ -31,6 +33,8 @@ pub(crate) struct Listening {
     revision: Cell<u64>,
     removed: Cell<Option<Instant>>,
     stopper: RefCell<Option<Stopper>>,
+    /// Of a listener for UDP, which has no connections.
+    datagrams: RefCell<Option<Rc<Datagrams>>>,
 }
 
 impl Listening {
@@ -41,17 +45,24 @@ impl Listening {
             revision: Cell::new(0),
             removed: Cell::new(None),
             stopper: RefCell::new(None),
+            datagrams: RefCell::new(None),
         });
-        match accept::open(worker, listener) {
-            Ok(socket) => {
-                *listening.stopper.borrow_mut() = Some(socket.stopper());
-                let accepting = accept::accept(Rc::clone(worker), Rc::clone(&listening), socket);
-                ringway_runtime::spawn(accepting);
-            }
-            // Only a process without free descriptors comes here; the other workers may accept.
-            Err(error) => tracing::error!(listener = %listener.name, %error, "cannot listen"),
+        // Only a process without free descriptors fails here; the other workers may accept.
+        if let Err(error) = listening.begin(worker, listener) {
+            tracing::error!(listener = %listener.name, %error, "cannot listen");
         }
         listening
+    }
+
+    fn begin(self: &Rc<Self>, worker: &Rc<Worker>, listener: &Arc<Listener>) -> io::Result<()> {
+        if listener.udp.is_some() {
+            *self.datagrams.borrow_mut() = Some(Datagrams::start(worker, listener)?);
+            return Ok(());
+        }
+        let socket = accept::open(worker, listener)?;
+        *self.stopper.borrow_mut() = Some(socket.stopper());
+        ringway_runtime::spawn(accept::accept(Rc::clone(worker), Rc::clone(self), socket));
+        Ok(())
     }
 
     /// Whether a listener of the next generation uses the same sockets.
@@ -71,12 +82,30 @@ impl Listening {
         if !before.chains.iter().all(lives) {
             ringway_runtime::deadline::wake_all();
         }
+        if let Some(datagrams) = &*self.datagrams.borrow() {
+            datagrams.update(listener);
+        }
     }
 
-    /// Stops accepting; connections go on.
+    /// The clusters may be others, whether the listener is or not.
+    pub(crate) fn follow_clusters(&self) {
+        if let Some(datagrams) = &*self.datagrams.borrow() {
+            datagrams.follow_clusters();
+        }
+    }
+
+    /// Stops accepting; connections go on, and so do datagrams: a session of UDP has no end that
+    /// could be waited for.
     pub(crate) fn stop(&self) {
         if let Some(stopper) = self.stopper.take() {
             stopper.stop();
+        }
+    }
+
+    /// Takes no more datagrams, and ends their sessions.
+    pub(crate) fn end_datagrams(&self) {
+        if let Some(datagrams) = self.datagrams.take() {
+            datagrams.end();
         }
     }
 
@@ -84,6 +113,7 @@ impl Listening {
     pub(crate) fn remove(&self) {
         self.removed.set(Some(Instant::now()));
         self.stop();
+        self.end_datagrams();
         ringway_runtime::deadline::wake_all();
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ringway_bridge::stats::{CounterId, HistogramId, StatName};
-use ringway_lb::Balancer;
+use ringway_lb::{Balancer, Health};
 use ringway_model::cluster::{Cluster, Hashing};
 use rustc_hash::FxHashMap;
 
@@ -104,6 +104,13 @@ impl Upstream {
             worker.page.inc(self.cluster.policy.stats.lb_healthy_panic);
         }
         picked.map(|index| &self.hosts[index])
+    }
+
+    /// The hosts of that health.
+    pub(crate) fn hosts_with(&self, health: Health) -> impl Iterator<Item = &Rc<Host>> {
+        let each = self.hosts.iter().zip(&self.cluster.endpoints);
+        let fitting = each.filter(move |(_, endpoint)| endpoint.host.health == health);
+        fitting.map(|(host, _)| host)
     }
 
     /// Counts the status of an answer (or of the local reply in its place).

@@ -30,6 +30,7 @@ pub(crate) struct Host {
     prefaced: RefCell<Prefaced>,
     /// Requests under way, for the balancer.
     active: Cell<u32>,
+    retired: Cell<bool>,
 }
 
 /// Pools by their protocol and preface. Those that nobody uses are left out from time to time.
@@ -78,6 +79,7 @@ impl Host {
             pools: RefCell::default(),
             prefaced: RefCell::default(),
             active: Cell::new(0),
+            retired: Cell::new(false),
         })
     }
 
@@ -175,8 +177,14 @@ impl Host {
         }
     }
 
+    /// Whether it is no longer a member of the cluster, or that is another one by now.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.get()
+    }
+
     /// The endpoint is no longer a member of the cluster.
     pub(crate) fn retire(&self) {
+        self.retired.set(true);
         for pool in self.all_pools() {
             pool.retire();
         }

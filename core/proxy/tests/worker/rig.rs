@@ -267,6 +267,7 @@ fn snapshot(
         address: address.clone(),
         sockets: Arc::new(Sockets { fds: vec![socket.into()], address, given: false }),
         filters: ListenerFilters::default(),
+        udp: None,
         chains: vec![Arc::new(chain)],
         matcher: ChainMatcher { rules: vec![(ChainMatch::default(), 0)], default: None },
         buffer_limit: 1 << 20,

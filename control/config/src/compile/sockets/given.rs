@@ -50,8 +50,9 @@ impl GivenSockets {
 
 impl OpenSockets for GivenSockets {
     fn open(&mut self, spec: &SocketSpec) -> io::Result<Arc<Sockets>> {
-        let mut found: Vec<_> =
-            self.given.iter_mut().filter(|given| given.address == spec.address).collect();
+        // Those that are given are for streams.
+        let serves = |given: &&mut Given| !spec.datagrams && given.address == spec.address;
+        let mut found: Vec<_> = self.given.iter_mut().filter(serves).collect();
         if found.is_empty() {
             return BindSockets.open(spec);
         }

@@ -13,6 +13,7 @@ fn spec(address: Address, workers: usize) -> SocketSpec {
     SocketSpec {
         listener: Arc::from("web"),
         address,
+        datagrams: false,
         workers,
         ipv4_compat: false,
         mode: 0,

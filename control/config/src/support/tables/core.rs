@@ -1,12 +1,12 @@
 //! Messages of `envoy.config.core.v3` and `envoy.type` that many others use.
 
-use super::{Message, field, message, only};
+use super::{Message, field, message};
 
 pub(super) const MESSAGES: &[Message] = &[
     message("envoy.config.core.v3.Address", &[field("socket_address"), field("pipe")]),
     message(
         "envoy.config.core.v3.SocketAddress",
-        &[only("protocol", &["TCP"]), field("address"), field("port_value"), field("ipv4_compat")],
+        &[field("protocol"), field("address"), field("port_value"), field("ipv4_compat")],
     ),
     message("envoy.config.core.v3.Pipe", &[field("path"), field("mode")]),
     message("envoy.config.core.v3.CidrRange", &[field("address_prefix"), field("prefix_len")]),

@@ -4,6 +4,7 @@ use super::http::CONNECTION_MANAGER;
 use super::network::{
     CONNECTION_LIMIT, DIRECT_RESPONSE, ECHO, LOCAL_RATE_LIMIT, RBAC, SNI_CLUSTER, TCP_PROXY,
 };
+use super::udp::UDP_PROXY;
 use super::{Message, extension, field, message, only};
 
 const TLS_INSPECTOR: &str = "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector";
@@ -35,8 +36,10 @@ pub(super) const MESSAGES: &[Message] = &[
             field("ignore_global_conn_limit"),
             field("max_connections_to_accept_per_socket_event"),
             field("enable_mptcp"),
+            field("udp_listener_config"),
         ],
     ),
+    message("envoy.config.listener.v3.UdpListenerConfig", &[field("downstream_socket_config")]),
     message(
         "envoy.config.listener.v3.FilterChain",
         &[
@@ -88,7 +91,7 @@ pub(super) const MESSAGES: &[Message] = &[
             field("filter_disabled"),
             extension(
                 "typed_config",
-                &[TLS_INSPECTOR, HTTP_INSPECTOR, PROXY_PROTOCOL, ORIGINAL_DST],
+                &[TLS_INSPECTOR, HTTP_INSPECTOR, PROXY_PROTOCOL, ORIGINAL_DST, UDP_PROXY],
             ),
         ],
     ),

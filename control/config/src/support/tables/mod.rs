@@ -12,6 +12,7 @@ mod listener;
 mod network;
 mod route;
 mod tls;
+mod udp;
 
 use super::Accept;
 
@@ -20,6 +21,7 @@ pub(super) const AREAS: &[Area] = &[
     Area { title: "Bootstrap", messages: bootstrap::MESSAGES },
     Area { title: "Listeners", messages: listener::MESSAGES },
     Area { title: "Network filters", messages: network::MESSAGES },
+    Area { title: "UDP", messages: udp::MESSAGES },
     Area { title: "HTTP connection manager", messages: http::MESSAGES },
     Area { title: "Routes", messages: route::MESSAGES },
     Area { title: "Clusters", messages: cluster::MESSAGES },

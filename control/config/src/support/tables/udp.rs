@@ -1,0 +1,109 @@
+//! The UDP proxy, and the matchers by which it finds a cluster.
+
+use super::{Message, extension, field, message};
+
+pub(super) const UDP_PROXY: &str = "envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig";
+const ROUTE: &str = "envoy.extensions.filters.udp.udp_proxy.v3.Route";
+const SOURCE_IP: &str = "envoy.extensions.matching.common_inputs.network.v3.SourceIPInput";
+const SOURCE_PORT: &str = "envoy.extensions.matching.common_inputs.network.v3.SourcePortInput";
+const DESTINATION_IP: &str =
+    "envoy.extensions.matching.common_inputs.network.v3.DestinationIPInput";
+const DESTINATION_PORT: &str =
+    "envoy.extensions.matching.common_inputs.network.v3.DestinationPortInput";
+const IP: &str = "envoy.extensions.matching.input_matchers.ip.v3.Ip";
+
+pub(super) const MESSAGES: &[Message] = &[
+    message(
+        UDP_PROXY,
+        &[
+            field("stat_prefix"),
+            field("cluster"),
+            field("matcher"),
+            field("idle_timeout"),
+            field("hash_policies"),
+            field("upstream_socket_config"),
+            field("use_per_packet_load_balancing"),
+            field("access_log"),
+            field("proxy_access_log"),
+            field("access_log_options"),
+        ],
+    ),
+    message(
+        "envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig.HashPolicy",
+        &[field("source_ip"), field("key")],
+    ),
+    message(
+        "envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig.UdpAccessLogOptions",
+        &[field("access_log_flush_interval"), field("flush_access_log_on_tunnel_connected")],
+    ),
+    message(ROUTE, &[field("cluster")]),
+    message(
+        "envoy.config.core.v3.UdpSocketConfig",
+        // Where it is on, datagrams of any size are taken, as in Envoy.
+        &[field("max_rx_datagram_size"), field("prefer_gro")],
+    ),
+    message(
+        "xds.type.matcher.v3.Matcher",
+        &[field("matcher_list"), field("matcher_tree"), field("on_no_match")],
+    ),
+    message(
+        "xds.type.matcher.v3.Matcher.OnMatch",
+        &[field("matcher"), field("action"), field("keep_matching")],
+    ),
+    message("xds.type.matcher.v3.Matcher.MatcherList", &[field("matchers")]),
+    message(
+        "xds.type.matcher.v3.Matcher.MatcherList.FieldMatcher",
+        &[field("predicate"), field("on_match")],
+    ),
+    message(
+        "xds.type.matcher.v3.Matcher.MatcherList.Predicate",
+        &[
+            field("single_predicate"),
+            field("or_matcher"),
+            field("and_matcher"),
+            field("not_matcher"),
+        ],
+    ),
+    message(
+        "xds.type.matcher.v3.Matcher.MatcherList.Predicate.SinglePredicate",
+        &[field("input"), field("value_match"), field("custom_match")],
+    ),
+    message(
+        "xds.type.matcher.v3.Matcher.MatcherList.Predicate.PredicateList",
+        &[field("predicate")],
+    ),
+    message(
+        "xds.type.matcher.v3.Matcher.MatcherTree",
+        &[field("input"), field("exact_match_map"), field("prefix_match_map")],
+    ),
+    message("xds.type.matcher.v3.Matcher.MatcherTree.MatchMap", &[field("map")]),
+    // Which of them may stand at a place is the compiler's business.
+    message(
+        "xds.core.v3.TypedExtensionConfig",
+        &[
+            field("name"),
+            extension(
+                "typed_config",
+                &[ROUTE, SOURCE_IP, SOURCE_PORT, DESTINATION_IP, DESTINATION_PORT, IP],
+            ),
+        ],
+    ),
+    message(SOURCE_IP, &[]),
+    message(SOURCE_PORT, &[]),
+    message(DESTINATION_IP, &[]),
+    message(DESTINATION_PORT, &[]),
+    message(IP, &[field("cidr_ranges"), field("stat_prefix")]),
+    message(
+        "xds.type.matcher.v3.StringMatcher",
+        &[
+            field("exact"),
+            field("prefix"),
+            field("suffix"),
+            field("safe_regex"),
+            field("contains"),
+            field("ignore_case"),
+        ],
+    ),
+    message("xds.type.matcher.v3.RegexMatcher", &[field("google_re2"), field("regex")]),
+    message("xds.type.matcher.v3.RegexMatcher.GoogleRE2", &[]),
+];
