@@ -20,3 +20,4 @@ mod play;
 mod statistics;
 mod tls;
 mod tunnels;
+mod udp;

@@ -46,6 +46,7 @@ mod tcp_tunnels;
 mod timeouts;
 mod tls;
 mod tls_options;
+mod udp_proxy;
 
 use ringway_test_support::{Make, skip};
 
