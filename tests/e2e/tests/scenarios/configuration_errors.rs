@@ -111,8 +111,8 @@ fn what_is_not_supported_yet_is_said_so() {
     if !only_ringway("not supported yet") {
         return;
     }
-    let yaml = all_to("origin").cluster_with("origin", &[], "lb_policy: MAGLEV\n").to_yaml();
+    let yaml = all_to("origin").cluster_with("origin", &[], "outlier_detection: {}\n").to_yaml();
     let log = refusal(&yaml);
     assert!(log.contains("not supported yet"), "{log}");
-    assert!(log.contains("static_resources.clusters[0].lb_policy"), "{log}");
+    assert!(log.contains("static_resources.clusters[0].outlier_detection"), "{log}");
 }
