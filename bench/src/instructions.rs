@@ -4,6 +4,8 @@
 //! is seen at once and on any machine with the same compiler. It says nothing of caches and of the
 //! kernel: that is what comparisons are for.
 
+mod whole;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -65,6 +67,10 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         println!("{}", line(case.name, count, before.cases.get(case.name).copied()));
         now.cases.insert(case.name.to_owned(), count);
     }
+    programs::build()?;
+    let count = whole::count(&valgrind)?;
+    println!("{}", line(whole::NAME, count, before.cases.get(whole::NAME).copied()));
+    now.cases.insert(whole::NAME.to_owned(), count);
     if options.write {
         return write(&options.baseline, &now);
     }

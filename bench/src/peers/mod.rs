@@ -219,6 +219,11 @@ impl Peer {
     }
 }
 
+/// Ringway's arguments and files, for whoever starts it by another program.
+pub(crate) fn ringway_arguments(command: &mut Command, setup: &Setup) -> io::Result<()> {
+    envoy::ringway(command, setup)
+}
+
 fn floor(command: &mut Command, setup: &Setup) {
     command.arg("floor").arg("--listen").arg(format!("127.0.0.1:{}", setup.port));
     command.arg("--upstream").arg(format!("127.0.0.1:{}", setup.origin));
