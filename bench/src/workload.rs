@@ -65,8 +65,8 @@ const fn small(name: &'static str, title: &'static str, connections: usize) -> W
 }
 
 const fn spinning(name: &'static str, title: &'static str, connections: usize) -> Workload {
-    let remark = "Ringway with --spin-us 50, HAProxy with busy-polling; the others sleep, having \
-                  no such option";
+    let remark = "Ringway with --spin-us 50; HAProxy's busy-polling never ends, and would take the \
+                  CPU of those whose turn it is";
     Workload { spin: true, remark, ..small(name, title, connections) }
 }
 

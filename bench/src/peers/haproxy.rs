@@ -39,7 +39,7 @@ fn text(setup: &Setup) -> String {
   no strict-limits
   tune.pool-high-fd-ratio 100
   tune.pool-low-fd-ratio 100
-{buffers}{spin}defaults
+{buffers}defaults
   mode {mode}
   timeout connect 5s
   timeout client 600s
@@ -49,7 +49,6 @@ frontend bench
 {choice}  {answer}
 {backends}",
         buffers = if setup.bulk { "  tune.bufsize 65536\n" } else { "" },
-        spin = if setup.spin { "  busy-polling\n" } else { "" },
         port = setup.port,
         mode = mode(setup.transport.client, setup.bulk),
         protocols = protocols(setup),
