@@ -314,7 +314,7 @@ fn body_of(length: Option<u64>, is_end: bool) -> Result<(Body, Option<u64>), Mes
 }
 
 /// The piece of the header block in a HEADERS payload. Priorities are read over (RFC 9113 section
-/// 5.3.2).
+/// 5.3.2), but for one that nobody can mean (RFC 7540 section 5.3.1), which Envoy refuses as well.
 fn fragment(header: Header, payload: &[u8]) -> Result<&[u8], ConnectionError> {
     let too_short = || ConnectionError::with(ErrorCode::FrameSizeError, "HEADERS is too short");
     let (mut payload, mut padding) = (payload, 0);
@@ -323,6 +323,9 @@ fn fragment(header: Header, payload: &[u8]) -> Result<&[u8], ConnectionError> {
         (payload, padding) = (rest, usize::from(*len));
     }
     if header.has(frame::HAS_PRIORITY) {
+        if frame::number_31(payload) == Some(header.stream) {
+            return Err(ConnectionError::protocol("a stream depends on itself"));
+        }
         payload = payload.get(5..).ok_or_else(too_short)?;
     }
     let too_long = || ConnectionError::protocol("padding is longer than its frame");
