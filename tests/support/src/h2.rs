@@ -97,6 +97,8 @@ impl H2Message {
 #[derive(Debug)]
 pub struct H2 {
     wire: Wire,
+    /// Bytes that leave together with those behind them.
+    held: Option<Vec<u8>>,
     input: VecDeque<u8>,
     encoder: Coder<Encoder<'static>>,
     decoder: Coder<Decoder<'static>>,
@@ -156,6 +158,7 @@ impl H2 {
     fn new(wire: Wire) -> Self {
         Self {
             wire,
+            held: None,
             input: VecDeque::new(),
             encoder: Coder(Encoder::new()),
             decoder: Coder(Decoder::new()),
@@ -175,7 +178,18 @@ impl H2 {
 
     /// Sends bytes as they are; a peer that has closed already is no error.
     pub fn send_raw(&mut self, bytes: &[u8]) {
+        if let Some(held) = &mut self.held {
+            return held.extend_from_slice(bytes);
+        }
         let _closed_already = self.wire.send(bytes);
+    }
+
+    /// All that is said meanwhile leaves in one piece, so that nothing can come between.
+    pub fn together(&mut self, say: impl FnOnce(&mut Self)) {
+        self.held = Some(Vec::new());
+        say(self);
+        let held = self.held.take().unwrap_or_default();
+        self.send_raw(&held);
     }
 
     /// Sends bytes as they are; says whether they went out.

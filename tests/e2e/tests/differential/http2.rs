@@ -252,12 +252,19 @@ fn stream(proxy: &Proxy, origin: &Origin, case: &Case, ports: &Ports) -> Vec<Str
         client.headers(stream, &fields, end);
     };
     let only_head = case.body.is_none() && case.trailers.is_none();
-    send(&mut client, &case.head, case.ends && only_head);
-    if let Some(body) = case.body {
-        client.data(stream, body, case.ends && case.trailers.is_none());
-    }
-    if let Some(trailers) = &case.trailers {
-        send(&mut client, trailers, true);
+    let say = |client: &mut H2| {
+        send(client, &case.head, case.ends && only_head);
+        if let Some(body) = case.body {
+            client.data(stream, body, case.ends && case.trailers.is_none());
+        }
+        if let Some(trailers) = &case.trailers {
+            send(client, trailers, true);
+        }
+    };
+    match case.ends {
+        true => say(&mut client),
+        // An answer to the head alone must not be faster than the body behind it.
+        false => client.together(say),
     }
     let ended = client.try_answer(stream).map(drop);
     let mut outcome = told(&client.so_far(stream), ports);
