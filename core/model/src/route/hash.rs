@@ -1,7 +1,9 @@
 //! What a request is hashed by, for clusters that balance by a hash (Envoy
 //! `RouteAction.hash_policy`, `envoy.type.v3.HashPolicy`).
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -81,10 +83,12 @@ pub fn hash_of(
 
 /// The hash of an address without its port.
 pub fn hash_of_ip(address: Option<SocketAddr>) -> Option<u64> {
-    let mut text = String::new();
-    // Writing to a string cannot fail.
-    let _ = write!(text, "{}", address?.ip().to_canonical());
-    Some(hash(text.as_bytes()))
+    // The longest text of an address has 45 bytes, so that it always fits.
+    let mut text = [0; 45];
+    let mut room = &mut text[..];
+    write!(room, "{}", address?.ip().to_canonical()).ok()?;
+    let unused = room.len();
+    Some(hash(&text[..text.len() - unused]))
 }
 
 impl HashKey {
@@ -99,7 +103,7 @@ impl HashKey {
                 header(head, name, rewrite.as_ref())
             }
             Self::Header(field, rewrite) => {
-                field.first(head).map(|value| rewritten(value, rewrite.as_ref()))
+                field.first(head).map(|value| hash(&rewritten(value, rewrite.as_ref())))
             }
             Self::Cookie(cookie) => cookie.hash(head, subject, set_cookie),
             Self::SourceIp => hash_of_ip(subject.remote),
@@ -111,32 +115,22 @@ impl HashKey {
     }
 }
 
-fn rewritten(value: &[u8], rewrite: Option<&RegexRewrite>) -> u64 {
-    let Some(rewrite) = rewrite else { return hash(value) };
+fn rewritten<'v>(value: &'v [u8], rewrite: Option<&RegexRewrite>) -> Cow<'v, [u8]> {
+    let Some(rewrite) = rewrite else { return Cow::Borrowed(value) };
     let mut out = Vec::new();
     rewrite.replace_all(value, &mut out);
-    hash(&out)
+    Cow::Owned(out)
 }
 
 /// Several values of one name have the same hash in any order.
 fn header(head: &RequestHead, name: &FieldName, rewrite: Option<&RegexRewrite>) -> Option<u64> {
     let mut values = head.fields.values(name.as_bytes());
     let first = values.next()?;
-    let Some(second) = values.next() else { return Some(rewritten(first, rewrite)) };
-    let mut all: Vec<Vec<u8>> = [first, second]
-        .into_iter()
-        .chain(values)
-        .map(|value| match rewrite {
-            Some(rewrite) => {
-                let mut out = Vec::new();
-                rewrite.replace_all(value, &mut out);
-                out
-            }
-            None => value.to_vec(),
-        })
-        .collect();
+    let Some(second) = values.next() else { return Some(hash(&rewritten(first, rewrite))) };
+    let each = [first, second].into_iter().chain(values);
+    let mut all: Vec<_> = each.map(|value| rewritten(value, rewrite)).collect();
     all.sort();
-    Some(hash_all(all.iter().map(Vec::as_slice)))
+    Some(hash_all(all.iter().map(|value| &**value)))
 }
 
 impl HashCookie {
