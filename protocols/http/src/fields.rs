@@ -5,6 +5,10 @@
 //! allocates nothing. Does not own the framing rules (`h1`) nor the hop-by-hop rules
 //! (`hop_by_hop`).
 
+mod lines;
+
+pub(crate) use lines::Piece;
+
 use crate::known::Known;
 
 /// An ordered multi-map of header fields.
@@ -13,7 +17,8 @@ use crate::known::Known;
 /// are not stored but tagged, and a bitmap answers at once whether one is present.
 #[derive(Clone, Debug, Default)]
 pub struct Fields {
-    /// Names (of unknown fields) and values. Removed ones stay until `compact`.
+    /// Names (of unknown fields) and values, or the lines in which they came. What is removed
+    /// stays until `compact`.
     arena: Vec<u8>,
     entries: Vec<Entry>,
     /// One bit for each `Known` of which at least one entry exists.
@@ -33,6 +38,8 @@ struct Entry {
     value_start: u32,
     value_len: u32,
     known: Option<Known>,
+    /// From `name_start` on the arena holds `name: value` and a line end (`lines`).
+    is_line: bool,
 }
 
 /// A field name that was classified once, for lookups that repeat (matchers, mutations).
@@ -127,6 +134,7 @@ impl Fields {
             value_start: position(value_start),
             value_len: position(value.len()),
             known: Some(known),
+            is_line: false,
         });
         self.present |= known.bit();
         self.live_bytes += known.as_bytes().len() + value.len();
@@ -142,35 +150,6 @@ impl Fields {
         self.compose(write, |fields, value| fields.push_known(known, value));
     }
 
-    /// Stores a field of a message that is being decoded; its name may be in any case.
-    ///
-    /// `on_known` sees a known name and its value first, and says whether the field is stored at
-    /// all. A known name in the set `joined` that is present already gets the value appended to
-    /// it, as Envoy does with the headers of its fixed slots.
-    #[inline]
-    pub(crate) fn push_decoded(
-        &mut self,
-        name: &[u8],
-        value: &[u8],
-        joined: u128,
-        on_known: impl FnOnce(Known) -> bool,
-    ) {
-        let start = self.arena.len();
-        self.arena.extend_from_slice(name);
-        lower(&mut self.arena[start..]);
-        let Some(known) = Known::classify(&self.arena[start..]) else {
-            return self.push_named(name.len(), value);
-        };
-        self.arena.truncate(start);
-        if !on_known(known) {
-            return;
-        }
-        match self.present & joined & known.bit() {
-            0 => self.push_known(known, value),
-            _ => self.append_known(known, b",", value),
-        }
-    }
-
     /// Completes a field whose name is the last `name_len` bytes of the arena.
     #[inline]
     fn push_named(&mut self, name_len: usize, value: &[u8]) {
@@ -182,6 +161,7 @@ impl Fields {
             value_start: position(value_start),
             value_len: position(value.len()),
             known: None,
+            is_line: false,
         });
         self.live_bytes += name_len + value.len();
     }
@@ -305,6 +285,11 @@ impl Fields {
         let Some(at) = self.position_known(known) else {
             return self.push_known(known, value);
         };
+        self.append_at(at, separator, value);
+        self.compact_when_worthwhile();
+    }
+
+    fn append_at(&mut self, at: usize, separator: &[u8], value: &[u8]) {
         if value.is_empty() {
             return;
         }
@@ -315,7 +300,7 @@ impl Fields {
             composed.extend_from_slice(separator);
         }
         composed.extend_from_slice(value);
-        self.replace_value(at, &composed);
+        self.place_value(at, &composed);
         self.scratch = composed;
     }
 
@@ -411,10 +396,16 @@ impl Fields {
     }
 
     fn replace_value(&mut self, at: usize, value: &[u8]) {
+        self.place_value(at, value);
+        self.compact_when_worthwhile();
+    }
+
+    fn place_value(&mut self, at: usize, value: &[u8]) {
         let entry = &mut self.entries[at];
         let old_len = entry.value_len as usize;
         let start = entry.value_start as usize;
         entry.value_len = position(value.len());
+        entry.is_line = false;
         self.live_bytes = self.live_bytes - old_len + value.len();
         if value.len() <= old_len {
             self.arena[start..start + value.len()].copy_from_slice(value);
@@ -422,7 +413,6 @@ impl Fields {
         }
         entry.value_start = position(self.arena.len());
         self.arena.extend_from_slice(value);
-        self.compact_when_worthwhile();
     }
 
     /// Removes the fields behind `at` that are called as the one at `at`.
@@ -482,6 +472,7 @@ impl Fields {
         let mut packed = Vec::with_capacity(self.live_bytes);
         for index in 0..self.entries.len() {
             let mut entry = self.entries[index];
+            entry.is_line = false;
             if entry.known.is_none() {
                 let name_start = position(packed.len());
                 packed.extend_from_slice(self.name_of(&entry));

@@ -108,17 +108,6 @@ fn append_known_makes_a_list() {
 }
 
 #[test]
-fn decoded_names_are_lowered_and_joined() {
-    let mut fields = Fields::new();
-    for (name, value) in [("Accept", "a"), ("X-Foo", "1"), ("ACCEPT", "b"), ("X-FOO", "2")] {
-        let joined = Known::Accept.bit();
-        fields.push_decoded(name.as_bytes(), value.as_bytes(), joined, |_| true);
-    }
-    fields.push_decoded(b"Host", b"h", 0, |known| known != Known::Host);
-    check(&fields, &[("accept", "a,b"), ("x-foo", "1"), ("x-foo", "2")]);
-}
-
-#[test]
 fn clear_keeps_the_storage() {
     let mut fields = of(&[("a", "1"), ("date", "2")]);
     let capacity = fields.capacity_bytes();

@@ -8,6 +8,7 @@
 
 use super::reason::reason_phrase;
 use crate::decimal::decimal;
+use crate::fields::Piece;
 use crate::known::mask;
 use crate::{Body, Fields, Known, Method, RequestHead, ResponseHead, Version};
 
@@ -253,11 +254,32 @@ impl Writer<'_> {
 
     #[inline]
     fn fields(&mut self, fields: &Fields) {
-        for (known, name, value) in fields.iter_known() {
-            match known {
-                Some(known) if OWN & known.bit() != 0 => self.own_field(known, value),
-                _ => self.field(name, value),
+        if self.format != HeaderKeyFormat::LowerCase || self.values == Values::Cleaned {
+            return self.rewritten_fields(fields);
+        }
+        for piece in fields.pieces(OWN) {
+            match piece {
+                Piece::Lines(lines, count) => {
+                    self.out.extend_from_slice(lines);
+                    self.lines += count;
+                }
+                Piece::Field(known, name, value) => self.stored_field(known, name, value),
             }
+        }
+    }
+
+    /// Fields that cannot leave as they came.
+    fn rewritten_fields(&mut self, fields: &Fields) {
+        for (known, name, value) in fields.iter_known() {
+            self.stored_field(known, name, value);
+        }
+    }
+
+    #[inline]
+    fn stored_field(&mut self, known: Option<Known>, name: &[u8], value: &[u8]) {
+        match known {
+            Some(known) if OWN & known.bit() != 0 => self.own_field(known, value),
+            _ => self.field(name, value),
         }
     }
 

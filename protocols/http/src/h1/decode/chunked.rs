@@ -212,9 +212,13 @@ impl TrailerSink<'_> {
         if fields.len() > self.max_fields {
             return Err(HeadError::TooManyFields);
         }
-        for field in fields.iter().filter(|_| self.enabled) {
+        if !self.enabled {
+            return Ok(());
+        }
+        let mut held = self.trailers.hold(lines, lines);
+        for field in fields {
             let stored = |known: Known| NOT_IN_TRAILERS & known.bit() == 0;
-            self.trailers.push_decoded(field.name.as_bytes(), field.value, 0, stored);
+            self.trailers.push_held(&mut held, field.name.as_bytes(), field.value, 0, stored);
         }
         Ok(())
     }

@@ -42,7 +42,8 @@ impl RequestLimits {
         let mut parsed = httparse::Request::new(&mut []);
         match parsed.parse_with_uninit_headers(bytes, &mut slots) {
             Ok(httparse::Status::Complete(len)) => {
-                Ok(Some((len, self.accept(&parsed, len, head)?)))
+                self.check_size(len)?;
+                Ok(Some((len, self.accept(&parsed, &bytes[..len], head)?)))
             }
             Ok(httparse::Status::Partial) => Ok(None),
             Err(httparse::Error::TooManyHeaders) if self.max_fields >= SLOTS => {
@@ -63,7 +64,8 @@ impl RequestLimits {
         let mut parsed = httparse::Request::new(&mut []);
         match parsed.parse_with_uninit_headers(bytes, slots.spare_capacity_mut()) {
             Ok(httparse::Status::Complete(len)) => {
-                Ok(Some((len, self.accept(&parsed, len, head)?)))
+                self.check_size(len)?;
+                Ok(Some((len, self.accept(&parsed, &bytes[..len], head)?)))
             }
             Ok(httparse::Status::Partial) => Ok(None),
             Err(error) => Err(HeadError::parse(error).into()),
@@ -86,29 +88,31 @@ impl RequestLimits {
         let mut parsed = httparse::Request::new(&mut []);
         match parsed.parse_with_uninit_headers(&rewritten.head, slots.spare_capacity_mut()) {
             Ok(httparse::Status::Complete(_)) => {
-                Ok(Some((rewritten.len, self.accept(&parsed, rewritten.len, head)?)))
+                self.check_size(rewritten.len)?;
+                Ok(Some((rewritten.len, self.accept(&parsed, &rewritten.head, head)?)))
             }
             Ok(httparse::Status::Partial) => Err(HeadError::parse(error).into()),
             Err(error) => Err(HeadError::parse(error).into()),
         }
     }
 
-    /// Writes a parsed head of `len` bytes into `head`, if it is within the rules.
+    fn check_size(&self, len: usize) -> Result<(), RequestError> {
+        if len > self.max_head_bytes { Err(RequestError::HeadTooLarge) } else { Ok(()) }
+    }
+
+    /// Writes what was parsed from `bytes` into `head`, if it is within the rules.
     fn accept(
         &self,
         parsed: &httparse::Request<'_, '_>,
-        len: usize,
+        bytes: &[u8],
         head: &mut RequestHead,
     ) -> Result<Traits, RequestError> {
-        if len > self.max_head_bytes {
-            return Err(RequestError::HeadTooLarge);
-        }
         head.clear();
         self.accept_method(parsed, head)?;
         let target = parsed.path.unwrap_or_default().as_bytes();
         let named = read_target(target, self.allow_absolute_url, head)?;
         self.accept_version(parsed, head)?;
-        let (framing, dropped_fields) = self.accept_fields(parsed.headers, named, head)?;
+        let (framing, dropped_fields) = self.accept_fields(parsed.headers, bytes, named, head)?;
         let mut traits = Traits { dropped_fields, ..Traits::default() };
         traits.keep_alive = head.version() == Version::Http11;
         if head.fields.has_any(CONTROL) {
@@ -161,11 +165,14 @@ impl RequestLimits {
     fn accept_fields(
         &self,
         parsed: &[httparse::Header<'_>],
+        bytes: &[u8],
         authority_named: bool,
         head: &mut RequestHead,
     ) -> Result<(FramingFields, u32), RequestError> {
         let mut framing = FramingFields::default();
         let mut dropped = 0;
+        let first = parsed.first().map_or("", |field| field.name);
+        let mut held = head.fields.hold(bytes, first.as_bytes());
         for field in parsed {
             let name = field.name.as_bytes();
             if self.underscores != Underscores::Allow && name.contains(&b'_') {
@@ -176,7 +183,7 @@ impl RequestLimits {
                 continue;
             }
             let mut is_host = false;
-            head.fields.push_decoded(name, field.value, JOINED_IN_REQUESTS, |known| {
+            head.fields.push_held(&mut held, name, field.value, JOINED_IN_REQUESTS, |known| {
                 framing.see(known, field.value);
                 is_host = known == Known::Host;
                 !is_host

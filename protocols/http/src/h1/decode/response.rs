@@ -264,7 +264,8 @@ impl ResponseLimits {
         let mut parsed = httparse::Response::new(&mut []);
         match config().parse_response_with_uninit_headers(&mut parsed, bytes, &mut slots) {
             Ok(httparse::Status::Complete(len)) => {
-                Ok(Some((len, self.accept(&parsed, len, asked, head)?)))
+                self.check_size(len)?;
+                Ok(Some((len, self.accept(&parsed, &bytes[..len], asked, head)?)))
             }
             Ok(httparse::Status::Partial) => Ok(None),
             Err(httparse::Error::TooManyHeaders) if self.max_fields < SLOTS => {
@@ -292,7 +293,8 @@ impl ResponseLimits {
         let mut parsed = httparse::Response::new(&mut []);
         match config().parse_response_with_uninit_headers(&mut parsed, &rewritten.head, slots) {
             Ok(httparse::Status::Complete(_)) => {
-                let traits = self.accept(&parsed, rewritten.len, asked, head)?;
+                self.check_size(rewritten.len)?;
+                let traits = self.accept(&parsed, &rewritten.head, asked, head)?;
                 Ok(Some((rewritten.len, traits)))
             }
             Ok(httparse::Status::Partial) => Err(HeadError::parse(error).into()),
@@ -300,24 +302,25 @@ impl ResponseLimits {
         }
     }
 
-    /// Writes a parsed head of `len` bytes into `head`, if it is within the rules.
+    fn check_size(&self, len: usize) -> Result<(), ResponseError> {
+        if len > self.max_head_bytes { Err(ResponseError::HeadTooLarge) } else { Ok(()) }
+    }
+
+    /// Writes what was parsed from `bytes` into `head`, if it is within the rules.
     fn accept(
         &self,
         parsed: &httparse::Response<'_, '_>,
-        len: usize,
+        bytes: &[u8],
         asked: Asked,
         head: &mut ResponseHead,
     ) -> Result<Traits, ResponseError> {
-        if len > self.max_head_bytes {
-            return Err(ResponseError::HeadTooLarge);
-        }
         head.clear();
         head.version = if parsed.version == Some(0) { Version::Http10 } else { Version::Http11 };
         head.status = parsed.code.filter(|code| *code >= 100).unwrap_or_default();
         if head.status == 0 {
             return Err(ResponseError::Malformed("invalid status"));
         }
-        let framing = self.accept_fields(parsed.headers, head)?;
+        let framing = self.accept_fields(parsed.headers, bytes, head)?;
         let body = self.body_of(framing, asked, head)?;
         // RFC 9112 section 6.1: HTTP/1.0 with a coding is of faulty framing; nothing may follow.
         let faulty = head.version == Version::Http10 && framing.has_coding();
@@ -333,12 +336,15 @@ impl ResponseLimits {
     fn accept_fields(
         &self,
         parsed: &[httparse::Header<'_>],
+        bytes: &[u8],
         head: &mut ResponseHead,
     ) -> Result<FramingFields, ResponseError> {
         let mut framing = FramingFields::default();
+        let first = parsed.first().map_or("", |field| field.name);
+        let mut held = head.fields.hold(bytes, first.as_bytes());
         for field in parsed {
             let name = field.name.as_bytes();
-            head.fields.push_decoded(name, field.value, JOINED_IN_RESPONSES, |known| {
+            head.fields.push_held(&mut held, name, field.value, JOINED_IN_RESPONSES, |known| {
                 framing.see(known, field.value);
                 true
             });
