@@ -27,6 +27,7 @@ Examples:
   ringway-load -b 'message' grpc://host/pkg.Service/Call   gRPC; grpcs: with TLS
   ringway-load -b 'echo this' ws://host/                   WebSocket; wss: with TLS
   ringway-load -b @file tcp://host:7                       bytes there and back; tls: with TLS
+  ringway-load -c 64 --timeout 1s udp://host:7             datagrams there and back; lost after 1 s
   ringway-load serve -l 127.0.0.1:8080                     an origin to measure against
 
 Exit code: 0 clean run, 1 errors (or the objective was missed), 2 no run.";
@@ -303,6 +304,9 @@ pub(crate) struct ServeArgs {
     /// No HTTP: bytes come back (echo), one for each --size (sink), --size for each (source)
     #[arg(long, value_enum, value_name = "echo|sink|source", hide_possible_values = true)]
     pub(crate) tcp: Option<TcpWish>,
+    /// No connections: datagrams come back
+    #[arg(long, conflicts_with_all = ["tcp", "size", "delay", "tls", "cert"])]
+    pub(crate) udp: bool,
     #[command(flatten)]
     pub(crate) tls: TlsServeArgs,
     #[command(flatten)]

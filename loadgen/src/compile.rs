@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::check::{Check, Content, grpc};
 use crate::cli::{PlaceArgs, RunArgs, TlsArgs};
 use crate::plan::{Address, Lane, Load, Pacing, Plan, Tls, UnfriendlyClients, split_connections};
-use crate::protocol::Protocol;
+use crate::protocol::{Protocol, udp};
 use crate::schedule::{Arrivals, Profile};
 use crate::template::{self, Draft, Request};
 use crate::tls;
@@ -84,7 +84,8 @@ fn check_combinations(
     if unfriendly != [0; 3] && lanes.iter().any(|lane| lane.protocol != Protocol::Http1) {
         return Err("--half-open, --slow and --aborted clients speak HTTP/1.1 only".to_owned());
     }
-    let is_http = |lane: &Lane| !matches!(lane.protocol, Protocol::WebSocket | Protocol::Tcp);
+    let is_http =
+        |lane: &Lane| !matches!(lane.protocol, Protocol::WebSocket | Protocol::Tcp | Protocol::Udp);
     if !args.expect_status.is_empty() && !lanes.iter().all(is_http) {
         return Err("--expect-status: only HTTP has statuses".to_owned());
     }
@@ -101,6 +102,14 @@ fn check_combinations(
     }
     if args.expect_length == Some(0) && lanes.iter().any(|lane| lane.protocol == Protocol::Tcp) {
         return Err("--expect-length: no bytes are no answer".to_owned());
+    }
+    let is_udp = |lane: &Lane| lane.protocol == Protocol::Udp;
+    let least = udp::NUMBER as u64;
+    if args.expect_length.is_some_and(|length| length < least) && lanes.iter().any(is_udp) {
+        return Err(format!("--expect-length: an answer begins with its number, {least} bytes"));
+    }
+    if lanes.iter().any(|lane| is_udp(lane) && matches!(lane.address, Address::Unix(_))) {
+        return Err("--connect-to: datagrams go to addresses of IP only".to_owned());
     }
     if !sources.is_empty() && !lanes.iter().all(usable) {
         return Err("--source: no address is of the same family as the target".to_owned());
@@ -251,6 +260,7 @@ fn protocol(url: &Url, http2: bool) -> Protocol {
         Speaks::Grpc => Protocol::Grpc,
         Speaks::WebSocket => Protocol::WebSocket,
         Speaks::Tcp => Protocol::Tcp,
+        Speaks::Udp => Protocol::Udp,
     }
 }
 
@@ -380,6 +390,9 @@ mod tests {
         assert!(error(&["-m", "PUT", "grpc://127.0.0.1/a/b"]).contains("have methods"));
         assert!(error(&["--expect-messages", "2", "http://127.0.0.1/"]).contains("grpc URL"));
         assert!(error(&["--expect-status", "200", "tcp://127.0.0.1:1"]).contains("only HTTP"));
+        assert!(error(&["--expect-length", "1", "udp://127.0.0.1:1"]).contains("its number"));
+        assert!(error(&["-b", "x", "udp://127.0.0.1:1"]).contains("its number"));
+        assert!(error(&["--connect-to", "unix:x", "udp://127.0.0.1:1"]).contains("of IP only"));
         assert!(error(&["--slow", "1", "-2", "http://127.0.0.1/"]).contains("HTTP/1.1 only"));
         assert!(error(&["-c", "2M", "http://127.0.0.1/"]).starts_with("-c: 2000000"));
         assert!(error(&["-f", "/nonexistent", "http://127.0.0.1/"]).starts_with("/nonexistent: "));

@@ -13,6 +13,7 @@ mod app;
 mod check;
 mod cli;
 mod compile;
+mod datagrams;
 mod link;
 mod plan;
 mod progress;

@@ -1,4 +1,5 @@
-//! A connection's bytes in plain text, sent and received through TLS where there is some.
+//! A connection's bytes in plain text, sent and received through TLS where there is some; or the
+//! socket of datagrams that takes the place of a connection.
 //!
 //! Owns: the socket, the TLS engine beside it, the order of their calls. Does not own: what the
 //! bytes mean. Without TLS nothing is copied and nothing is added to the socket's own path.
@@ -12,6 +13,7 @@ use ringway_runtime::buffer::{self, Buf, Class};
 use ringway_runtime::stream::Stream;
 use ringway_tls::Engine;
 
+use crate::datagrams::Datagrams;
 use crate::send::poll_send;
 
 /// Sealed bytes that may wait in the socket's queue before more are sealed.
@@ -24,13 +26,16 @@ const SEAL_SPARE: usize = 1024;
 
 /// One connection.
 #[derive(Debug)]
-pub(crate) struct Link {
-    stream: Stream,
-    tls: Option<Box<Sealed>>,
+pub(crate) enum Link {
+    /// Without TLS.
+    Plain(Stream),
+    Sealed(Box<Sealed>),
+    Datagrams(Box<Datagrams>),
 }
 
 #[derive(Debug)]
-struct Sealed {
+pub(crate) struct Sealed {
+    stream: Stream,
     engine: Engine,
     /// Plaintext to be sealed, from `sealed` on.
     plain: Vec<u8>,
@@ -42,88 +47,83 @@ struct Sealed {
 }
 
 impl Link {
-    /// Without TLS.
-    pub(crate) fn plain(stream: Stream) -> Self {
-        Self { stream, tls: None }
-    }
-
     /// With TLS, whose handshake is still to come: [`Link::handshake`].
     pub(crate) fn sealed(stream: Stream, engine: Engine) -> Self {
         let (plain, received) = (Vec::new(), Buf::default());
-        let tls = Sealed { engine, plain, sealed: 0, ends: false, received };
-        Self { stream, tls: Some(Box::new(tls)) }
+        let sealed = Sealed { stream, engine, plain, sealed: 0, ends: false, received };
+        Self::Sealed(Box::new(sealed))
     }
 
     /// The TLS engine, for what a handshake agreed on.
     pub(crate) fn tls(&self) -> Option<&Engine> {
-        self.tls.as_deref().map(|tls| &tls.engine)
+        match self {
+            Self::Sealed(tls) => Some(&tls.engine),
+            Self::Plain(_) | Self::Datagrams(_) => None,
+        }
     }
 
     /// Plaintext to be sent next; append to it.
     #[inline]
     pub(crate) fn tail(&mut self) -> &mut Vec<u8> {
-        match &mut self.tls {
-            None => self.stream.tail(),
-            Some(tls) => &mut tls.plain,
+        match self {
+            Self::Plain(stream) => stream.tail(),
+            Self::Sealed(tls) => &mut tls.plain,
+            Self::Datagrams(datagrams) => datagrams.tail(),
         }
     }
 
-    /// Queues a whole buffer, without a copy where there is no TLS.
+    /// Queues a whole buffer, without a copy where there is no TLS; a datagram is sent at once.
     pub(crate) fn push(&mut self, buf: Buf) {
-        match &mut self.tls {
-            None => self.stream.push(buf),
-            Some(tls) => tls.plain.extend_from_slice(&buf),
+        match self {
+            Self::Plain(stream) => stream.push(buf),
+            Self::Sealed(tls) => tls.plain.extend_from_slice(&buf),
+            Self::Datagrams(datagrams) => datagrams.send(buf),
         }
     }
 
     /// Queues a copy of bytes: few behind what is there already, many in buffers of the pool, since
     /// a tail that had to grow so far would be mapped and unmapped by the allocator each time.
     pub(crate) fn append(&mut self, mut bytes: &[u8]) {
-        if bytes.len() <= TAIL_MAX || self.tls.is_some() {
-            return self.tail().extend_from_slice(bytes);
+        let Self::Plain(stream) = self else { return self.tail().extend_from_slice(bytes) };
+        if bytes.len() <= TAIL_MAX {
+            return stream.tail().extend_from_slice(bytes);
         }
         while !bytes.is_empty() {
             let (now, later) = bytes.split_at(bytes.len().min(Class::LARGE.capacity()));
             let mut piece = buffer::take(Class::fitting(now.len()));
             piece.extend_from_slice(now);
-            self.stream.push(Buf::new(piece));
+            stream.push(Buf::new(piece));
             bytes = later;
         }
     }
 
     /// Bytes that wait to be sent, without those of the send that is under way.
     pub(crate) fn queued_bytes(&self) -> usize {
-        let unsealed = self.tls.as_ref().map_or(0, |tls| tls.plain.len() - tls.sealed);
-        self.stream.queued_bytes() + unsealed
+        match self {
+            Self::Plain(stream) => stream.queued_bytes(),
+            Self::Sealed(tls) => tls.stream.queued_bytes() + tls.plain.len() - tls.sealed,
+            // The kernel has them, or nobody.
+            Self::Datagrams(_) => 0,
+        }
     }
 
     /// Hands what is queued to the kernel; see [`poll_send`].
     #[inline]
     pub(crate) fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
-            if !self.seal() {
-                return poll_send(&mut self.stream, cx);
-            }
-            ready!(self.stream.poll_flush(cx))?;
+        match self {
+            Self::Plain(stream) => poll_send(stream, cx),
+            Self::Sealed(tls) => tls.poll_send(cx),
+            Self::Datagrams(datagrams) => datagrams.poll_send(cx),
         }
     }
 
     /// Sends all that is queued; `Ready` when the kernel has it.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
-            let more = self.seal();
-            ready!(self.stream.poll_flush(cx))?;
-            if !more {
-                return Poll::Ready(Ok(()));
-            }
+        match self {
+            Self::Plain(stream) => stream.poll_flush(cx),
+            Self::Sealed(tls) => tls.poll_flush(cx),
+            Self::Datagrams(datagrams) => datagrams.poll_send(cx),
         }
-    }
-
-    /// Seals what waits, up to a bound; whether some of it is left.
-    #[inline]
-    fn seal(&mut self) -> bool {
-        let Self { stream, tls: Some(tls) } = self else { return false };
-        tls.seal(stream)
     }
 
     /// The next plaintext; an empty buffer is the end of the peer's bytes. What is sealed in one
@@ -135,71 +135,102 @@ impl Link {
     /// peer went without saying so.
     #[inline]
     pub(crate) fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Buf>> {
-        let Some(tls) = &mut self.tls else { return self.stream.poll_receive(cx) };
-        loop {
-            let opened = tls.open().inspect_err(|_| {
-                // The alert says why; that it arrives is not worth waiting for.
-                tls.seal(&mut self.stream);
-                let _ = poll_send(&mut self.stream, cx);
-            })?;
-            if !opened.is_empty() || tls.engine.peer_closed() {
-                return Poll::Ready(Ok(opened));
-            }
-            tls.received = ready!(self.stream.poll_receive(cx))?;
-            if tls.received.is_empty() {
-                return Poll::Ready(tls.end_of_stream().map(|()| Buf::default()));
-            }
+        match self {
+            Self::Plain(stream) => stream.poll_receive(cx),
+            Self::Sealed(tls) => tls.poll_receive(cx),
+            Self::Datagrams(datagrams) => datagrams.poll_receive(cx),
         }
     }
 
     /// Ends the handshake, if there is one.
     pub(crate) async fn handshake(&mut self) -> io::Result<()> {
-        poll_fn(|cx| self.poll_handshake(cx)).await
-    }
-
-    fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some(tls) = &mut self.tls else { return Poll::Ready(Ok(())) };
-        loop {
-            let taken = tls.take();
-            tls.seal(&mut self.stream);
-            if let Poll::Ready(Err(error)) = poll_send(&mut self.stream, cx) {
-                return Poll::Ready(Err(error));
-            }
-            taken?;
-            if !tls.engine.is_handshaking() {
-                return Poll::Ready(Ok(()));
-            }
-            if tls.received.is_empty() {
-                tls.received = ready!(self.stream.poll_receive(cx))?;
-                if tls.received.is_empty() {
-                    return Poll::Ready(tls.end_of_stream());
-                }
-            }
+        match self {
+            Self::Sealed(tls) => poll_fn(|cx| tls.poll_handshake(cx)).await,
+            Self::Plain(_) | Self::Datagrams(_) => Ok(()),
         }
     }
 
     /// Says behind what is queued that nothing more follows, as far as TLS has a word for it.
     pub(crate) fn say_end(&mut self) {
-        if let Some(tls) = &mut self.tls {
+        if let Self::Sealed(tls) = self {
             tls.ends = true;
         }
     }
 
     /// Says so on the socket, too. Call when flushed.
     pub(crate) fn shutdown_write(&self) {
-        self.stream.shutdown_write();
+        match self {
+            Self::Plain(stream) => stream.shutdown_write(),
+            Self::Sealed(tls) => tls.stream.shutdown_write(),
+            Self::Datagrams(_) => {}
+        }
     }
 }
 
 impl Sealed {
-    fn seal(&mut self, stream: &mut Stream) -> bool {
-        while stream.queued_bytes() < MAX_SEALED {
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.seal() {
+            ready!(self.stream.poll_flush(cx))?;
+        }
+        poll_send(&mut self.stream, cx)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let more = self.seal();
+            ready!(self.stream.poll_flush(cx))?;
+            if !more {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Buf>> {
+        loop {
+            let opened = self.open().inspect_err(|_| {
+                // The alert says why; that it arrives is not worth waiting for.
+                self.seal();
+                let _ = poll_send(&mut self.stream, cx);
+            })?;
+            if !opened.is_empty() || self.engine.peer_closed() {
+                return Poll::Ready(Ok(opened));
+            }
+            self.received = ready!(self.stream.poll_receive(cx))?;
+            if self.received.is_empty() {
+                return Poll::Ready(self.end_of_stream().map(|()| Buf::default()));
+            }
+        }
+    }
+
+    fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let taken = self.take();
+            self.seal();
+            if let Poll::Ready(Err(error)) = poll_send(&mut self.stream, cx) {
+                return Poll::Ready(Err(error));
+            }
+            taken?;
+            if !self.engine.is_handshaking() {
+                return Poll::Ready(Ok(()));
+            }
+            if self.received.is_empty() {
+                self.received = ready!(self.stream.poll_receive(cx))?;
+                if self.received.is_empty() {
+                    return Poll::Ready(self.end_of_stream());
+                }
+            }
+        }
+    }
+
+    /// Seals what waits, up to a bound; whether some of it is left.
+    fn seal(&mut self) -> bool {
+        while self.stream.queued_bytes() < MAX_SEALED {
             let sealed = self.engine.send(&self.plain[self.sealed..]);
             self.sealed += sealed;
             if self.ends && self.sealed == self.plain.len() {
                 self.engine.close();
             }
-            let transmitted = self.transmit(sealed, stream);
+            let transmitted = self.transmit(sealed);
             if sealed == 0 && transmitted == 0 {
                 break;
             }
@@ -214,13 +245,13 @@ impl Sealed {
     }
 
     /// Queues what the engine has to send, of which so many bytes are new.
-    fn transmit(&mut self, sealed: usize, stream: &mut Stream) -> usize {
+    fn transmit(&mut self, sealed: usize) -> usize {
         if sealed <= TAIL_MAX {
-            return self.engine.transmit(stream.tail());
+            return self.engine.transmit(self.stream.tail());
         }
         let mut piece = buffer::take(Class::fitting(sealed + sealed / SEAL_SHARE + SEAL_SPARE));
         let transmitted = self.engine.transmit(&mut piece);
-        stream.push(Buf::new(piece));
+        self.stream.push(Buf::new(piece));
         transmitted
     }
 

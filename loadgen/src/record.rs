@@ -30,6 +30,8 @@ pub enum Failure {
     ConnectFailed,
     /// No complete answer in time.
     Timeout,
+    /// No answer to a datagram in time: one of the two was lost, or late.
+    Lost,
     /// The server reset the connection under a request.
     Reset,
     /// The server closed the connection before the answer was complete.
@@ -52,11 +54,12 @@ pub enum Failure {
 
 impl Failure {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Refused,
         Self::ConnectTimeout,
         Self::ConnectFailed,
         Self::Timeout,
+        Self::Lost,
         Self::Reset,
         Self::Closed,
         Self::Malformed,
@@ -76,6 +79,7 @@ impl Failure {
             Self::ConnectTimeout => "connect timed out",
             Self::ConnectFailed => "connect failed on this host",
             Self::Timeout => "request timed out",
+            Self::Lost => "datagram lost",
             Self::Reset => "reset by the server",
             Self::Closed => "closed before the answer was complete",
             Self::Malformed => "malformed answer",

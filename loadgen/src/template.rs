@@ -12,6 +12,7 @@ use std::fmt::Write as _;
 use ringway_http::RequestHead;
 
 use crate::check::{Check, Content};
+use crate::protocol::udp;
 use crate::url::{Speaks, Url};
 use form::{Form, Length, Payload, StreamForm};
 
@@ -63,12 +64,14 @@ impl Request {
         if draft.has("transfer-encoding") {
             return Err("transfer-encoding: chunked bodies are sent with --chunked".to_owned());
         }
-        if matches!(speaks, Speaks::WebSocket | Speaks::Tcp) && draft.body.is_empty() {
+        if matches!(speaks, Speaks::WebSocket | Speaks::Tcp | Speaks::Udp) && draft.body.is_empty()
+        {
             draft.body = MESSAGE.to_vec();
         }
         let body = parts::parts(&draft.body)?;
         let form = match speaks {
             Speaks::WebSocket | Speaks::Tcp => Form::Message(Payload::new(body)),
+            Speaks::Udp => Form::Message(datagram(body)?),
             Speaks::Grpc => draft.stream(&method, &url, body)?,
             Speaks::Http if draft.http2 => draft.stream(&method, &url, body)?,
             Speaks::Http => draft.http1(&method, &url, body)?,
@@ -77,7 +80,12 @@ impl Request {
         if let (Form::Message(payload), Content::Any, None) = (&form, &check.content, check.length)
         {
             check.content = match payload {
-                Payload::Fixed(bytes) => Content::Bytes(bytes.clone()),
+                Payload::Fixed(bytes) if speaks != Speaks::Udp => Content::Bytes(bytes.clone()),
+                // Numbers stand in datagrams.
+                Payload::Fixed(bytes) => {
+                    check.length = Some(bytes.len() as u64);
+                    Content::Echo
+                }
                 Payload::Filled(_) => Content::Echo,
             };
         }
@@ -130,8 +138,23 @@ fn method(draft: &Draft, speaks: Speaks) -> Result<&str, String> {
         Speaks::Http if given.is_empty() => Ok("GET"),
         Speaks::Http => check_method(given).map(|()| given),
         Speaks::Grpc if matches!(given, "" | "POST") => Ok("POST"),
-        Speaks::WebSocket | Speaks::Tcp if matches!(given, "" | "POST") => Ok("GET"),
+        Speaks::WebSocket | Speaks::Tcp | Speaks::Udp if matches!(given, "" | "POST") => Ok("GET"),
         _ => Err(format!("method {given}: only http and https URLs have methods")),
+    }
+}
+
+/// What a datagram says, with room for its number.
+fn datagram(body: Vec<parts::Part>) -> Result<Payload, String> {
+    let payload = Payload::new(body);
+    let fits = udp::NUMBER..=udp::LARGEST;
+    match &payload {
+        Payload::Fixed(bytes) if !fits.contains(&bytes.len()) => Err(format!(
+            "{} bytes are no datagram: it begins with its number, {} bytes, and has {} at most",
+            bytes.len(),
+            udp::NUMBER,
+            udp::LARGEST
+        )),
+        _ => Ok(payload),
     }
 }
 

@@ -18,9 +18,11 @@ pub(crate) enum Speaks {
     WebSocket,
     /// Bytes there and back.
     Tcp,
+    /// Datagrams there and back.
+    Udp,
 }
 
-const SCHEMES: [(&str, Scheme); 8] = [
+const SCHEMES: [(&str, Scheme); 9] = [
     ("http", Scheme { speaks: Speaks::Http, tls: false }),
     ("https", Scheme { speaks: Speaks::Http, tls: true }),
     ("grpc", Scheme { speaks: Speaks::Grpc, tls: false }),
@@ -29,6 +31,7 @@ const SCHEMES: [(&str, Scheme); 8] = [
     ("wss", Scheme { speaks: Speaks::WebSocket, tls: true }),
     ("tcp", Scheme { speaks: Speaks::Tcp, tls: false }),
     ("tls", Scheme { speaks: Speaks::Tcp, tls: true }),
+    ("udp", Scheme { speaks: Speaks::Udp, tls: false }),
 ];
 
 impl Scheme {
@@ -44,7 +47,7 @@ impl Scheme {
     /// The port of a URL that names none.
     fn usual_port(self) -> Option<u16> {
         match (self.speaks, self.tls) {
-            (Speaks::Tcp, _) => None,
+            (Speaks::Tcp | Speaks::Udp, _) => None,
             (_, false) => Some(80),
             (_, true) => Some(443),
         }
@@ -158,6 +161,7 @@ mod tests {
         assert_eq!(shown("wss://host:80/x"), "wss://host:80/x");
         assert_eq!(shown("grpc://host/a.B/C"), "grpc://host/a.B/C");
         assert_eq!(shown("tcp://host:5"), "tcp://host:5/");
+        assert_eq!(shown("udp://host:53"), "udp://host:53/");
     }
 
     #[test]
@@ -165,6 +169,7 @@ mod tests {
         for (text, part) in [
             ("ftp://host/", "`ftp` is not one of http, https, grpc"),
             ("tcp://host/", "names no port"),
+            ("udp://host/", "names no port"),
             ("http://", "names no host"),
             ("http://host:99999/", "`99999` is no port"),
             ("http://a@host/", "user names"),

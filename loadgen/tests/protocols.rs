@@ -1,10 +1,10 @@
-//! TLS, HTTP/2, gRPC, WebSocket and TCP: the client against the origin of the same make.
+//! TLS, HTTP/2, gRPC, WebSocket, TCP and UDP: the client against the origin of the same make.
 
 mod support;
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::thread;
 
 use serde_json::Value;
@@ -250,4 +250,96 @@ fn what_is_no_http2_is_malformed() {
     assert!(json["failures"].to_string().contains("malformed"), "{json}");
     let output = load(&["-2", "-n", "1", "-k", &url("https", &Origin::start(&[]), "/")]);
     assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn datagrams_come_back() {
+    let origin = Origin::start(&["--udp"]);
+    let url = url("udp", &origin, "");
+    for driver in [&[][..], &["--epoll"]] {
+        for load in [["-c", "4", "-p", "1"], ["-c", "2", "-p", "20"]] {
+            let json = clean(&[driver, &load, &[&url]].concat(), 2000);
+            assert_eq!(json["plan"]["protocols"], serde_json::json!(["UDP"]));
+        }
+    }
+    clean(&["-c", "3", "-b", &"x".repeat(9000), &url], 100);
+    clean(&["-c", "3", "-b", "{{seq}}{{hex 20}}", &url], 100);
+    clean(&["-c", "4", "--source", "127.1.0.0/30", &url], 100);
+    let json = clean(&["-c", "2", "--new-connections", &url], 100);
+    assert_eq!(number(&json["connections"], "opened"), 100);
+    clean(&["-c", "4", "-r", "2000", "--arrivals", "poisson", "--expect-length", "64", &url], 200);
+}
+
+/// Answers as `answer` says, until a datagram of one byte comes.
+fn datagram_peer(
+    answer: impl Fn(usize, &[u8]) -> Vec<Vec<u8>> + Send + 'static,
+) -> (String, thread::JoinHandle<()>) {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("bound");
+    let address = socket.local_addr().expect("an address");
+    let serve = move || {
+        let mut datagram = [0; 2000];
+        for count in 0.. {
+            let (length, from) = socket.recv_from(&mut datagram).expect("a datagram");
+            if length == 1 {
+                return;
+            }
+            for answer in answer(count, &datagram[..length]) {
+                socket.send_to(&answer, from).expect("sent");
+            }
+        }
+    };
+    (address.to_string(), thread::spawn(serve))
+}
+
+fn end(peer: (String, thread::JoinHandle<()>)) {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("bound");
+    socket.send_to(b"x", &peer.0).expect("sent");
+    peer.1.join().expect("it ends");
+}
+
+#[test]
+fn lost_datagrams_are_errors_of_their_own_and_their_socket_goes_on() {
+    let peer = datagram_peer(|count, datagram| match count % 10 {
+        3 => Vec::new(),
+        // Twice, and behind that, what nobody asked for.
+        5 => vec![datagram.to_vec(), datagram.to_vec(), b"\xff\xff???".to_vec(), Vec::new()],
+        _ => vec![datagram.to_vec()],
+    });
+    let url = format!("udp://{}", peer.0);
+    for load in [&["-p", "1"][..], &["-p", "5"], &["-r", "1000"]] {
+        let args = [&["-n", "100", "-c", "1", "--timeout", "200ms"], load, &[&url]].concat();
+        let (json, code) = report(&args);
+        assert_eq!((only_failure(&json, "lost"), number(&json, "right"), code), (10, 90, 1));
+        assert_eq!(number(&json["connections"], "opened"), 1, "{json}");
+    }
+    end(peer);
+}
+
+#[test]
+fn wrong_datagrams_and_closed_ports_are_told_apart() {
+    let peer = datagram_peer(|_, datagram| vec![[&datagram[..2], b"other content"].concat()]);
+    let (json, _) = report(&["-n", "20", "-c", "2", &format!("udp://{}", peer.0)]);
+    assert_eq!(only_failure(&json, "wrong_body"), 20);
+    end(peer);
+    let huge = datagram_peer(|_, _| vec![vec![b'x'; 1800]]);
+    let (json, _) = report(&["-n", "5", "-c", "1", &format!("udp://{}", huge.0)]);
+    assert_eq!(only_failure(&json, "malformed"), 5);
+    end(huge);
+    let closed = UdpSocket::bind("127.0.0.1:0").expect("bound").local_addr().expect("an address");
+    for driver in [&[][..], &["--epoll"]] {
+        let url = format!("udp://{closed}");
+        let args = ["-n", "20", "-c", "2", "--timeout", "300ms", &url];
+        let (json, code) = report(&[driver, &args].concat());
+        // Where epoll waits already, it is the next datagram that hears of it.
+        let count = |name: &str| {
+            let failures = json["failures"].as_array().expect("a list");
+            failures
+                .iter()
+                .filter(|f| f["failure"] == name)
+                .map(|f| number(f, "count"))
+                .sum::<u64>()
+        };
+        assert_eq!((count("refused") + count("lost"), code), (20, 1), "{json}");
+        assert!(count("refused") >= 16, "{json}");
+    }
 }

@@ -8,12 +8,15 @@ pub(crate) mod chunked;
 pub(crate) mod http1;
 pub(crate) mod http2;
 pub(crate) mod tcp;
+pub(crate) mod udp;
 pub(crate) mod websocket;
 
 use ringway_http::h2::{ConnectionError, ErrorCode, MessageError};
+use ringway_runtime::buffer::Buf;
 
 use crate::check::Verdict;
 use crate::link::Link;
+use crate::record::Failure;
 use crate::template::{Filler, Request};
 
 /// Receives what an engine reads.
@@ -77,6 +80,7 @@ pub(crate) enum Protocol {
     Grpc,
     WebSocket,
     Tcp,
+    Udp,
 }
 
 impl Protocol {
@@ -88,6 +92,7 @@ impl Protocol {
             Self::Grpc => "gRPC",
             Self::WebSocket => "WebSocket",
             Self::Tcp => "TCP",
+            Self::Udp => "UDP",
         }
     }
 
@@ -96,7 +101,7 @@ impl Protocol {
         match self {
             Self::Http1 | Self::WebSocket => Some(b"http/1.1"),
             Self::Http2 | Self::Grpc => Some(b"h2"),
-            Self::Tcp => None,
+            Self::Tcp | Self::Udp => None,
         }
     }
 }
@@ -109,6 +114,7 @@ pub(crate) enum Engine {
     /// Behind its handshake.
     WebSocket(websocket::Messages),
     Tcp(tcp::Bytes),
+    Udp(udp::Numbers),
 }
 
 impl Engine {
@@ -119,6 +125,7 @@ impl Engine {
             Protocol::Grpc => Self::Http2(Box::new(http2::Streams::new(true))),
             Protocol::WebSocket => Self::WebSocket(websocket::Messages::default()),
             Protocol::Tcp => Self::Tcp(tcp::Bytes::default()),
+            Protocol::Udp => Self::Udp(udp::Numbers::default()),
         }
     }
 
@@ -135,7 +142,7 @@ impl Engine {
     #[inline]
     pub(crate) fn is_leaving(&self) -> bool {
         match self {
-            Self::Http1(_) | Self::Tcp(_) => false,
+            Self::Http1(_) | Self::Tcp(_) | Self::Udp(_) => false,
             Self::Http2(streams) => streams.is_leaving(),
             Self::WebSocket(messages) => messages.is_closed(),
         }
@@ -185,6 +192,13 @@ impl Engine {
                 link.append(payload);
                 Some(payload.len())
             }
+            Self::Udp(numbers) => {
+                let datagram = numbers.request(request.message(filler, connection));
+                let length = datagram.len();
+                verdict.sent(&request.check, &datagram);
+                link.push(Buf::new(datagram));
+                Some(length)
+            }
         }
     }
 
@@ -198,7 +212,7 @@ impl Engine {
     #[inline]
     pub(crate) fn transmit(&mut self, out: &mut Vec<u8>) {
         match self {
-            Self::Http1(_) | Self::Tcp(_) => {}
+            Self::Http1(_) | Self::Tcp(_) | Self::Udp(_) => {}
             Self::Http2(streams) => streams.transmit(out),
             Self::WebSocket(messages) => messages.transmit(out),
         }
@@ -211,14 +225,24 @@ impl Engine {
                 streams.cancel(number);
                 true
             }
+            // An answer that comes nevertheless is known by its number.
+            Self::Udp(_) => true,
             _ => false,
+        }
+    }
+
+    /// What a request is called whose answer did not come in time.
+    pub(crate) fn overdue(&self) -> Failure {
+        match self {
+            Self::Udp(_) => Failure::Lost,
+            _ => Failure::Timeout,
         }
     }
 
     /// Appends the goodbye of a client that closes.
     pub(crate) fn leave(&mut self, out: &mut Vec<u8>) {
         match self {
-            Self::Http1(_) | Self::Tcp(_) => {}
+            Self::Http1(_) | Self::Tcp(_) | Self::Udp(_) => {}
             Self::Http2(streams) => {
                 streams.leave();
                 streams.transmit(out);
@@ -227,7 +251,7 @@ impl Engine {
         }
     }
 
-    /// Reads all of `input`.
+    /// Reads all of `input`, which is one datagram where there are such.
     #[inline]
     pub(crate) fn receive(
         &mut self,
@@ -239,6 +263,10 @@ impl Engine {
             Self::Http2(streams) => streams.receive(input, answers),
             Self::WebSocket(messages) => messages.receive(input, answers),
             Self::Tcp(bytes) => bytes.receive(input, answers),
+            Self::Udp(numbers) => {
+                numbers.receive(input, answers);
+                Ok(())
+            }
         }
     }
 

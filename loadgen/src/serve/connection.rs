@@ -38,7 +38,7 @@ pub(super) struct Shared {
 /// Serves a client until one of the two has enough.
 pub(super) async fn serve(stream: Stream, shared: Rc<Shared>) {
     let link = match &shared.tls {
-        None => Link::plain(stream),
+        None => Link::Plain(stream),
         Some(context) => {
             match Engine::server(context, Instant::now(), Some(HANDSHAKE)) {
                 Ok(engine) => Link::sealed(stream, engine),

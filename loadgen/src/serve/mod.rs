@@ -2,13 +2,15 @@
 //!
 //! Shared-nothing like the proxy: each thread has its own listening socket on the same port.
 //! [`answer`] reads what a path or a field asks for, [`request`] reads requests, [`connection`]
-//! serves one client and [`http2`], [`websocket`] and [`tcp`] those who want something else.
+//! serves one client and [`http2`], [`websocket`], [`tcp`] and [`udp`] those who want something
+//! else.
 
 mod answer;
 mod connection;
 mod http2;
 mod request;
 mod tcp;
+mod udp;
 mod websocket;
 
 use std::io::{self, Write};
@@ -44,6 +46,10 @@ pub(crate) fn run(args: &ServeArgs, driver: Driver) -> Result<(), String> {
     let threads = threads(&args.place)?;
     let failed = |error: io::Error| format!("{}: {error}", args.listen);
     let (sockets, text) = match parse_address(&args.listen)? {
+        Address::Tcp(address) if args.udp => udp_sockets(address, threads).map_err(failed)?,
+        Address::Unix(_) if args.udp => {
+            return Err("--udp: datagrams need an address of IP".to_owned());
+        }
         Address::Tcp(address) => tcp_sockets(address, threads, driver).map_err(failed)?,
         // A Unix address cannot be shared by several sockets.
         Address::Unix(_) if args.place.threads.is_some_and(|threads| threads > 1) => {
@@ -77,6 +83,7 @@ pub(crate) fn run(args: &ServeArgs, driver: Driver) -> Result<(), String> {
 enum Listening {
     Tcp(OwnedFd),
     Unix(OwnedFd),
+    Udp(OwnedFd, SocketAddr),
 }
 
 fn tcp_sockets(
@@ -97,6 +104,12 @@ fn tcp_sockets(
         address = socket.local_addr()?.as_socket().unwrap_or(address);
         sockets.push(Listening::Tcp(socket.into()));
     }
+    Ok((sockets, address.to_string()))
+}
+
+fn udp_sockets(address: SocketAddr, count: usize) -> io::Result<(Vec<Listening>, String)> {
+    let (sockets, address) = udp::sockets(address, count)?;
+    let sockets = sockets.into_iter().map(|socket| Listening::Udp(socket, address)).collect();
     Ok((sockets, address.to_string()))
 }
 
@@ -137,6 +150,7 @@ async fn accept_all(socket: Listening, shared: Shared) {
     let listener = match socket {
         Listening::Tcp(fd) => Listener::tcp(fd),
         Listening::Unix(fd) => Listener::unix(fd),
+        Listening::Udp(fd, address) => return udp::serve(fd, address).await,
     };
     let listener = match listener {
         Ok(listener) => listener,

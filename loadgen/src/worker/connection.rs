@@ -11,6 +11,7 @@ use super::dial::{self, Farewell};
 use super::exchange::{Exchange, Lost};
 use super::{Core, NEVER, Slot};
 use crate::link::Link;
+use crate::record::Failure;
 use crate::units::nanoseconds;
 
 /// After a connection that could not be opened: short, so that a server that is gone ends a run of
@@ -37,6 +38,10 @@ pub(super) async fn run(core: Rc<Core>, slot: Rc<Slot>) {
         };
         if let Err((failure, text)) = exchange.converse(open).await {
             exchange.fail_all(failure, &text);
+            if failure == Failure::Refused {
+                // Datagrams hear of it only then; nothing refused to open their socket.
+                ringway_runtime::sleep(PAUSE).await;
+            }
         }
     }
 }

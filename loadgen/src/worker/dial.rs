@@ -15,6 +15,7 @@ use socket2::{Domain, Socket, Type};
 
 use super::Core;
 use super::exchange::Lost;
+use crate::datagrams::Datagrams;
 use crate::link::Link;
 use crate::plan::{Address, Lane, Tls};
 use crate::protocol::Protocol;
@@ -65,9 +66,12 @@ pub(super) async fn open(
     farewell: Farewell,
 ) -> Result<Link, NotOpen> {
     let lane = &core.plan.lanes[lane];
+    if lane.protocol == Protocol::Udp {
+        return Ok(Link::Datagrams(Box::new(datagrams(core, lane, number)?)));
+    }
     let stream = connected(core, &lane.address, number, farewell).await?;
     let mut link = match &lane.tls {
-        None => Link::plain(stream),
+        None => Link::Plain(stream),
         Some(tls) => secure(core, lane, tls, stream).await?,
     };
     if let Some(head) = &lane.opening {
@@ -119,6 +123,16 @@ async fn upgrade(core: &Core, link: &mut Link, head: &[u8]) -> Result<(), NotOpe
             return Ok(());
         }
     }
+}
+
+fn datagrams(core: &Core, lane: &Lane, number: usize) -> io::Result<Datagrams> {
+    let Address::Tcp(address) = lane.address else {
+        return Err(io::ErrorKind::Unsupported.into());
+    };
+    let checks = lane.requests.iter().map(|request| &core.plan.requests[*request].check);
+    let expected = checks.map(|check| check.length().unwrap_or(u64::MAX)).max().unwrap_or(0);
+    let source = source(&core.plan.sources, address, number);
+    Datagrams::connected(address, source, usize::try_from(expected).unwrap_or(usize::MAX))
 }
 
 async fn connected(
@@ -196,6 +210,7 @@ pub(super) fn loss(error: &io::Error) -> Failure {
         io::ErrorKind::TimedOut => Failure::ConnectTimeout,
         io::ErrorKind::InvalidData => Failure::Tls,
         io::ErrorKind::UnexpectedEof => Failure::Closed,
+        io::ErrorKind::FileTooLarge => Failure::Malformed,
         _ => Failure::Reset,
     }
 }

@@ -21,6 +21,10 @@ use crate::units::nanoseconds;
 /// Why a connection is over, when it did not end as agreed.
 pub(super) type Lost = (Failure, String);
 
+/// Requests from the oldest without an answer to the last: what overtakes a missing answer is
+/// bounded, and datagrams have as many numbers.
+const SPAN_MAX: usize = 1 << 16;
+
 /// Sends what is queued, and says whether sending failed.
 fn sent(link: &mut Link, cx: &mut Context<'_>) -> Result<(), Lost> {
     match link.poll_send(cx) {
@@ -152,10 +156,10 @@ impl Exchange {
         let sent_by = self.now.saturating_sub(nanoseconds(self.core.plan.timeout));
         for number in self.open.sent_by(sent_by) {
             if !engine.cancel(number) {
-                return Err((Failure::Timeout, text));
+                return Err((engine.overdue(), text));
             }
             self.open.select(number);
-            self.fail_one(Failure::Timeout, || text.clone());
+            self.fail_one(engine.overdue(), || text.clone());
         }
         Ok(())
     }
@@ -166,10 +170,16 @@ impl Exchange {
         self.open.is_empty() && (self.closing || nothing_left())
     }
 
+    /// Whether one more request fits the pipeline, and what waits behind a missing answer.
+    fn has_room(&self, engine: &Engine) -> bool {
+        let fits = self.open.len() < self.core.plan.pipeline && self.open.span() < SPAN_MAX;
+        fits && engine.room() > 0
+    }
+
     /// Queues what is due, as far as the pipeline allows.
     fn send(&mut self, link: &mut Link, engine: &mut Engine) {
         self.closing |= engine.is_leaving();
-        while !self.closing && self.open.len() < self.core.plan.pipeline && engine.room() > 0 {
+        while !self.closing && self.has_room(engine) {
             let Some(due) = self.pending.pop_front().or_else(|| self.next_due()) else { break };
             self.sent_on_this += 1;
             let core = &self.core;
@@ -302,7 +312,9 @@ impl Exchange {
 
 /// The goodbye of a client that closes; that it arrives is not worth waiting for.
 fn leave(link: &mut Link, engine: &mut Engine, cx: &mut Context<'_>) {
-    engine.leave(link.tail());
+    if engine.has_own_output() {
+        engine.leave(link.tail());
+    }
     link.say_end();
     let _ = link.poll_send(cx);
 }

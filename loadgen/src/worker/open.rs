@@ -33,6 +33,12 @@ impl OpenRequests {
         self.open
     }
 
+    /// How many there are from the oldest to the last, those between them included that are over.
+    #[inline]
+    pub(super) fn span(&self) -> usize {
+        self.queue.len()
+    }
+
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.open == 0
@@ -111,6 +117,7 @@ mod tests {
         assert_eq!(requests.take().map(|open| open.due), Some(2));
         assert!(!requests.select(2) && !requests.select(4));
         assert_eq!((requests.len(), requests.oldest().map(|open| open.due)), (3, Some(0)));
+        assert_eq!(requests.span(), 4);
         assert!(requests.select(0) && requests.take().is_some());
         assert!(requests.select(1) && requests.take().is_some());
         assert_eq!(requests.oldest().map(|open| open.due), Some(3));
