@@ -30,6 +30,8 @@ pub(crate) enum Client {
     GrpcStream,
     WebSocket,
     Tcp,
+    /// Datagrams.
+    Udp,
 }
 
 /// What protects it.
@@ -94,6 +96,8 @@ impl Transport {
             Kind::Floor if self.is_tls() => Some("it has no TLS"),
             Kind::Floor if !same => Some("it passes on what it gets"),
             Kind::H2o if self.client == Client::Tcp => Some("it has no TCP proxy"),
+            Kind::Floor if self.client == Client::Udp => Some("it relays connections"),
+            Kind::H2o | Kind::Haproxy if self.client == Client::Udp => Some("it has no UDP proxy"),
             Kind::H2o if self.origin == Origin::Http2 => {
                 Some("it speaks HTTP/1 to origins (before 2.3)")
             }
@@ -121,6 +125,8 @@ impl Transport {
                 let wish = "x-ringway-answer: messages/100";
                 add(&["--body", MESSAGE, "--header", wish, "--expect-messages", "100"]);
             }
+            // A datagram that was lost is waited for so long.
+            (Client::Udp, _) => add(&["--timeout", "1s"]),
             (Client::Tcp, Origin::Sink) => add(&["--body", &body, "--expect-length", "1"]),
             (Client::Tcp, Origin::Source) => add(&["--body", ".", "--expect-length", "1m"]),
             _ => {}
@@ -144,6 +150,7 @@ impl Transport {
             (Client::WebSocket, true) => "wss",
             (Client::Tcp, false) => "tcp",
             (Client::Tcp, true) => "tls",
+            (Client::Udp, _) => "udp",
         };
         let path = if self.is_grpc() { "/bench.Echo/Call" } else { path };
         format!("{scheme}://127.0.0.1:{port}{path}")
@@ -152,6 +159,7 @@ impl Transport {
     /// What the origin is told beside its address.
     pub(crate) fn origin_arguments(self) -> &'static [&'static str] {
         match self.origin {
+            _ if self.client == Client::Udp => &["--udp"],
             Origin::Http1 | Origin::Http2 | Origin::Direct => &[],
             Origin::Echo => &["--tcp", "echo"],
             Origin::Sink => &["--tcp", "sink"],
@@ -210,6 +218,10 @@ mod tests {
         assert!(with(Client::Grpc, Origin::Http2).cannot(Kind::Nginx).is_none());
         assert!(with(Client::Http2, Origin::Http1).cannot(Kind::Floor).is_some());
         assert!(with(Client::Tcp, Origin::Echo).cannot(Kind::H2o).is_some());
+        let udp = with(Client::Udp, Origin::Echo);
+        assert!(udp.cannot(Kind::Haproxy).is_some() && udp.cannot(Kind::Floor).is_some());
+        assert!(udp.cannot(Kind::Nginx).is_none() && udp.cannot(Kind::Envoy).is_none());
+        assert_eq!(udp.url(5, "/"), "udp://127.0.0.1:5/");
         assert!(Kind::ALL.iter().all(|kind| Transport::PLAIN.cannot(*kind).is_none()));
     }
 

@@ -59,17 +59,40 @@ fn bootstrap(setup: &Setup, origin: &str) -> String {
 static_resources:
   listeners:
   - name: bench
-    address: {{ socket_address: {{ address: 127.0.0.1, port_value: {port} }} }}
-    tcp_backlog_size: 16384
-    filter_chains:
-    - {tls}filters:
-{filter}  clusters:
+    address: {{ socket_address: {{ address: 127.0.0.1, port_value: {port}{protocol} }} }}
+{listens}  clusters:
 {clusters}"#,
         port = setup.port,
-        tls = tls(setup),
-        filter = if setup.transport.client == Client::Tcp { TCP.to_owned() } else { http(setup) },
+        protocol = if setup.transport.client == Client::Udp { ", protocol: UDP" } else { "" },
+        listens = listens(setup),
     )
 }
+
+/// What the listener does.
+fn listens(setup: &Setup) -> String {
+    let filter = match setup.transport.client {
+        Client::Udp => return UDP.to_owned(),
+        Client::Tcp => TCP.to_owned(),
+        _ => http(setup),
+    };
+    let tls = tls(setup);
+    format!("    tcp_backlog_size: 16384\n    filter_chains:\n    - {tls}filters:\n{filter}")
+}
+
+const UDP: &str = r#"    listener_filters:
+    - name: envoy.filters.udp_listener.udp_proxy
+      typed_config:
+        "@type": type.googleapis.com/envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig
+        stat_prefix: bench
+        idle_timeout: 600s
+        matcher:
+          on_no_match:
+            action:
+              name: route
+              typed_config:
+                "@type": type.googleapis.com/envoy.extensions.filters.udp.udp_proxy.v3.Route
+                cluster: origin
+"#;
 
 const TCP: &str = r#"      - name: envoy.filters.network.tcp_proxy
         typed_config:

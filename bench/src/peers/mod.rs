@@ -320,32 +320,34 @@ mod tests {
     #[test]
     fn every_transport_is_in_the_configuration_of_who_can_do_it() {
         use crate::transport::{Client, Origin, Tls};
-        let makers: [(Kind, Maker, [&str; 6]); 4] = [
+        let makers: [(Kind, Maker, [&str; 7]); 4] = [
             (Kind::Envoy, envoy::envoy, ENVOY),
             (Kind::Nginx, nginx::configure, NGINX),
             (Kind::Haproxy, haproxy::configure, HAPROXY),
             (Kind::H2o, h2o::configure, H2O),
         ];
-        const ENVOY: [&str; 6] = [
+        const ENVOY: [&str; 7] = [
             "DownstreamTlsContext",
             "HttpConnectionManager",
             "explicit_http_config",
             "direct_response",
             "upgrade_type: websocket",
             "TcpProxy",
+            "UdpProxyConfig",
         ];
-        const NGINX: [&str; 6] = [
+        const NGINX: [&str; 7] = [
             "ssl_certificate_key",
             " http2;",
             "grpc_pass",
             "return 200",
             "proxy_set_header Upgrade",
             "stream {",
+            " udp;",
         ];
-        const HAPROXY: [&str; 6] =
-            [" ssl crt ", " proto h2\n", " proto h2 pool", "return status 200", "", "mode tcp"];
-        const H2O: [&str; 6] =
-            ["certificate-file", "", "", "file.dir", "proxy.websocket: \"ON\"", ""];
+        const HAPROXY: [&str; 7] =
+            [" ssl crt ", " proto h2\n", " proto h2 pool", "return status 200", "", "mode tcp", ""];
+        const H2O: [&str; 7] =
+            ["certificate-file", "", "", "file.dir", "proxy.websocket: \"ON\"", "", ""];
         let plain = Transport::PLAIN;
         let transports = [
             Transport { tls: Tls::Full, ..plain },
@@ -354,6 +356,7 @@ mod tests {
             Transport { client: Client::Http2, origin: Origin::Direct, ..plain },
             Transport { client: Client::WebSocket, ..plain },
             Transport { client: Client::Tcp, origin: Origin::Echo, ..plain },
+            Transport { client: Client::Udp, origin: Origin::Echo, ..plain },
         ];
         for (kind, make, marks) in makers {
             for (transport, mark) in transports.into_iter().zip(marks) {

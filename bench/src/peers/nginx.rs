@@ -22,8 +22,8 @@ pub(super) fn rewrite(setup: &Setup) -> io::Result<()> {
 }
 
 fn text(setup: &Setup) -> String {
-    if setup.transport.client == Client::Tcp {
-        return tcp(setup);
+    if matches!(setup.transport.client, Client::Tcp | Client::Udp) {
+        return stream(setup);
     }
     let (upstreams, locations) = locations(setup);
     format!(
@@ -103,7 +103,8 @@ fn answer(transport: Transport) -> String {
 }
 
 /// The stream module, which Debian keeps in a package of its own.
-fn tcp(setup: &Setup) -> String {
+fn stream(setup: &Setup) -> String {
+    let protocol = if setup.transport.client == Client::Udp { "udp" } else { "backlog=16384" };
     let module = ["/usr/lib/nginx/modules/ngx_stream_module.so"]
         .into_iter()
         .find(|path| std::path::Path::new(path).is_file())
@@ -119,7 +120,7 @@ events {{ worker_connections {MOST_CONNECTIONS}; }}
 stream {{
   proxy_buffer_size 64k;
   server {{
-    listen 127.0.0.1:{port} backlog=16384;
+    listen 127.0.0.1:{port} {protocol};
     proxy_pass 127.0.0.1:{origin};
   }}
 }}

@@ -7,6 +7,8 @@ use crate::transport::{Client, Origin, Tls, Transport};
 
 const KEPT: Transport = Transport { tls: Tls::Full, ..Transport::PLAIN };
 const RESUMED: Transport = Transport { tls: Tls::Resumed, ..Transport::PLAIN };
+const UDP: Transport = Transport { client: Client::Udp, origin: Origin::Echo, ..Transport::PLAIN };
+const MANY: Transport = Transport { streams: 8, ..UDP };
 const WEBSOCKET: Transport = Transport { client: Client::WebSocket, ..Transport::PLAIN };
 
 /// Connections of HTTP/2, each with many streams.
@@ -42,7 +44,7 @@ const fn tcp(
 }
 
 /// In the order of reports.
-pub(super) static TRANSPORTS: [Workload; 22] = [
+pub(super) static TRANSPORTS: [Workload; 24] = [
     with(KEPT, small("tls-64", "TLS 1.3, 64 B answers, 64 keep-alive connections", 64)),
     Workload {
         answer: 64 * 1024,
@@ -94,6 +96,11 @@ pub(super) static TRANSPORTS: [Workload; 22] = [
     Workload {
         new_connections: true,
         ..tcp("tcp-connect", "TCP relay, a connection for each 64 B echo", 64, Origin::Echo)
+    },
+    with(UDP, small("udp-64", "UDP, 64 B echoes of 64 clients, one datagram at a time", 64)),
+    Workload {
+        remark: "what is lost is waited for one second, in which the others go on",
+        ..with(MANY, small("udp-many", "UDP, 64 B echoes of 64 clients, 8 datagrams at a time", 64))
     },
 ];
 
