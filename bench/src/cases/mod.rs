@@ -5,6 +5,7 @@
 //! measured (`crate::instructions`, `benches/micro.rs`).
 
 mod balancing;
+mod filters;
 mod http1;
 mod http2;
 mod routing;
@@ -21,10 +22,17 @@ pub struct Case {
 
 /// All of them.
 pub fn all() -> impl Iterator<Item = Case> {
-    [http1::CASES, http2::CASES, routing::CASES, balancing::CASES, statistics::CASES]
-        .into_iter()
-        .flatten()
-        .copied()
+    [
+        http1::CASES,
+        http2::CASES,
+        filters::CASES,
+        routing::CASES,
+        balancing::CASES,
+        statistics::CASES,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
 }
 
 /// Does the work so many times. Never inlined: callgrind counts what happens inside of it only.

@@ -32,7 +32,10 @@ const SEES: &[(&str, &[&str])] = &[
     ("ringway-loadgen", &["runtime", "http", "tls"]),
     (
         "ringway-bench",
-        &["runtime", "http", "tls", "lb", "model", "proxy", "config", "bridge", "loadgen"],
+        &[
+            "runtime", "http", "tls", "lb", "model", "filters", "proxy", "config", "bridge",
+            "loadgen",
+        ],
     ),
     ("ringway-tuning", &[]),
     // Tests see the program as a process, not its rooms.
