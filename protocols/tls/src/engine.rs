@@ -16,6 +16,7 @@ use crate::error::{Counter, TlsError};
 use crate::handshake::{self, Handshake, Peer};
 use crate::hello::Hello;
 use crate::notes::{self, Notes};
+use crate::order::Order;
 use crate::reason;
 use crate::records::Records;
 use crate::server::ServerContext;
@@ -63,6 +64,8 @@ struct Opening {
     session_id: Vec<u8>,
     /// Of a client.
     hello: Hello,
+    /// What TLS 1.2 with a client goes by.
+    order: Option<Arc<Order>>,
     /// The name that we sent as a client.
     sent_name: Option<Box<str>>,
     /// A certificate that was resumed was good when it was first shown.
@@ -78,10 +81,12 @@ impl Opening {
 }
 
 /// What it takes to begin again without ALPN. rustls ends a handshake without a protocol in common,
-/// as RFC 7301 section 3.2 has it; Envoy goes on without one, and clients depend on that.
+/// as RFC 7301 section 3.2 has it; Envoy goes on without one, and clients depend on that. And what
+/// it takes to begin again with TLS 1.2, when the client is known to speak that.
 #[derive(Debug)]
 struct Replay {
-    config: Arc<ServerConfig>,
+    /// `None` without ALPN.
+    config: Option<Arc<ServerConfig>>,
     /// What the client has said, within the bound of a handshake.
     said: Vec<u8>,
     /// How much of it has been answered with a HelloRetryRequest that is on its way.
@@ -91,6 +96,7 @@ struct Replay {
 impl Replay {
     fn run(self) -> Result<Records, rustls::Error> {
         let Self { config, mut said, answered } = self;
+        let config = config.ok_or(rustls::Error::NoApplicationProtocol)?;
         let mut records = Records::server(config)?;
         let (answered, rest) = said.split_at_mut(answered);
         feed(&mut records, answered)?;
@@ -117,12 +123,15 @@ impl Engine {
         now: Instant,
         timeout: Option<Duration>,
     ) -> Result<Self, TlsError> {
-        let records = Records::server(Arc::clone(&context.config))?;
-        let mut engine = Self::new(records, now, timeout);
-        let replay = |config| Box::new(Replay { config, said: Vec::new(), answered: 0 });
-        engine.replay = context.without_alpn.clone().map(replay);
-        engine.opening =
-            Some(Box::new(Opening { verifies: context.verifies, ..Opening::default() }));
+        let ServerContext { configs, order, verifies } = context;
+        let mut engine = Self::new(Records::server(Arc::clone(&configs.usual))?, now, timeout);
+        if configs.without_alpn.is_some() || order.is_some() {
+            let config = configs.without_alpn.clone();
+            engine.replay = Some(Box::new(Replay { config, said: Vec::new(), answered: 0 }));
+        }
+        let order = order.clone();
+        let opening = Opening { verifies: *verifies, order, ..Opening::default() };
+        engine.opening = Some(Box::new(opening));
         Ok(engine)
     }
 
@@ -232,8 +241,21 @@ impl Engine {
         }
         let Some(opening) = &mut self.opening else { return Ok(self.records.receive(piece)?) };
         let records = &mut self.records;
-        if !records.is_client() {
-            opening.notes.asks_for_status = opening.hello.take(piece);
+        if !records.is_client()
+            && let Some(said) = opening.hello.take(piece)
+        {
+            opening.notes.asks_for_status = said.asks_for_status;
+            let configs = opening.order.take().and_then(|order| order.configs(&said));
+            if let (Some(configs), Some(replay)) = (configs, &mut self.replay) {
+                let configs = configs?;
+                *records = Records::server(configs.usual)?;
+                replay.config = configs.without_alpn;
+                let mut said = replay.said.clone();
+                return match notes::with(&mut opening.notes, || feed(records, &mut said)) {
+                    Err(rustls::Error::NoApplicationProtocol) => self.begin_again(),
+                    result => Ok(result?),
+                };
+            }
         }
         match notes::with(&mut opening.notes, || records.receive(piece)) {
             Err(rustls::Error::NoApplicationProtocol) => self.begin_again(),

@@ -1,4 +1,6 @@
-//! What of a ClientHello rustls does not show: whether the client asks for an OCSP response.
+//! What of a ClientHello must be known before rustls has judged it.
+
+use rustls::CipherSuite;
 
 /// Bytes of a ClientHello that is cut into pieces and kept until it is whole.
 const MAX: usize = 64 << 10;
@@ -7,47 +9,62 @@ const CLIENT_HELLO: u8 = 1;
 /// RFC 6066 section 8.
 const STATUS_REQUEST: u16 = 5;
 const STATUS_TYPE_OCSP: u8 = 1;
+/// RFC 8446 section 4.2.1.
+const SUPPORTED_VERSIONS: u16 = 43;
+const TLS_1_3: [u8; 2] = [3, 4];
+
+/// What a client says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Said {
+    /// It asks for an OCSP response.
+    pub(crate) asks_for_status: bool,
+    /// It offers TLS 1.3.
+    pub(crate) knows_1_3: bool,
+    /// What it offers, preferred first.
+    pub(crate) suites: Vec<CipherSuite>,
+}
 
 /// The first message of a client, while it comes.
 #[derive(Debug, Default)]
 pub(crate) struct Hello {
     /// Empty where it comes in one piece, as nearly always.
     kept: Vec<u8>,
-    asks: Option<bool>,
+    is_over: bool,
 }
 
 impl Hello {
-    /// Takes what comes next, and tells what is known: a client that has not asked yet does not.
-    pub(crate) fn take(&mut self, said: &[u8]) -> bool {
-        if let Some(asks) = self.asks {
-            return asks;
+    /// Takes what comes next; tells what the client says, once, when that is whole.
+    pub(crate) fn take(&mut self, bytes: &[u8]) -> Option<Said> {
+        if self.is_over {
+            return None;
         }
+        let mut said = None;
         if self.kept.is_empty() {
-            self.asks = asks_for_status(said);
+            said = read_flight(bytes);
         }
-        if self.asks.is_none() {
-            self.kept.extend_from_slice(said);
-            self.asks = asks_for_status(&self.kept);
+        if said.is_none() {
+            self.kept.extend_from_slice(bytes);
+            said = read_flight(&self.kept);
         }
-        if self.asks.is_some() || self.kept.len() > MAX {
+        if said.is_some() || self.kept.len() > MAX {
             self.kept = Vec::new();
-            self.asks = Some(self.asks == Some(true));
+            self.is_over = true;
         }
-        self.asks == Some(true)
+        said
     }
 }
 
-/// `None` while it is not whole. What is no ClientHello asks for nothing.
-fn asks_for_status(flight: &[u8]) -> Option<bool> {
+/// `None` while it is not whole. What is no ClientHello says nothing.
+fn read_flight(flight: &[u8]) -> Option<Said> {
     let [kind, _, _, high, low, rest @ ..] = flight else { return None };
     if *kind != HANDSHAKE {
-        return Some(false);
+        return Some(Said::default());
     }
     let len = usize::from(u16::from_be_bytes([*high, *low]));
     if let Some(fragment) = rest.get(..len)
         && let Some(message) = message(fragment)
     {
-        return Some(extension_asks(message).unwrap_or(false));
+        return Some(read(message).unwrap_or_default());
     }
     // RFC 8446 section 5.1: a message may be cut into several records.
     let mut joined = Vec::new();
@@ -57,7 +74,7 @@ fn asks_for_status(flight: &[u8]) -> Option<bool> {
         joined.extend_from_slice(fragment);
         rest = &after[fragment.len()..];
         if let Some(message) = message(&joined) {
-            return Some(extension_asks(message).unwrap_or(false));
+            return Some(read(message).unwrap_or_default());
         }
     }
     None
@@ -74,21 +91,30 @@ fn message(bytes: &[u8]) -> Option<&[u8]> {
 }
 
 /// RFC 8446 section 4.1.2; `None` when it is not of this form.
-fn extension_asks(hello: &[u8]) -> Option<bool> {
+fn read(hello: &[u8]) -> Option<Said> {
     // Version and random.
     let rest = hello.get(2 + 32..)?;
     let (_session_id, rest) = vector8(rest)?;
-    let (_suites, rest) = vector16(rest)?;
+    let (suites, rest) = vector16(rest)?;
+    let suites = suites.as_chunks::<2>().0.iter().map(|pair| u16::from_be_bytes(*pair).into());
+    let mut said = Said { suites: suites.collect(), ..Said::default() };
     let (_compression, rest) = vector8(rest)?;
-    let (mut extensions, _) = vector16(rest)?;
+    // TLS 1.2 knows hellos without extensions (RFC 5246 section 7.4.1.2).
+    let (mut extensions, _) = vector16(rest).unwrap_or_default();
     while let [high, low, rest @ ..] = extensions {
         let (body, after) = vector16(rest)?;
-        if u16::from_be_bytes([*high, *low]) == STATUS_REQUEST {
-            return Some(body.first() == Some(&STATUS_TYPE_OCSP));
+        match u16::from_be_bytes([*high, *low]) {
+            STATUS_REQUEST => said.asks_for_status = body.first() == Some(&STATUS_TYPE_OCSP),
+            SUPPORTED_VERSIONS => said.knows_1_3 = offers_1_3(body),
+            _ => {}
         }
         extensions = after;
     }
-    Some(false)
+    Some(said)
+}
+
+fn offers_1_3(versions: &[u8]) -> bool {
+    vector8(versions).is_some_and(|(list, _)| list.as_chunks().0.contains(&TLS_1_3))
 }
 
 fn vector8(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -131,9 +157,9 @@ mod tests {
         for flight in [&whole, &two] {
             for at in 0..=flight.len() {
                 let mut hello = Hello::default();
-                hello.take(&flight[..at]);
-                assert!(hello.take(&flight[at..]), "{at}");
-                assert!(hello.take(b"whatever follows"), "{at}");
+                let said = hello.take(&flight[..at]).or_else(|| hello.take(&flight[at..]));
+                assert!(said.is_some_and(|said| said.asks_for_status), "{at}");
+                assert_eq!(hello.take(b"whatever follows"), None, "{at}");
                 assert!(hello.kept.is_empty());
             }
         }
@@ -149,13 +175,25 @@ mod tests {
             record(&[2, 0, 0, 1, 5]),
             b"GET / HTTP/1.1\r\n".to_vec(),
         ] {
-            assert_eq!(asks_for_status(&flight), Some(false), "{flight:?}");
+            let said = read_flight(&flight).expect("it is whole");
+            assert!(!said.asks_for_status && !said.knows_1_3, "{flight:?}");
         }
         let mut endless = Hello::default();
-        assert!(!endless.take(&[HANDSHAKE, 3, 1, 255, 255, CLIENT_HELLO]));
+        assert_eq!(endless.take(&[HANDSHAKE, 3, 1, 255, 255, CLIENT_HELLO]), None);
         for _ in 0..9 {
-            endless.take(&[0; 8192]);
+            assert!(endless.take(&[0; 8192]).is_none_or(|said| said == Said::default()));
         }
-        assert_eq!((endless.kept.len(), endless.asks), (0, Some(false)));
+        assert!(endless.is_over && endless.kept.is_empty());
+    }
+
+    #[test]
+    fn suites_and_versions_are_read() {
+        let of = |extensions: &[u8]| read_flight(&record(&hello(extensions))).expect("whole");
+        assert_eq!(of(&[]).suites, [CipherSuite::TLS13_AES_128_GCM_SHA256]);
+        // A list that begins with a number that stands for nothing (RFC 8701).
+        assert!(of(&[0, 43, 0, 7, 6, 0x7a, 0x7a, 3, 4, 3, 3]).knows_1_3);
+        for unknown in [&[0, 43, 0, 3, 2, 3, 3][..], &[0, 43, 0, 0], &[0, 43, 0, 3, 9, 3, 4]] {
+            assert!(!of(unknown).knows_1_3, "{unknown:?}");
+        }
     }
 }

@@ -17,6 +17,7 @@ mod hello;
 mod load;
 mod name;
 mod notes;
+mod order;
 mod parameters;
 mod pem;
 mod reason;

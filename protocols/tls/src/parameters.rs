@@ -24,8 +24,8 @@ pub struct Parameters {
     pub min: TlsVersion,
     /// The highest version.
     pub max: TlsVersion,
-    /// Names of suites of TLS 1.2, preferred first; a group `[A|B]` of equal ones is read as its
-    /// members in order. Empty for all. The suites of TLS 1.3 are always on, as in Envoy.
+    /// Names of suites of TLS 1.2, preferred first; those of a group `[A|B]` are equal. Empty for
+    /// all. The suites of TLS 1.3 are always on, as in Envoy.
     pub cipher_suites: Vec<String>,
     /// Names of groups, preferred first. Empty for the side's default.
     pub ecdh_curves: Vec<String>,
@@ -50,6 +50,14 @@ const SUITES: &[SupportedCipherSuite] = {
         TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
     ]
 };
+
+/// Those of TLS 1.2 among them as Envoy writes them.
+const GROUPS_OF_SUITES: &[&str] = &[
+    "[ECDHE-ECDSA-AES128-GCM-SHA256|ECDHE-ECDSA-CHACHA20-POLY1305]",
+    "[ECDHE-RSA-AES128-GCM-SHA256|ECDHE-RSA-CHACHA20-POLY1305]",
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+];
 
 impl Parameters {
     /// Envoy's defaults of a downstream context.
@@ -115,6 +123,19 @@ impl Parameters {
             chosen.kx_groups = vec![provider::kx_group::SECP256R1, provider::kx_group::SECP384R1];
         }
         Ok(Arc::new(chosen))
+    }
+
+    /// The suites of TLS 1.2, preferred first; those of one group are equal.
+    pub(crate) fn groups(&self) -> Result<Vec<Vec<SupportedCipherSuite>>, ContextError> {
+        if self.fips_202205 {
+            let ours = SUITES.iter().filter(|suite| suite.tls13().is_none() && is_of_aes(suite));
+            return Ok(ours.map(|suite| vec![*suite]).collect());
+        }
+        let members = |name: &str| members(name).map(suite).collect::<Result<Vec<_>, _>>();
+        match self.cipher_suites.is_empty() {
+            true => GROUPS_OF_SUITES.iter().map(|name| members(name)).collect(),
+            false => self.cipher_suites.iter().map(|name| members(name)).collect(),
+        }
     }
 
     /// The algorithms of signatures, preferred first; `None` for all that there are.

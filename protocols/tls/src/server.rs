@@ -4,13 +4,17 @@ use std::sync::Arc;
 
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::{Ticketer as RandomTicketer, kx_group};
-use rustls::server::{NoServerSessionStorage, ProducesTickets, ServerSessionMemoryCache};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{
+    NoServerSessionStorage, ProducesTickets, ServerSessionMemoryCache, WebPkiClientVerifier,
+};
 use rustls::sign::CertifiedKey;
 
 use crate::certificate::sha256;
 use crate::load::{self, ContextError, Identity};
 use crate::notes::NoteSecrets;
-use crate::parameters::Parameters;
+use crate::order::{Configs, Order, Parts};
+use crate::parameters::{Parameters, TlsVersion};
 use crate::select::{Rules, Selection};
 use crate::signature::limited;
 use crate::staple::StaplePolicy;
@@ -73,6 +77,8 @@ pub struct ServerOptions {
     pub sessions: Sessions,
     /// `require_sni`: no certificate for a client that names no host, or one for which none speaks.
     pub require_sni: bool,
+    /// `prefer_client_ciphers`: with TLS 1.2 the client's order of suites counts.
+    pub prefer_client_ciphers: bool,
     /// `full_scan_certs_on_sni_mismatch`.
     pub full_scan_certs_on_sni_mismatch: bool,
     /// `ocsp_staple_policy`.
@@ -92,6 +98,7 @@ impl ServerOptions {
             client_certificates: ClientCertificates::default(),
             sessions: Sessions::default(),
             require_sni: false,
+            prefer_client_ciphers: false,
             full_scan_certs_on_sni_mismatch: false,
             staple_policy: StaplePolicy::default(),
             key_log: false,
@@ -102,9 +109,10 @@ impl ServerOptions {
 /// A built context; a clone is a reference to the same.
 #[derive(Debug, Clone)]
 pub struct ServerContext {
-    pub(crate) config: Arc<ServerConfig>,
-    /// The same without ALPN, for clients whose protocols are all unknown; `None` without ALPN.
-    pub(crate) without_alpn: Option<Arc<ServerConfig>>,
+    /// Without ALPN for clients whose protocols are all unknown.
+    pub(crate) configs: Configs,
+    /// Others for clients of TLS 1.2, unless their order of suites counts.
+    pub(crate) order: Option<Arc<Order>>,
     /// No client is let in with a certificate that is not good.
     pub(crate) verifies: bool,
 }
@@ -119,17 +127,10 @@ impl ServerContext {
             let verifier = PeerVerifier::of_clients(validation, mandatory, &provider)?;
             Ok::<_, ContextError>(verifier.limited(schemes.clone()))
         };
-        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
-        let builder = builder.with_protocol_versions(options.parameters.versions()?);
-        let builder = builder.map_err(|error| ContextError::of_field("tls_params", error))?;
-        let builder = match &options.client_certificates {
-            ClientCertificates::Ignored => builder.with_no_client_auth(),
-            ClientCertificates::Optional(validation) => {
-                builder.with_client_cert_verifier(Arc::new(clients(validation, false)?))
-            }
-            ClientCertificates::Required(validation) => {
-                builder.with_client_cert_verifier(Arc::new(clients(validation, true)?))
-            }
+        let clients: Arc<dyn ClientCertVerifier> = match &options.client_certificates {
+            ClientCertificates::Ignored => WebPkiClientVerifier::no_client_auth(),
+            ClientCertificates::Optional(validation) => Arc::new(clients(validation, false)?),
+            ClientCertificates::Required(validation) => Arc::new(clients(validation, true)?),
         };
         let identity = identity(options, &certificates);
         let staples: Result<_, _> = options.identities.iter().map(Identity::staple).collect();
@@ -138,28 +139,48 @@ impl ServerContext {
             require_sni: options.require_sni,
             staple: options.staple_policy,
         };
-        let selection = Selection::new(certificates, staples?, rules)?;
-        let mut config = builder.with_cert_resolver(Arc::new(selection));
+        let selection = Arc::new(Selection::new(certificates, staples?, rules)?);
+        let parts = Parts { provider, clients, certificates: selection };
+        let mut config = builder(options, &parts)?;
         config.alpn_protocols.clone_from(&options.alpn_protocols);
         if options.key_log {
             config.key_log = Arc::new(NoteSecrets);
         }
         set_sessions(&mut config, &options.sessions, &identity)?;
-        let without_alpn = (!config.alpn_protocols.is_empty()).then(|| without_alpn(&config));
+        let configs = Configs::new(config);
+        let order = order(options, parts, &configs.usual)?;
         let verifies = match &options.client_certificates {
             ClientCertificates::Ignored => false,
             ClientCertificates::Optional(asked) | ClientCertificates::Required(asked) => {
                 asked.is_strict()
             }
         };
-        Ok(Self { config: Arc::new(config), without_alpn, verifies })
+        Ok(Self { configs, order, verifies })
     }
 }
 
-fn without_alpn(config: &ServerConfig) -> Arc<ServerConfig> {
-    let mut config = config.clone();
-    config.alpn_protocols.clear();
-    Arc::new(config)
+fn builder(options: &ServerOptions, parts: &Parts) -> Result<ServerConfig, ContextError> {
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&parts.provider));
+    let builder = builder.with_protocol_versions(options.parameters.versions()?);
+    let builder = builder.map_err(|error| ContextError::of_field("tls_params", error))?;
+    let builder = builder.with_client_cert_verifier(Arc::clone(&parts.clients));
+    Ok(builder.with_cert_resolver(Arc::clone(&parts.certificates)))
+}
+
+/// The order of suites of a context that speaks TLS 1.2 and whose own order counts.
+fn order(
+    options: &ServerOptions,
+    parts: Parts,
+    config: &Arc<ServerConfig>,
+) -> Result<Option<Arc<Order>>, ContextError> {
+    let Parameters { min, max, .. } = options.parameters;
+    if options.prefer_client_ciphers || min > TlsVersion::V1_2 {
+        return Ok(None);
+    }
+    let groups = options.parameters.groups()?;
+    let order = Order::new(groups, max == TlsVersion::V1_2, parts, config);
+    let order = order.map_err(|error| ContextError::of_field("tls_params", error))?;
+    Ok(Some(Arc::new(order)))
 }
 
 fn certificates(

@@ -21,6 +21,52 @@ fn connect(server: &ServerOptions, client: &ClientOptions, sni: Option<&str>) ->
     Pair::new(&support::server_context(server), &support::client_context(client), sni)
 }
 
+/// As Envoy 1.40 answers `openssl s_client -tls1_2 -cipher`.
+#[test]
+fn with_tls_1_2_the_order_of_the_server_counts_unless_it_prefers_the_clients() {
+    const AES128: &str = "ECDHE-ECDSA-AES128-GCM-SHA256";
+    const AES256: &str = "ECDHE-ECDSA-AES256-GCM-SHA384";
+    const CHACHA: &str = "ECDHE-ECDSA-CHACHA20-POLY1305";
+    let authority = Authority::new();
+    let group = format!("[{AES128}|{CHACHA}]");
+    let table: [(&[&str], &[&str], bool, &str); 8] = [
+        (&[], &[AES256, AES128], false, AES128),
+        (&[], &[AES256, CHACHA, AES128], false, CHACHA),
+        (&[], &[AES256], false, AES256),
+        (&[], &[AES256, AES128], true, AES256),
+        (&[AES256, AES128], &[AES128, AES256], false, AES256),
+        (&[AES256, AES128], &[AES128, AES256], true, AES128),
+        (&[AES256, &group], &[CHACHA, AES128], false, CHACHA),
+        (&[CHACHA, AES128], &[AES128, CHACHA], false, CHACHA),
+    ];
+    let own = |suites: &[&str]| suites.iter().map(|name| (*name).to_owned()).collect();
+    for (configured, offered, prefer_client_ciphers, expected) in table {
+        // Either side may be the one that does not know TLS 1.3.
+        for (ours, theirs) in
+            [(TlsVersion::V1_2, TlsVersion::V1_3), (TlsVersion::V1_3, TlsVersion::V1_2)]
+        {
+            let parameters = Parameters { max: ours, cipher_suites: own(configured), ..modern() };
+            let server = ServerOptions {
+                parameters,
+                prefer_client_ciphers,
+                alpn_protocols: vec![b"h2".to_vec()],
+                ..server(&authority, &["a.test"])
+            };
+            let parameters = Parameters { max: theirs, cipher_suites: own(offered), ..modern() };
+            for alpn in ["h2", "unknown"] {
+                let alpn_protocols = vec![alpn.as_bytes().to_vec()];
+                let client =
+                    ClientOptions { parameters: parameters.clone(), alpn_protocols, ..options() };
+                let mut pair = connect(&server, &client, Some("a.test"));
+                pair.handshake().expect("a handshake");
+                assert_eq!(pair.server.cipher(), Some(expected), "{configured:?} {offered:?}");
+                assert_eq!(pair.server.alpn(), Some(&b"h2"[..]).filter(|_| alpn == "h2"));
+                pair.check_echo();
+            }
+        }
+    }
+}
+
 #[test]
 fn versions_suites_and_groups() {
     use TlsVersion::{V1_2, V1_3};

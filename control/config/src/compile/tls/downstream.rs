@@ -45,6 +45,7 @@ pub(super) fn context(
         client_certificates: client_certificates(at, message, validation.validation),
         sessions: sessions?,
         require_sni: or_bool(message.require_sni, false),
+        prefer_client_ciphers: message.prefer_client_ciphers,
         full_scan_certs_on_sni_mismatch: or_bool(message.full_scan_certs_on_sni_mismatch, false),
         key_log: key_log.is_some(),
         staple_policy: staple_policy(message),

@@ -39,6 +39,7 @@ pub(super) const MESSAGES: &[Message] = &[
             field("session_timeout"),
             field("require_sni"),
             field("full_scan_certs_on_sni_mismatch"),
+            field("prefer_client_ciphers"),
             field("ocsp_staple_policy"),
         ],
     ),
