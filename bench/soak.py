@@ -2,9 +2,10 @@
 """A long run of mixed protocols with faults, which must leave nothing behind.
 
 Starts Ringway between origins and clients of `ringway-load`, on free ports of the loopback: HTTP/1.1,
-HTTP/2, gRPC and WebSocket in plain and behind TLS, TCP. While they run at a modest rate, origins die
-and come back, the configuration is reloaded, and hostile clients come and go. Then all clients
-leave, and memory, descriptors and every gauge of what is active must be back where they began.
+HTTP/2, gRPC and WebSocket in plain and behind TLS, TCP and UDP. While they run at a modest rate,
+origins die and come back, the configuration is reloaded, and hostile clients come and go. Then all
+clients leave, and memory, descriptors, every gauge of what is active and every unit of a circuit
+breaker must be back where they began.
 
     bench/soak.py --seconds 600 target/release/ringway target/release/ringway-load
 
@@ -28,11 +29,15 @@ from pathlib import Path
 
 HTTP_MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 TCP_PROXY = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
+UDP_PROXY = "envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig"
+UDP_ROUTE = "envoy.extensions.filters.udp.udp_proxy.v3.Route"
 ROUTER = "envoy.extensions.filters.http.router.v3.Router"
 TLS = "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
 PROTOCOLS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 GROWTH_KIB = 24 << 10
 """What the heap may keep of a busy time: pools of buffers, storage of the allocator."""
+UNITS = 5000
+"""Of each circuit breaker: more than any load needs."""
 
 
 def any_of(name, **fields):
@@ -49,8 +54,13 @@ def free_ports(count):
     return ports
 
 
-def address(port):
-    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+def address(port, protocol="TCP"):
+    return {"socket_address": {"address": "127.0.0.1", "port_value": port, "protocol": protocol}}
+
+
+def breakers():
+    limits = ("max_connections", "max_pending_requests", "max_requests")
+    return {"track_remaining": True, **{limit: UNITS for limit in limits}}
 
 
 def cluster(name, port, http2=False):
@@ -58,6 +68,7 @@ def cluster(name, port, http2=False):
         "name": name,
         "connect_timeout": "1s",
         "type": "STATIC",
+        "circuit_breakers": {"thresholds": [breakers()]},
         "load_assignment": {
             "cluster_name": name,
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(port)}}]}],
@@ -90,7 +101,7 @@ class Soak:
     def __init__(self, arguments, folder):
         self.ringway, self.load = arguments.ringway, arguments.load
         self.folder, self.revision = folder, 0
-        names = ["admin", "plain", "tls", "tcp", "origin", "origin2", "echo"]
+        names = ["admin", "plain", "tls", "tcp", "udp", "origin", "origin2", "echo", "datagrams"]
         self.port = dict(zip(names, free_ports(len(names))))
         self.children, self.origins, self.answers = [], {}, {}
         self.random = random.Random(arguments.seed)
@@ -125,14 +136,31 @@ class Soak:
             {"name": name, "address": address(self.port[name]), "filter_chains": [chain]}
             for name, chain in chains.items()
         ]
+        listeners.append(self.datagram_listener())
         clusters = [
             cluster("one", self.port["origin"]),
             cluster("two", self.port["origin2"], http2=True),
             cluster("echo", self.port["echo"]),
+            cluster("datagrams", self.port["datagrams"]),
         ]
         return {
             "admin": {"address": address(self.port["admin"])},
             "static_resources": {"listeners": listeners, "clusters": clusters},
+        }
+
+    def datagram_listener(self):
+        route = {"name": "route", "typed_config": any_of(UDP_ROUTE, cluster="datagrams")}
+        proxy = any_of(
+            UDP_PROXY,
+            stat_prefix="soak",
+            # Sessions of clients that have left must end before the verdict.
+            idle_timeout="2s",
+            matcher={"on_no_match": {"action": route}},
+        )
+        return {
+            "name": "udp",
+            "address": address(self.port["udp"], "UDP"),
+            "listener_filters": [{"name": "udp", "typed_config": proxy}],
         }
 
     def write_configuration(self):
@@ -150,9 +178,9 @@ class Soak:
 
     def start_origin(self, name):
         listen = f"127.0.0.1:{self.port[name]}"
-        extra = ["--tcp", "echo"] if name == "echo" else []
+        extra = {"echo": ["--tcp", "echo"], "datagrams": ["--udp"]}.get(name, [])
         self.origins[name] = self.spawn(self.load, "serve", "-l", listen, *extra)
-        self.wait_for_port(self.port[name])
+        (self.wait_for_echo if name == "datagrams" else self.wait_for_port)(self.port[name])
 
     def start_proxy(self):
         path = self.write_configuration()
@@ -160,6 +188,20 @@ class Soak:
         self.proxy = self.spawn(*command, "-l", "warn")
         for name in ("admin", "plain", "tls", "tcp"):
             self.wait_for_port(self.port[name])
+        self.wait_for_echo(self.port["udp"])
+
+    def wait_for_echo(self, port):
+        for _ in range(400):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+                probe.settimeout(0.05)
+                probe.connect(("127.0.0.1", port))
+                try:
+                    probe.send(b"probe")
+                    if probe.recv(100) == b"probe":
+                        return
+                except (TimeoutError, ConnectionRefusedError):
+                    time.sleep(0.05)
+        raise SystemExit(f"nobody sends datagrams back at port {port}: {self.last_words()}")
 
     def wait_for_port(self, port):
         for _ in range(400):
@@ -185,6 +227,8 @@ class Soak:
             "grpcs": ["--insecure", "-b", "hello", f"grpcs://{tls}/ringway.Load/Echo"],
             "websocket": ["-b", "x" * 2000, f"ws://{plain}/"],
             "tcp": ["-b", "x" * 4000, f"tcp://127.0.0.1:{self.port['tcp']}"],
+            "udp": ["-b", "x" * 200, "--timeout", "1s", f"udp://127.0.0.1:{self.port['udp']}"],
+            "udp, a port each": ["--new-connections", "--timeout", "1s", f"udp://127.0.0.1:{self.port['udp']}"],
             "faulty clients": ["--half-open", "4", "--slow", "4", "--aborted", "4", f"http://{plain}/1k"],
         }
 
@@ -214,8 +258,20 @@ class Soak:
         gauges["upstream connections"] = sum(
             int(v) for k, v in self.stats().items() if k.endswith("upstream_cx_active")
         )
+        gauges["breaker units out"] = self.units_out()
         gauges["descriptors"] = self.descriptors()
         return gauges
+
+    def units_out(self):
+        """Units of all circuit breakers that somebody holds, but for those of pooled connections."""
+        stats = self.stats()
+        remaining = re.compile(r"cluster\.(\w+)\.circuit_breakers\.default\.remaining_(cx|pending|rq)$")
+        out = 0
+        for name, value in stats.items():
+            if found := remaining.match(name):
+                pooled = stats[f"cluster.{found[1]}.upstream_cx_active"] if found[2] == "cx" else 0
+                out += UNITS - int(value) - int(pooled)
+        return out
 
     def descriptors(self):
         """The least of a few looks: the admin's own connections may be about to close."""
@@ -290,6 +346,10 @@ class Soak:
                 raise SystemExit(f"Ringway has ended: {self.last_words()}")
             time.sleep(self.random.random())
 
+    def told_of(self, remains):
+        names = ("descriptors", "upstream connections", "breaker units out")
+        return ", ".join(f"{remains[name]} {name}" for name in names) + f", {self.memory_kib()} KiB"
+
     def told(self):
         for kind, (_, report) in self.reports.items():
             try:
@@ -309,7 +369,7 @@ class Soak:
 
 
 def run(soak, seconds, rate):
-    for name in ("origin", "origin2", "echo"):
+    for name in ("origin", "origin2", "echo", "datagrams"):
         soak.start_origin(name)
     soak.start_proxy()
     # What a first busy time makes is there to stay: it is the beginning.
@@ -318,6 +378,7 @@ def run(soak, seconds, rate):
     before, busy = soak.settle()
     memory = soak.memory_kib()
     print(f"begins with {memory >> 10} MiB, {before['descriptors']} descriptors, busy: {busy or 'nothing'}")
+    print(f"  {soak.told_of(before)}", flush=True)
     soak.start_loads(seconds, rate)
     soak.do_harm(seconds)
     soak.finish_loads()
@@ -326,6 +387,7 @@ def run(soak, seconds, rate):
     growth = soak.memory_kib() - memory
     spare = after["descriptors"] - after["upstream connections"]
     spare -= before["descriptors"] - before["upstream connections"]
+    print(f"  {soak.told_of(after)}")
     print(f"ends with {growth:+} KiB, {spare:+} descriptors beside pooled connections, busy: {busy or 'nothing'}")
     return not busy and spare <= 0 and growth <= GROWTH_KIB
 
