@@ -1,16 +1,19 @@
 //! Between the compiler, which lists the names that must be resolved, and the resolver.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 
 use ringway_bridge::stats::Page;
-use ringway_config::compile::{DnsTarget, LookupFamily, ResolvedEndpoints};
+use ringway_config::compile::{DnsTarget, ResolvedEndpoints};
 use ringway_control::dns::{
-    self, DnsCluster, DnsDiscovery, DnsKind, EndpointUpdate, FailureRefresh, Resolve, Schedule,
-    SystemResolver,
+    self, DnsCluster, DnsDiscovery, DnsKind, EndpointUpdate, FailureRefresh, NameCaches, NameEnd,
+    Resolve, Schedule, SystemResolver,
 };
+use ringway_control::publish::Control;
 use ringway_model::address::Address;
 use ringway_model::cluster::{Endpoint, Locality};
+use ringway_model::dns::Resolver;
 use ringway_model::snapshot::Snapshot;
 use tokio::sync::mpsc;
 
@@ -88,6 +91,17 @@ impl Names {
     }
 }
 
+/// The caches of names that come with requests, and the workers' ends of the lines to them.
+pub(crate) fn caches(
+    page: &Arc<Page>,
+    control: &Control,
+) -> io::Result<(NameCaches, Vec<NameEnd>)> {
+    let resolver = |settings: &Resolver| {
+        SystemResolver::of(settings).map(|resolver| Arc::new(resolver) as Arc<dyn Resolve>)
+    };
+    NameCaches::start(Arc::clone(page), Box::new(resolver), control.bells())
+}
+
 /// The questions of one cluster in the resolver's words; ports and weights are the compiler's.
 fn question(target: &DnsTarget, snapshot: &Snapshot) -> Option<Arc<DnsCluster>> {
     let cluster = snapshot.clusters.iter().flatten().find(|c| c.name == target.cluster)?;
@@ -99,19 +113,14 @@ fn question(target: &DnsTarget, snapshot: &Snapshot) -> Option<Arc<DnsCluster>> 
         locality: Arc::new(Locality::default()),
         transport_match: None,
         hash_key: None,
+        server_name: None,
     };
     let name =
         |host: &String| dns::DnsTarget { name: host.clone(), port: 0, template: template.clone() };
     Some(Arc::new(DnsCluster {
         name: Arc::clone(&target.cluster),
         kind: DnsKind::Strict,
-        family: match target.family {
-            LookupFamily::Auto => dns::LookupFamily::Auto,
-            LookupFamily::V4Only => dns::LookupFamily::V4Only,
-            LookupFamily::V6Only => dns::LookupFamily::V6Only,
-            LookupFamily::V4Preferred => dns::LookupFamily::V4Preferred,
-            LookupFamily::All => dns::LookupFamily::All,
-        },
+        family: target.family,
         schedule: Schedule {
             refresh: target.refresh.interval,
             failure: target.refresh.failure.map(|(base, max)| FailureRefresh { base, max }),

@@ -8,13 +8,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use ringway_bridge::stats::Catalog;
+use ringway_bridge::stats::{Catalog, Page};
 use ringway_config::compile::{Admin, Cause, Draft, GivenSockets, OpenSinks};
 use ringway_config::{ConfigError, Loaded, print};
 use ringway_control::ServerStats;
 use ringway_control::admin::{
     self, AdminAddress, AdminServer, AdminState, ConfigSource, Lifecycle, LogLevels, ServerState,
 };
+use ringway_control::dns::NameCaches;
 use ringway_control::log_writer::{LogTarget, LogWriter};
 use ringway_control::publish::Control;
 use ringway_control::watch::FileWatch;
@@ -31,7 +32,7 @@ use crate::configuration::Configuration;
 use crate::demo::{self, DemoArgs};
 use crate::end::{Signals, stop_listening};
 use crate::identity;
-use crate::names::Names;
+use crate::names::{self, Names};
 use crate::secrets::{self, Secrets};
 use crate::workers::Workers;
 use crate::{logging, validate};
@@ -150,6 +151,8 @@ pub(crate) struct Server {
     pub(crate) workers: Workers,
     pub(crate) logs: LogWriter,
     names: Names,
+    /// Names that come with requests.
+    name_caches: NameCaches,
     pub(crate) lifecycle: Lifecycle,
     admin: Arc<AdminState>,
     admin_address: String,
@@ -181,18 +184,17 @@ impl Server {
         let driver = choose_driver(options.driver)?;
         let (control, ends) = Control::new(&catalog, Arc::clone(&page), concurrency)
             .map_err(failed("cannot make the lines to the workers"))?;
-        let spin = Duration::from_micros(options.spin_us);
-        let drain_time = options.drain_time();
-        let workers = Workers::start(ends, log_senders, &catalog, driver, spin, drain_time)
+        let (spin, drain_time) = (Duration::from_micros(options.spin_us), options.drain_time());
+        let (name_caches, name_ends) =
+            names::caches(&page, &control).map_err(failed("cannot make the lines for names"))?;
+        let lines = (log_senders, name_ends);
+        let workers = Workers::start(ends, lines, &catalog, driver, spin, drain_time)
             .map_err(failed("cannot start the workers"))?;
         let lifecycle = Lifecycle::default();
         let (sender, commands) = mpsc::channel(COMMANDS_MAX);
         let sources = watch::Sender::new(Arc::new(source_of(&loaded)));
-        let number = cli::version_number();
-        let server_stats =
-            ServerStats::new(&catalog, Arc::clone(&page), started, concurrency, number);
-        server_stats.initialized();
-        let admin = Arc::new(AdminState::new(
+        let server_stats = initialized(&catalog, &page, started, concurrency);
+        let admin = AdminState::new(
             Arc::clone(&catalog),
             control.subscribe(),
             sources.subscribe(),
@@ -201,7 +203,8 @@ impl Server {
             log_levels(&options),
             sender,
             server_stats,
-        ));
+        );
+        let admin = Arc::new(admin.with_names(name_caches.clone()));
         let admin_address = open_admin(draft.admin.as_ref(), &options, &admin)?;
         names.follow(draft.dns, &draft.snapshot);
         let secrets = Secrets::new(page, loaded, draft.watched, &draft.updates);
@@ -217,6 +220,7 @@ impl Server {
             workers,
             logs,
             names,
+            name_caches,
             lifecycle,
             admin,
             admin_address,
@@ -257,7 +261,9 @@ impl Server {
     }
 
     async fn publish(&mut self, snapshot: Snapshot) {
-        let generation = self.control.publish(snapshot).generation;
+        let published = self.control.publish(snapshot);
+        self.name_caches.follow(&published);
+        let generation = published.generation;
         if !self.control.settled(generation, ADOPTION_MAX).await {
             tracing::warn!(target: "main", generation, "some worker does not follow");
         }
@@ -398,6 +404,19 @@ impl Server {
         let found = current.listeners.iter().find(|listener| &*listener.name == name);
         found.map(|listener| listener.address.to_string())
     }
+}
+
+/// The statistics of a server that has read its configuration.
+fn initialized(
+    catalog: &Catalog,
+    page: &Arc<Page>,
+    started: Instant,
+    concurrency: usize,
+) -> ServerStats {
+    let number = cli::version_number();
+    let stats = ServerStats::new(catalog, Arc::clone(page), started, concurrency, number);
+    stats.initialized();
+    stats
 }
 
 async fn changed(watch: &mut Option<FileWatch>) {

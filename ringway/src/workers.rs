@@ -8,7 +8,9 @@ use std::time::Duration;
 use ringway_bridge::log_ring::LogSender;
 use ringway_bridge::mailbox::{Receiver, Sender, mailbox};
 use ringway_bridge::stats::Catalog;
+use ringway_control::dns::NameEnd;
 use ringway_control::publish::{Control, WorkerEnd};
+use ringway_proxy::names::NameLine;
 use ringway_proxy::worker::{Command, Parts, run};
 use ringway_runtime::worker::{self, Driver, Spec};
 
@@ -28,7 +30,7 @@ impl Workers {
     /// Starts one worker per end, pinned to the cores in turn.
     pub(crate) fn start(
         ends: Vec<WorkerEnd>,
-        logs: Vec<LogSender>,
+        (logs, names): (Vec<LogSender>, Vec<NameEnd>),
         catalog: &Arc<Catalog>,
         driver: Driver,
         spin: Duration,
@@ -38,7 +40,7 @@ impl Workers {
         let cores = worker::cores();
         let (drained, reports) = mailbox(count);
         let (mut threads, mut commands) = (Vec::new(), Vec::new());
-        for (end, log) in ends.into_iter().zip(logs) {
+        for ((end, log), names) in ends.into_iter().zip(logs).zip(names) {
             let (sender, inbox) = mailbox(COMMANDS_MAX);
             commands.push(sender);
             let index = end.worker;
@@ -51,6 +53,7 @@ impl Workers {
                 commands: inbox,
                 ear: end.ear,
                 log,
+                names: NameLine { asks: names.asks, bell: names.bell, told: names.told },
                 drain_time,
                 adopted: end.adopted,
                 drained: drained.clone(),

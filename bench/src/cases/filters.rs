@@ -9,6 +9,7 @@ use std::time::{Instant, SystemTime};
 use ringway_bridge::stats::{Catalog, StatName};
 use ringway_http::{Fields, RequestHead, ResponseHead, Version};
 use ringway_model::address::Address;
+use ringway_model::dns::NoNames;
 use ringway_model::filter::{
     End, FilterState, HttpFilter, HttpFilterChain, Piece, ResponseStep, Router, Step, StreamCx,
 };
@@ -151,7 +152,8 @@ impl Passing {
         self.fill(message);
         let Self { chain, states, request, response, trailers, connection, stats, cluster } = self;
         let mut info = StreamInfo::new(Instant::now(), SystemTime::UNIX_EPOCH);
-        let mut cx = StreamCx { connection, info: &mut info, stats, cluster: Some(cluster) };
+        let (cluster, dynamic, names) = (Some(&*cluster), None, &NoNames);
+        let mut cx = StreamCx { connection, info: &mut info, stats, cluster, dynamic, names };
         for &index in chain.request_head() {
             let step = chain.get(index).request_head(&mut states[index], request, &mut cx);
             assert!(matches!(step, Step::Continue), "no filter answers");

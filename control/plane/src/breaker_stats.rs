@@ -9,6 +9,7 @@ use ringway_bridge::limit::Limit;
 use ringway_bridge::stat_group;
 use ringway_bridge::stats::{Catalog, GaugeId, Page, StatName};
 use ringway_model::cluster::{ClusterPolicy, PriorityLimits};
+use ringway_model::dns::NameCache;
 use ringway_model::snapshot::Snapshot;
 
 stat_group! {
@@ -16,6 +17,15 @@ stat_group! {
     pub struct BreakerStats {
         counters {}
         gauges { cx_open, cx_pool_open, rq_open, rq_pending_open, rq_retry_open }
+        histograms {}
+    }
+}
+
+stat_group! {
+    /// `dns_cache.<name>.circuit_breakers.*`
+    pub struct NameBreakerStats {
+        counters {}
+        gauges { rq_pending_open, rq_pending_remaining }
         histograms {}
     }
 }
@@ -33,6 +43,9 @@ impl Breakers {
         for cluster in snapshot.clusters.iter().flatten() {
             let priorities = self.of(catalog, &cluster.policy).iter().zip(&cluster.policy.limits);
             priorities.for_each(|(ids, limits)| ids.mark(page, limits));
+            if let Some(dynamic) = &cluster.policy.dynamic {
+                mark_names(catalog, page, &dynamic.cache);
+            }
         }
     }
 
@@ -41,6 +54,16 @@ impl Breakers {
         let register = || ["default", "high"].map(|priority| register(catalog, scope, priority));
         self.0.entry(scope.full.clone()).or_insert_with(register)
     }
+}
+
+/// `max_pending_requests` of a cache of names.
+fn mark_names(catalog: &Catalog, page: &Page, cache: &NameCache) {
+    let prefix = format!("dns_cache.{}.circuit_breakers", cache.name);
+    // A name that is known is found, not registered anew.
+    let ids = NameBreakerStats::register(catalog, &prefix, &prefix, &[]);
+    let remaining = cache.pending.max().saturating_sub(cache.pending.taken());
+    page.set(ids.rq_pending_open, u64::from(cache.is_crowded()));
+    page.set(ids.rq_pending_remaining, remaining);
 }
 
 fn register(catalog: &Catalog, scope: &StatName, priority: &str) -> BreakerStats {

@@ -1,37 +1,25 @@
-//! Name resolution for `STRICT_DNS` and `LOGICAL_DNS` clusters.
+//! Name resolution for `STRICT_DNS` and `LOGICAL_DNS` clusters, and for names that come with
+//! requests.
 //!
 //! Owns when a name is asked for again, what an answer means for the endpoints of a cluster, and
 //! the `update_*` statistics. Who asks the name servers is behind [`Resolve`]; what becomes of
 //! the endpoints is up to the receiver of [`EndpointUpdate`]s.
 
 mod follow;
+mod names;
 mod resolver;
 mod schedule;
 
 pub use follow::{DnsDiscovery, EndpointUpdate};
+pub use names::{NameCaches, NameEnd, ResolverOf};
 pub use resolver::{Answer, Resolve, ResolveError, Resolving, SystemResolver};
 pub use schedule::{FailureRefresh, Schedule};
 
 use std::sync::Arc;
 
 use ringway_model::cluster::Endpoint;
+pub use ringway_model::dns::LookupFamily;
 use ringway_model::stats::ClusterStats;
-
-/// `dns_lookup_family`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LookupFamily {
-    /// IPv6, and IPv4 only when that gives nothing.
-    #[default]
-    Auto,
-    /// IPv4 only.
-    V4Only,
-    /// IPv6 only.
-    V6Only,
-    /// IPv4, and IPv6 only when that gives nothing.
-    V4Preferred,
-    /// Both, IPv4 first.
-    All,
-}
 
 /// How many of the addresses behind a name become endpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -50,6 +50,7 @@ pub(crate) fn policy(catalog: &Catalog, name: &str) -> Arc<ClusterPolicy> {
         h2: Default::default(),
         h2_keepalive: Default::default(),
         resolves_names: false,
+        dynamic: None,
         stat_scope: StatName::new("", "", &format!("cluster.{name}"), &[]),
         stats: cluster_stats(catalog, name),
         h2_stats: Http2Stats::register(catalog, &format!("cluster.{name}.http2"), "http2", &[]),
@@ -72,6 +73,7 @@ pub(crate) fn endpoint(address: &str) -> Endpoint {
         locality: Arc::new(Locality::default()),
         transport_match: None,
         hash_key: None,
+        server_name: None,
     }
 }
 

@@ -42,7 +42,7 @@ pub struct WorkerEnd {
 /// The control thread's side of one worker.
 #[derive(Debug)]
 struct Worker {
-    bell: Bell,
+    bell: Arc<Bell>,
     reports: mailbox::Receiver<u64>,
     adopted: u64,
 }
@@ -70,7 +70,7 @@ impl Control {
         for (worker, snapshots) in subscribers.into_iter().enumerate() {
             let (bell, ear) = Bell::pair()?;
             let (adopted, reports) = mailbox(REPORTS_MAX);
-            near.push(Worker { bell, reports, adopted: 0 });
+            near.push(Worker { bell: Arc::new(bell), reports, adopted: 0 });
             far.push(WorkerEnd { worker, snapshots, ear, adopted });
         }
         let stats = ManagerStats::register(catalog, workers);
@@ -124,6 +124,11 @@ impl Control {
     /// Wakes every worker, for example because a command waits in its mailbox.
     pub fn ring(&self) {
         self.workers.iter().for_each(|worker| worker.bell.ring());
+    }
+
+    /// What wakes each worker, for others who have mail for them.
+    pub fn bells(&self) -> Vec<Arc<Bell>> {
+        self.workers.iter().map(|worker| Arc::clone(&worker.bell)).collect()
     }
 
     /// The snapshot that was published last; generation 0 before the first.

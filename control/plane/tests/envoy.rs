@@ -242,6 +242,7 @@ fn snapshot(catalog: &Catalog, listener: SocketAddr) -> Snapshot {
             }),
             transport_match: None,
             hash_key: None,
+            server_name: None,
         })
     };
     let cluster = Cluster {
@@ -292,6 +293,7 @@ fn policy(catalog: &Catalog) -> ClusterPolicy {
         h2: Default::default(),
         h2_keepalive: Default::default(),
         resolves_names: false,
+        dynamic: None,
         stat_scope: StatName::new("", "", "cluster.backend", &[]),
         stats: ClusterStats::register(catalog, "cluster.backend", "cluster", &tags),
         h2_stats: Http2Stats::register(catalog, "cluster.backend.http2", "cluster.http2", &tags),

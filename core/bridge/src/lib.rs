@@ -2,8 +2,9 @@
 //!
 //! Everything that one thread says to another goes through a type of this crate: the published
 //! snapshot ([`published`]), bounded mailboxes ([`mailbox`]), statistics pages ([`stats`]),
-//! access-log batches ([`log_ring`]), process-wide limits ([`limit`]) and rates ([`rate`]). Whoever
-//! wants to know what is shared, and how stale it may be, reads this crate and no other.
+//! access-log batches ([`log_ring`]), process-wide limits ([`limit`]) and rates ([`rate`]), marks
+//! of use ([`touch`]). Whoever wants to know what is shared, and how stale it may be, reads this
+//! crate and no other.
 //!
 //! It does not know what it carries: snapshots, commands and records are type parameters.
 
@@ -13,4 +14,5 @@ pub mod mailbox;
 pub mod published;
 pub mod rate;
 pub mod stats;
+pub mod touch;
 pub mod wake;

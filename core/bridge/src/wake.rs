@@ -1,4 +1,4 @@
-//! How the control thread wakes a worker that sleeps in its ring.
+//! How the control thread wakes a worker that sleeps in its ring, and the other way round.
 //!
 //! A socket pair rather than an eventfd: both the io_uring and the epoll driver can receive from
 //! it with the operations that they have anyway.
@@ -6,12 +6,12 @@
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 
-/// The control side: rings the bell of one worker.
+/// Rings for the thread that holds the other end.
 #[derive(Debug)]
 pub struct Bell(UnixStream);
 
 impl Bell {
-    /// A bell and the stream on which its worker hears it, both non-blocking.
+    /// A bell and the stream on which it is heard, both non-blocking.
     pub fn pair() -> io::Result<(Self, UnixStream)> {
         let (bell, ear) = UnixStream::pair()?;
         bell.set_nonblocking(true)?;
@@ -19,8 +19,8 @@ impl Bell {
         Ok((Self(bell), ear))
     }
 
-    /// Wakes the worker. A full socket means that it has been rung already; a closed one means
-    /// that the worker has ended: neither is an error of the caller.
+    /// Wakes whoever listens. A full socket means that it has been rung already; a closed one
+    /// that nobody is there any more: neither is an error of the caller.
     pub fn ring(&self) {
         let _ = (&self.0).write(&[1]);
     }

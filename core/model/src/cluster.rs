@@ -1,5 +1,6 @@
 //! Clusters: endpoints and the policy by which they are used.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use ringway_http::h2;
 use ringway_lb as lb;
 
 use crate::address::Address;
+use crate::dns::DynamicHosts;
 use crate::http::H2Keepalive;
 use crate::proxy_header::ProxyHeader;
 use crate::stats::{ClusterStats, HashStats, Http2Stats};
@@ -141,6 +143,8 @@ pub struct ClusterPolicy {
     pub h2_keepalive: H2Keepalive,
     /// `STRICT_DNS`: its endpoints come and go with the answers of a resolver.
     pub resolves_names: bool,
+    /// Its endpoints are named by requests, and it has no others.
+    pub dynamic: Option<DynamicHosts>,
     /// `cluster.<name>`, with `alt_stat_name` in place of the name where there is one: what the
     /// names of its statistics begin with.
     pub stat_scope: StatName,
@@ -207,6 +211,25 @@ pub struct Endpoint {
     pub transport_match: Option<u16>,
     /// `hash_key` of its `envoy.lb` metadata.
     pub hash_key: Option<Arc<str>>,
+    /// What the handshake with it names, where the request decides (`auto_sni`).
+    pub server_name: Option<Arc<str>>,
+}
+
+impl Endpoint {
+    /// An endpoint that requests name: weight 1, healthy, of no locality.
+    pub fn named(name: Arc<str>, address: SocketAddr) -> Self {
+        let address = Address::Ip(address);
+        Self {
+            address_text: address.to_string().into(),
+            address,
+            hostname: name,
+            host: lb::Host::PLAIN,
+            locality: Arc::default(),
+            transport_match: None,
+            hash_key: None,
+            server_name: None,
+        }
+    }
 }
 
 impl ClusterPolicy {

@@ -28,6 +28,7 @@ use std::sync::Arc;
 use ringway_bridge::stats::StatName;
 use ringway_http::{Fields, RequestHead, ResponseHead};
 
+use crate::dns::{DynamicHosts, NameCache, Names};
 use crate::named_stats::NamedStats;
 use crate::stream::{ConnectionInfo, LocalReply, StreamInfo};
 
@@ -140,6 +141,10 @@ pub struct StreamCx<'a> {
     pub stats: &'a NamedStats,
     /// `cluster.<name>` of the cluster that serves the route, if it has one.
     pub cluster: Option<&'a StatName>,
+    /// How that cluster finds its hosts, where requests name them.
+    pub dynamic: Option<&'a DynamicHosts>,
+    /// The caches of names.
+    pub names: &'a dyn Names,
 }
 
 /// An HTTP filter's configuration.
@@ -300,8 +305,25 @@ pub trait HttpFilterFactory: Send + Sync {
     /// the field inside the message and what is wrong with it.
     fn compile(&self, config: &[u8]) -> Result<Arc<dyn HttpFilter>, Vec<FieldError>>;
 
+    /// As [`HttpFilterFactory::compile`], for a filter that needs something of the process.
+    fn compile_within(
+        &self,
+        config: &[u8],
+        _process: &dyn Process,
+    ) -> Result<Arc<dyn HttpFilter>, Vec<FieldError>> {
+        self.compile(config)
+    }
+
     /// The fields that it supports, by message (for the support table): message name, fields.
     fn supported(&self) -> &'static [(&'static str, &'static [&'static str])];
+}
+
+/// What filters get of the process that they are compiled in.
+pub trait Process {
+    /// The cache of names of a `DnsCacheConfig`, which is that of all who give the same one. `path`
+    /// is its place inside the filter's message. Whatever is wrong is reported there; then there
+    /// is none.
+    fn name_cache(&self, path: &str, config: &[u8]) -> Option<Arc<NameCache>>;
 }
 
 /// Something wrong with a field of an extension's configuration.

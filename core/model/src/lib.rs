@@ -10,6 +10,7 @@
 pub mod access_log;
 pub mod address;
 pub mod cluster;
+pub mod dns;
 pub mod filter;
 pub mod format;
 pub mod grpc;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use ringway_bridge::limit::Limit;
 use ringway_bridge::rate::TokenBucket;
 
+use crate::dns::NameCache;
 use crate::rbac::Policies;
 use crate::stats::{ConnectionLimitStats, LocalRateLimitStats, RbacStats, ShadowRbacStats};
 
@@ -17,10 +18,22 @@ pub enum NetworkFilter {
     /// `envoy.filters.network.sni_cluster`: the server name of the ClientHello is the cluster of
     /// the TCP proxy.
     SniCluster,
+    /// `envoy.filters.network.sni_dynamic_forward_proxy`
+    SniDynamicForwardProxy(SniDynamicForwardProxy),
     /// `envoy.filters.network.local_ratelimit`
     LocalRateLimit(LocalRateLimit),
     /// `envoy.filters.network.rbac`
     Rbac(Rbac),
+}
+
+/// Envoy `sni_dynamic_forward_proxy.v3.FilterConfig`: the server name of the ClientHello is the
+/// host, once its address is known.
+#[derive(Debug)]
+pub struct SniDynamicForwardProxy {
+    /// `dns_cache_config`.
+    pub cache: Arc<NameCache>,
+    /// `port_value`: the port of the host.
+    pub port: u16,
 }
 
 /// Envoy `ConnectionLimit`: so many connections of a filter chain at once, in the whole process.

@@ -65,6 +65,19 @@ stat_group! {
 }
 
 stat_group! {
+    /// `dns_cache.<name>.*`
+    pub struct DnsCacheStats {
+        counters {
+            cache_load, dns_address_filter_out, dns_query_attempt, dns_query_failure,
+            dns_query_success, dns_query_timeout, dns_rq_pending_overflow, host_added,
+            host_address_changed, host_overflow, host_removed,
+        }
+        gauges { num_hosts }
+        histograms {}
+    }
+}
+
+stat_group! {
     /// `http.<stat_prefix>.*`
     pub struct HttpStats {
         counters {

@@ -21,6 +21,7 @@ pub(crate) fn adopt(worker: &Rc<Worker>, snapshot: Arc<Snapshot>) {
     // Clusters first: a new route must find its cluster.
     adopt_clusters(worker, &snapshot);
     adopt_listeners(worker, &snapshot);
+    worker.dns.forget_unused();
 }
 
 fn adopt_clusters(worker: &Rc<Worker>, snapshot: &Snapshot) {

@@ -1,7 +1,8 @@
 //! The data path: what one worker does with connections, from accept to the access log.
 //!
 //! Read it in the order of a request: [`worker`] owns everything that one core owns; `adopt`
-//! follows a new configuration; `listener` accepts and finds the filter chain; `hcm` is the HTTP
+//! follows a new configuration; [`names`] knows the addresses of names that requests bring;
+//! `listener` accepts and finds the filter chain; `hcm` is the HTTP
 //! connection manager, from the request head to the local reply; `http2` drives connections that
 //! carry many streams; `upstream` chooses an endpoint
 //! and keeps connections to it; `transport` is what either side is read from and written to;
@@ -16,6 +17,7 @@ mod hcm;
 mod http2;
 mod listener;
 mod log;
+pub mod names;
 mod tcp;
 mod tell;
 mod transport;

@@ -13,6 +13,7 @@ use ringway_bridge::published::Subscriber;
 use ringway_bridge::stats::{Catalog, Page};
 use ringway_http::date::{DATE_LEN, imf_fixdate};
 use ringway_model::cluster::ClusterId;
+use ringway_model::dns::Told;
 use ringway_model::named_stats::NamedStats;
 use ringway_model::snapshot::Snapshot;
 use ringway_runtime::{deadline, stream::Stream};
@@ -22,6 +23,7 @@ use crate::adopt;
 use crate::hcm::Spare;
 use crate::listener::Listening;
 use crate::log::Log;
+use crate::names::{LocalNames, NameLine};
 use crate::transport::{Gate, MetNames};
 use crate::upstream::Upstream;
 
@@ -65,6 +67,8 @@ pub struct Parts {
     pub ear: UnixStream,
     /// Access-log lines go out here.
     pub log: LogSender,
+    /// The line to whoever resolves the names that requests bring.
+    pub names: NameLine,
     /// How long what a listener left behind may last (`--drain-time-s`).
     pub drain_time: Duration,
     /// Takes each generation that the worker follows.
@@ -89,6 +93,8 @@ pub(crate) struct Worker {
     pub(crate) upstreams: RefCell<Vec<Option<Rc<Upstream>>>>,
     pub(crate) listening: RefCell<Vec<Rc<Listening>>>,
     pub(crate) log: Log,
+    /// Names that requests bring.
+    pub(crate) dns: LocalNames,
     /// Which TLS handshakes have their turn.
     pub(crate) handshakes: Rc<Gate>,
     /// Storage that no request uses.
@@ -128,13 +134,15 @@ struct Inbox {
     ear: Stream,
     snapshots: Subscriber<Snapshot>,
     commands: Receiver<Command>,
+    told: Receiver<Told>,
 }
 
 impl Worker {
     fn new(parts: Parts) -> (Rc<Self>, Inbox) {
         // The socket pair was made by this process and is open.
         let ear = Stream::from_fd(parts.ear.into()).expect("a connected socket pair");
-        let inbox = Inbox { ear, snapshots: parts.snapshots, commands: parts.commands };
+        let (dns, told) = LocalNames::new(parts.index, &parts.page, parts.names);
+        let inbox = Inbox { ear, snapshots: parts.snapshots, commands: parts.commands, told };
         let worker = Rc::new(Self {
             index: parts.index,
             workers: parts.workers,
@@ -145,6 +153,7 @@ impl Worker {
             upstreams: RefCell::default(),
             listening: RefCell::default(),
             log: Log::new(parts.log),
+            dns,
             handshakes: Rc::default(),
             spare: Spare::default(),
             met_names: MetNames::default(),
@@ -199,6 +208,11 @@ impl Worker {
             adopt::adopt(self, snapshot);
             // A full box loses a report about an old generation; a newer one follows.
             let _ = self.adopted.send(generation);
+        }
+        while let Some(told) = inbox.told.receive() {
+            if self.dns.hear(&told) {
+                self.upstreams.borrow().iter().flatten().for_each(|one| one.forget_name(&told));
+            }
         }
         while let Some(command) = inbox.commands.receive() {
             self.obey(command);

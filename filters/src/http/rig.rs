@@ -1,9 +1,12 @@
 //! A stream for the tests of filters.
 
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use ringway_model::address::Address;
+use ringway_model::dns::{Authority, DynamicHosts, Lookup, NameCache, Names};
 use ringway_model::filter::StreamCx;
 use ringway_model::named_stats::{Catalog, NamedStats, StatName, Total};
 use ringway_model::stream::{ConnectionInfo, StreamInfo};
@@ -15,6 +18,25 @@ pub(super) struct Rig {
     catalog: Arc<Catalog>,
     stats: NamedStats,
     cluster: StatName,
+    pub(super) dynamic: Option<DynamicHosts>,
+    pub(super) names: FakeNames,
+}
+
+/// Names whose answers a test says.
+#[derive(Debug, Default)]
+pub(super) struct FakeNames {
+    pub(super) answers: RefCell<VecDeque<Lookup>>,
+    pub(super) refused: Cell<u32>,
+}
+
+impl Names for FakeNames {
+    fn look_up(&self, _: &Arc<NameCache>, _: &Authority<'_>) -> Lookup {
+        self.answers.borrow_mut().pop_front().expect("an answer")
+    }
+
+    fn refuse(&self, _: &NameCache) {
+        self.refused.set(self.refused.get() + 1);
+    }
 }
 
 impl Rig {
@@ -37,6 +59,8 @@ impl Rig {
             stats: NamedStats::new(catalog.new_page(), Arc::clone(&catalog)),
             catalog,
             cluster: StatName::new("", "", "cluster.c", &[]),
+            dynamic: None,
+            names: FakeNames::default(),
         }
     }
 
@@ -46,6 +70,8 @@ impl Rig {
             info: &mut self.info,
             stats: &self.stats,
             cluster: Some(&self.cluster),
+            dynamic: self.dynamic.as_ref(),
+            names: &self.names,
         }
     }
 

@@ -89,6 +89,12 @@ impl Bootstrap {
         self
     }
 
+    /// Adds a cluster as an item of a YAML list.
+    pub fn other_cluster(mut self, yaml: &str) -> Self {
+        self.clusters.push_str(&indent(yaml, 2));
+        self
+    }
+
     /// Adds a STATIC cluster that speaks HTTP/2; `options` are its `http2_protocol_options`.
     pub fn h2_cluster(self, name: &str, endpoints: &[SocketAddr], options: &str) -> Self {
         self.cluster_with(name, endpoints, &h2_upstream(options, ""))

@@ -37,7 +37,8 @@ pub(super) fn policy(at: &At<'_>, cluster: &cluster::Cluster) -> Option<Policy> 
     let chosen = LbPolicy::try_from(cluster.lb_policy);
     note_other_config(at, cluster, chosen.ok());
     match chosen {
-        Ok(LbPolicy::RoundRobin) => Some(Policy::RoundRobin),
+        // A cluster that provides its own has no endpoints to be chosen from.
+        Ok(LbPolicy::RoundRobin | LbPolicy::ClusterProvided) => Some(Policy::RoundRobin),
         Ok(LbPolicy::Random) => Some(Policy::Random),
         Ok(LbPolicy::RingHash) => consistent::older_ring(at, cluster),
         Ok(LbPolicy::Maglev) => consistent::older_maglev(at, cluster),

@@ -12,7 +12,7 @@ use super::proto::{cluster, core};
 use super::protocol::Common;
 use super::upstream_http::{self, UpstreamHttp};
 use super::value::{buffer_limit, duration, limit_of};
-use super::{Cx, balancing, breakers, consistent, proxy_header, stat_names, tls};
+use super::{Cx, balancing, breakers, consistent, dynamic, proxy_header, stat_names, tls};
 
 /// `connect_timeout`.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -24,6 +24,8 @@ pub(super) enum Discovery {
     Static,
     /// Each name stands for all its addresses.
     StrictDns,
+    /// Requests name them.
+    Dynamic,
 }
 
 /// A policy whose limits are still only numbers: they are set when all of the configuration is
@@ -39,6 +41,9 @@ pub(super) fn discovery(at: &At<'_>, cluster: &cluster::Cluster) -> Option<Disco
     let number = match &cluster.cluster_discovery_type {
         None => DiscoveryType::Static as i32,
         Some(ClusterDiscoveryType::Type(number)) => *number,
+        Some(ClusterDiscoveryType::ClusterType(_)) if dynamic::is_dynamic(cluster) => {
+            return Some(Discovery::Dynamic);
+        }
         Some(ClusterDiscoveryType::ClusterType(_)) => {
             at.field("cluster_type").unsupported("");
             return None;
@@ -67,10 +72,13 @@ pub(super) fn policy(cx: &Cx<'_>, at: &At<'_>, cluster: &cluster::Cluster) -> Op
     let thresholds = breakers::thresholds(cluster.circuit_breakers.as_ref());
     let connect_timeout = duration(&at.field("connect_timeout"), cluster.connect_timeout);
     let stat_name = scope(cluster);
-    let tls = tls::upstream(cx, at, cluster.transport_socket.as_ref(), stat_name);
+    let socket = dynamic::socket(cluster);
+    let tls = tls::upstream(cx, at, socket.as_deref(), stat_name);
     let tls_matches = tls::matches::sockets(cx, at, cluster, stat_name);
     let header = proxy_header::of_socket(cx, at, cluster.transport_socket.as_ref(), stat_name);
     let header_matches = tls::matches::proxy_headers(cx, at, cluster, stat_name);
+    let is_secure = matches!(&tls, Some(Some(_)));
+    let dynamic = dynamic::hosts(cx, at, cluster, is_secure);
     let (balancing, http) = (balancing?, http?);
     let UpstreamHttp { common, enable_trailers, proper_case, protocol, http2 } = http;
     check_requests(at, cluster, &common);
@@ -100,6 +108,7 @@ pub(super) fn policy(cx: &Cx<'_>, at: &At<'_>, cluster: &cluster::Cluster) -> Op
         h2: http2.options,
         h2_keepalive: http2.keepalive,
         resolves_names: resolves_names(cluster),
+        dynamic: dynamic?,
         stat_scope: stat_names::cluster_scope(stat_name),
         stats: stat_names::cluster(&cx.env.catalog, stat_name),
         h2_stats: stat_names::cluster_http2(&cx.env.catalog, stat_name),

@@ -8,6 +8,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use ringway_model::dns::LookupFamily;
+
 use super::at::At;
 use super::proto::cluster;
 use super::value::duration;
@@ -23,22 +25,6 @@ pub struct DnsTarget {
     pub family: LookupFamily,
     /// When to ask again.
     pub refresh: Refresh,
-}
-
-/// `dns_lookup_family`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LookupFamily {
-    /// `AUTO`: IPv6, and IPv4 if there is none.
-    #[default]
-    Auto,
-    /// `V4_ONLY`
-    V4Only,
-    /// `V6_ONLY`
-    V6Only,
-    /// `V4_PREFERRED`: IPv4, and IPv6 if there is none.
-    V4Preferred,
-    /// `ALL`: both.
-    All,
 }
 
 /// When a name is asked for again.
@@ -92,7 +78,7 @@ const REFRESH_RATE: Duration = Duration::from_secs(5);
 const FAILURE_FACTOR: u32 = 10;
 
 /// Fields that nobody reads when no name is resolved.
-pub(super) fn note_unused(at: &At<'_>, cluster: &cluster::Cluster) {
+pub(super) fn note_unused(at: &At<'_>, cluster: &cluster::Cluster, why: &str) {
     let set = [
         ("dns_refresh_rate", cluster.dns_refresh_rate.is_some()),
         ("dns_failure_refresh_rate", cluster.dns_failure_refresh_rate.is_some()),
@@ -101,7 +87,7 @@ pub(super) fn note_unused(at: &At<'_>, cluster: &cluster::Cluster) {
         ("dns_lookup_family", cluster.dns_lookup_family != 0),
     ];
     for (field, _) in set.into_iter().filter(|(_, is_set)| *is_set) {
-        at.field(field).no_effect("a STATIC cluster resolves no name");
+        at.field(field).no_effect(why);
     }
 }
 
@@ -109,14 +95,17 @@ pub(super) fn refresh(at: &At<'_>, cluster: &cluster::Cluster) -> Refresh {
     let interval = duration(&at.field("dns_refresh_rate"), cluster.dns_refresh_rate);
     Refresh {
         interval: interval.unwrap_or(REFRESH_RATE),
-        failure: failure_refresh(at, cluster),
+        failure: failure_refresh(at, cluster.dns_failure_refresh_rate.as_ref()),
         jitter: duration(&at.field("dns_jitter"), cluster.dns_jitter).unwrap_or_default(),
         respect_ttl: cluster.respect_dns_ttl,
     }
 }
 
-fn failure_refresh(at: &At<'_>, cluster: &cluster::Cluster) -> Option<(Duration, Duration)> {
-    let rate = cluster.dns_failure_refresh_rate.as_ref()?;
+pub(super) fn failure_refresh(
+    at: &At<'_>,
+    rate: Option<&cluster::cluster::RefreshRate>,
+) -> Option<(Duration, Duration)> {
+    let rate = rate?;
     let at = at.field("dns_failure_refresh_rate");
     let base = duration(&at.field("base_interval"), rate.base_interval)?;
     let max = duration(&at.field("max_interval"), rate.max_interval);

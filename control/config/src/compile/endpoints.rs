@@ -43,6 +43,7 @@ pub(super) fn listed(at: &At<'_>, cluster: &cluster::Cluster, discovery: Discove
     let at = at.field("load_assignment");
     let at = at.field("endpoints");
     let assignment = cluster.load_assignment.as_ref();
+    let assignment = assignment.filter(|_| discovery != Discovery::Dynamic);
     let localities = assignment.map_or(&[][..], |assignment| &assignment.endpoints);
     let mut entries = Vec::new();
     for (index, locality) in localities.iter().enumerate() {
@@ -99,7 +100,7 @@ fn entry(
         return None;
     };
     let place = match discovery {
-        Discovery::Static => {
+        Discovery::Static | Discovery::Dynamic => {
             Place::Known(address::resolved(&at.field("address"), address, STATIC_HINT)?)
         }
         Discovery::StrictDns => address::place(&at.field("address"), address)?,
@@ -174,7 +175,7 @@ impl Listed {
             }
         }
         match self.discovery {
-            Discovery::Static => endpoints,
+            Discovery::Static | Discovery::Dynamic => endpoints,
             Discovery::StrictDns => unique(endpoints),
         }
     }
@@ -202,6 +203,7 @@ impl Entry {
             locality: Arc::clone(&self.locality),
             transport_match: self.transport_match,
             hash_key: self.hash_key.clone(),
+            server_name: None,
         }
     }
 }

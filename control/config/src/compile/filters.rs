@@ -6,6 +6,7 @@ use ringway_model::filter::{HttpFilter, HttpFilterChain, Router};
 
 use super::Cx;
 use super::at::At;
+use super::name_cache::Within;
 use super::proto::{google, hcm, router};
 use super::value::{is, type_name, unpack};
 use hcm::http_filter::ConfigType;
@@ -79,7 +80,7 @@ fn from_registry(cx: &Cx<'_>, at: &At<'_>, any: &google::Any) -> Option<Arc<dyn 
         at.unsupported(format_args!("the extension {}", type_name(any)));
         return None;
     };
-    match factory.compile(&any.value) {
+    match factory.compile_within(&any.value, &Within(cx, at)) {
         Ok(filter) => Some(filter),
         Err(errors) => {
             for error in &errors {

@@ -23,7 +23,8 @@ use super::sockets::{OpenSockets, SocketSpec};
 use super::value::{buffer_limit, or_u32, without_number};
 use super::{Cause, Cx, Watched, tls};
 use super::{
-    access_log, chain, cluster, listener, listener_filters, network_filters, stat_names, udp,
+    access_log, chain, cluster, dynamic, listener, listener_filters, name_cache, network_filters,
+    stat_names, udp,
 };
 
 /// What was compiled last, with the messages that it came from.
@@ -150,6 +151,7 @@ fn one_cluster(
     before: Option<&KeptCluster>,
     resolved: Option<&Resolved>,
 ) -> Option<KeptCluster> {
+    name_cache::check_cluster(cx, at, message);
     let (policy, reads) = cx.reading(|| policy(cx, at, message, before));
     let discovery = cluster::discovery(at, message)?;
     let listed = endpoints::listed(at, message, discovery);
@@ -212,7 +214,7 @@ fn keeps_secrets(
         })
     };
     cx.cause == Cause::Secrets
-        && tls::upstream(cx, at, message.transport_socket.as_ref(), scope)
+        && tls::upstream(cx, at, dynamic::socket(message).as_deref(), scope)
             .is_some_and(|now| tls::is_same(now.as_ref(), policy.tls.as_ref()))
         && tls::matches::sockets(cx, at, message, scope)
             .is_some_and(|now| same(&now, &policy.tls_matches))
@@ -246,8 +248,10 @@ fn dns_target(
     // Reported even when there is nothing to resolve.
     let refresh = dns::refresh(at, message);
     let hosts = listed.names();
-    if discovery == Discovery::Static {
-        dns::note_unused(at, message);
+    match discovery {
+        Discovery::Static => dns::note_unused(at, message, "a STATIC cluster resolves no name"),
+        Discovery::Dynamic => dns::note_unused(at, message, "that of dns_cache_config counts"),
+        Discovery::StrictDns => {}
     }
     (discovery == Discovery::StrictDns && !hosts.is_empty()).then(|| DnsTarget {
         cluster: cluster::name(message),

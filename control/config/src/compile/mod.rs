@@ -18,6 +18,7 @@ mod cluster;
 mod connection;
 mod consistent;
 mod dns;
+mod dynamic;
 mod endpoints;
 mod filters;
 mod format;
@@ -29,6 +30,7 @@ mod layer4_stats;
 mod listener;
 mod listener_filters;
 mod mutation;
+mod name_cache;
 mod network_filters;
 mod partial;
 mod pattern;
@@ -138,6 +140,7 @@ pub struct Compiler {
     limits: RefCell<HashMap<String, [PriorityLimits; 2]>>,
     tls: RefCell<Contexts>,
     buckets: RefCell<Buckets>,
+    caches: RefCell<name_cache::Caches>,
     connections: ConnectionCounts,
     last: Generation,
 }
@@ -195,6 +198,9 @@ struct Cx<'a> {
     sinks: RefCell<&'a mut dyn OpenSinks>,
     tls: &'a RefCell<Contexts>,
     buckets: &'a RefCell<Buckets>,
+    caches: &'a RefCell<name_cache::Caches>,
+    /// The caches of names that this configuration has named so far.
+    seen_caches: RefCell<name_cache::Seen>,
     connections: &'a ConnectionCounts,
     /// The keys of the runtime that count here.
     runtime: admin::Runtime,
@@ -325,6 +331,7 @@ impl Compiler {
             limits: RefCell::default(),
             tls: RefCell::default(),
             buckets: RefCell::default(),
+            caches: RefCell::default(),
             connections: ConnectionCounts::default(),
             last: Generation::default(),
         }
@@ -392,6 +399,8 @@ impl Compiler {
             sinks: RefCell::new(sinks),
             tls: &self.tls,
             buckets: &self.buckets,
+            caches: &self.caches,
+            seen_caches: RefCell::default(),
             connections: &self.connections,
             runtime: admin::runtime(bootstrap.layered_runtime.as_ref()),
             secrets: Secrets(statics.map_or(&[][..], |statics| &statics.secrets)),
@@ -432,6 +441,7 @@ impl Compiler {
         }
         drop(limits);
         self.tls.borrow_mut().forget_unused();
+        self.caches.borrow_mut().retain(|_, (_, cache)| cache.strong_count() > 0);
         let (dns, watched) = (self.last.dns_targets(), self.last.watched());
         let updates = Updates::default();
         Draft { snapshot: self.snapshot(), dns, watched, updates, admin, warnings }

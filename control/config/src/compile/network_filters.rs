@@ -5,16 +5,18 @@ use std::time::Duration;
 
 use ringway_bridge::limit::Limit;
 use ringway_model::listener::Terminal;
-use ringway_model::network::{ConnectionLimit, LocalRateLimit, NetworkFilter};
+use ringway_model::network::{
+    ConnectionLimit, LocalRateLimit, NetworkFilter, SniDynamicForwardProxy,
+};
 
 use super::at::At;
 use super::proto::tcp_proxy;
 use super::proto::{
     connection_limit, core, direct_response, echo, google, hcm, listener, local_ratelimit,
-    network_rbac, sni_cluster, typed,
+    network_rbac, sni_cluster, sni_dynamic, typed,
 };
 use super::value::{data, duration, is, or_u32, type_name, unpack};
-use super::{Cx, connection, layer4_stats, rbac, route_table};
+use super::{Cx, connection, layer4_stats, name_cache, rbac, route_table};
 use listener::filter::ConfigType;
 
 /// The most that `direct_response` sends, in bytes: it is part of the configuration.
@@ -105,6 +107,8 @@ fn type_of(filter: &listener::Filter) -> &str {
         "envoy.filters.network.connection_limit"
     } else if is::<sni_cluster::SniCluster>(any) {
         "envoy.filters.network.sni_cluster"
+    } else if is::<sni_dynamic::FilterConfig>(any) {
+        "envoy.filters.network.sni_dynamic_forward_proxy"
     } else if is::<local_ratelimit::LocalRateLimit>(any) {
         "envoy.filters.network.local_ratelimit"
     } else if is::<network_rbac::Rbac>(any) {
@@ -136,6 +140,10 @@ fn one(cx: &Cx<'_>, at: &At<'_>, filter: &listener::Filter, scope: &str) -> Opti
     if is::<sni_cluster::SniCluster>(any) {
         return Some(Filter::Before(NetworkFilter::SniCluster));
     }
+    if is::<sni_dynamic::FilterConfig>(any) {
+        let filter = sni_dynamic_forward_proxy(cx, &at, &unpack(&at, any)?)?;
+        return Some(Filter::Before(NetworkFilter::SniDynamicForwardProxy(filter)));
+    }
     if is::<connection_limit::ConnectionLimit>(any) {
         let limit = connection_limit(cx, &at, &unpack(&at, any)?);
         return Some(Filter::Before(NetworkFilter::ConnectionLimit(limit)));
@@ -154,6 +162,23 @@ fn one(cx: &Cx<'_>, at: &At<'_>, filter: &listener::Filter, scope: &str) -> Opti
     }
     at.unsupported(format_args!("the extension {}", type_name(any)));
     None
+}
+
+/// The API's own rules hold that there is a cache, and keep the port between 1 and 65535.
+fn sni_dynamic_forward_proxy(
+    cx: &Cx<'_>,
+    at: &At<'_>,
+    config: &sni_dynamic::FilterConfig,
+) -> Option<SniDynamicForwardProxy> {
+    use sni_dynamic::filter_config::PortSpecifier;
+    let cache = config.dns_cache_config.as_ref()?;
+    let cache = name_cache::cache(cx, &at.field("dns_cache_config"), cache)?;
+    let port = match config.port_specifier {
+        Some(PortSpecifier::PortValue(port)) => u16::try_from(port).unwrap_or(u16::MAX),
+        // As in Envoy, a port of zero, to which nobody can connect.
+        None => 0,
+    };
+    Some(SniDynamicForwardProxy { cache, port })
 }
 
 /// There is no runtime to ask, so that the default value is the value.
@@ -217,17 +242,22 @@ fn typed_config<'f>(at: &At<'_>, filter: &'f listener::Filter) -> Option<&'f goo
     }
 }
 
-/// As [`route_table::check_clusters`] for all tables of a chain.
+/// As [`route_table::check_clusters`] for all tables of a chain, and [`name_cache::check`] for all
+/// caches of names.
 pub(super) fn check_clusters(cx: &Cx<'_>, at: &At<'_>, chain: &listener::FilterChain) {
     let at = at.field("filters");
     for (index, filter) in chain.filters.iter().enumerate() {
         let at = at.index(index);
+        name_cache::check_network_filter(cx, &at, filter);
         let at = at.field("typed_config");
         let Some(ConfigType::TypedConfig(any)) = &filter.config_type else { continue };
         if !is::<hcm::HttpConnectionManager>(any) {
             continue;
         }
         let config: Option<hcm::HttpConnectionManager> = unpack(&at, any);
+        if let Some(config) = &config {
+            name_cache::check_http_filters(cx, &at.field("http_filters"), &config.http_filters);
+        }
         if let Some(table) = config.as_ref().and_then(connection::inline_routes) {
             route_table::check_clusters(cx, &at.field("route_config"), table);
         }

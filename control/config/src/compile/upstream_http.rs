@@ -4,6 +4,7 @@
 use ringway_model::cluster::UpstreamProtocol;
 
 use super::at::At;
+use super::dynamic;
 use super::http2::{self, Heads, Http2};
 use super::proto::{cluster, core, google, upstream_http};
 use super::protocol::{self, Common, Side};
@@ -100,6 +101,10 @@ fn typed(
 ) -> Option<UpstreamHttp> {
     use choice::UpstreamProtocolOptions as Choice;
     let options: upstream_http::HttpProtocolOptions = unpack(at, any)?;
+    if options.upstream_http_protocol_options.is_some() && !dynamic::is_dynamic(cluster) {
+        at.field("upstream_http_protocol_options")
+            .unsupported("in a cluster whose hosts are not named by requests");
+    }
     let common = options.common_http_protocol_options.as_ref();
     let common =
         protocol::common(&at.field("common_http_protocol_options"), common, Side::Upstream);

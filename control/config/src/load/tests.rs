@@ -45,12 +45,12 @@ staticResources: {clusters: [{name: two}]}
 #[test]
 fn errors_after_a_merge_know_their_file() {
     let base = "static_resources:\n  clusters:\n  - name: one\n";
-    let overlay = "static_resources:\n  clusters:\n  - name: ''\n    lb_policy: CLUSTER_PROVIDED\n";
+    let overlay = "static_resources:\n  clusters:\n  - name: ''\n    type: EDS\n";
     check(
         &[source("base.yaml", base), Source::inline(overlay)],
         expect![[r#"
         --config-yaml:3:5: static_resources.clusters[1].name: value length must be at least 1 characters
-        --config-yaml:4:5: not supported yet: static_resources.clusters[1].lb_policy: CLUSTER_PROVIDED"#]],
+        --config-yaml:4:5: not supported yet: static_resources.clusters[1].type: EDS"#]],
     );
 }
 

@@ -1,6 +1,7 @@
 //! `/clusters`: each cluster's limits and endpoints, with the endpoints' own numbers.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use ringway_bridge::stats::{Catalog, Total};
 use ringway_lb::Health;
@@ -12,7 +13,11 @@ use super::query::Request;
 use super::reply::Reply;
 use super::state::AdminState;
 use super::stats::compile_filter;
+use crate::dns::NameCaches;
 use crate::endpoint_stats;
+
+/// What is shown beside the clusters themselves: numbers, and names that came with requests.
+type From<'a> = (&'a Catalog, Option<&'a NameCaches>);
 
 /// The numbers of an endpoint and whether each is a gauge, in the order of the text form.
 const NUMBERS: [(&str, bool); 9] = [
@@ -35,21 +40,31 @@ pub(crate) fn clusters(state: &AdminState, request: &Request) -> Reply {
         Err(refusal) => return refusal,
     };
     let snapshot = state.snapshot.borrow().clone();
+    let from = (&*state.catalog, state.names.as_ref());
     let all = snapshot.clusters.iter().flatten();
     let chosen = all.filter(|c| filter.as_ref().is_none_or(|regex| regex.is_match(&c.name)));
     if request.params.get("format") == Some("json") {
-        let status: Vec<Value> = chosen.map(|cluster| json(&state.catalog, cluster)).collect();
+        let status: Vec<Value> = chosen.map(|cluster| json(from, cluster)).collect();
         return Reply::pretty(&json!({"cluster_statuses": status}));
     }
     let mut out = String::new();
     for cluster in chosen {
         // Writing to a string cannot fail.
-        let _ = text(&mut out, &state.catalog, cluster);
+        let _ = text(&mut out, from, cluster);
     }
     Reply::text(out)
 }
 
-fn text(out: &mut String, catalog: &Catalog, cluster: &Cluster) -> std::fmt::Result {
+/// The endpoints, and of a cluster whose requests name its hosts those that are known.
+fn endpoints(names: Option<&NameCaches>, cluster: &Cluster) -> Vec<Arc<Endpoint>> {
+    let (Some(dynamic), Some(names)) = (&cluster.policy.dynamic, names) else {
+        return cluster.endpoints.clone();
+    };
+    let hosts = names.hosts(&dynamic.cache).into_iter();
+    hosts.map(|(name, address)| Arc::new(Endpoint::named(name, address))).collect()
+}
+
+fn text(out: &mut String, (catalog, names): From<'_>, cluster: &Cluster) -> std::fmt::Result {
     let name = &cluster.name;
     writeln!(out, "{name}::observability_name::{name}")?;
     for (limits, priority) in cluster.policy.limits.iter().zip(["default", "high"]) {
@@ -58,8 +73,8 @@ fn text(out: &mut String, catalog: &Catalog, cluster: &Cluster) -> std::fmt::Res
         }
     }
     writeln!(out, "{name}::added_via_api::false")?;
-    for endpoint in &cluster.endpoints {
-        endpoint_text(out, catalog, name, endpoint)?;
+    for endpoint in endpoints(names, cluster) {
+        endpoint_text(out, catalog, name, &endpoint)?;
     }
     Ok(())
 }
@@ -117,11 +132,12 @@ fn limits_of(limits: &PriorityLimits) -> [(&'static str, u64); 4] {
     ]
 }
 
-fn json(catalog: &Catalog, cluster: &Cluster) -> Value {
+fn json((catalog, names): From<'_>, cluster: &Cluster) -> Value {
     let mut status = Map::new();
     status.insert("name".into(), json!(&*cluster.name));
-    let endpoints = cluster.endpoints.iter();
-    let hosts: Vec<Value> = endpoints.map(|e| endpoint_json(catalog, &cluster.name, e)).collect();
+    let all = endpoints(names, cluster);
+    let each = all.iter().map(|endpoint| endpoint_json(catalog, &cluster.name, endpoint));
+    let hosts: Vec<Value> = each.collect();
     // Proto-JSON leaves empty lists out.
     if !hosts.is_empty() {
         status.insert("host_statuses".into(), json!(hosts));
@@ -249,7 +265,7 @@ mod tests {
         count(&catalog, "cx_total", false);
         count(&catalog, "cx_active", true);
         let mut out = String::new();
-        text(&mut out, &catalog, &cluster).expect("written");
+        text(&mut out, (&catalog, None), &cluster).expect("written");
         assert_eq!(out, TEXT);
     }
 
@@ -258,7 +274,7 @@ mod tests {
         let catalog = Catalog::default();
         let policy = policy(&catalog, "backend");
         count(&catalog, "cx_total", false);
-        let status = json(&catalog, &cluster(&policy, "backend", &["127.0.0.1:80"]));
+        let status = json((&catalog, None), &cluster(&policy, "backend", &["127.0.0.1:80"]));
         let host = &status["host_statuses"][0];
         let address = json!({"socket_address": {"address": "127.0.0.1", "port_value": 80}});
         assert_eq!(host["address"], address);
@@ -271,6 +287,10 @@ mod tests {
         let high = json!({"priority": "HIGH", "max_connections": 1024,
             "max_pending_requests": 1024, "max_requests": 1024, "max_retries": 3});
         assert_eq!(status["circuit_breakers"]["thresholds"][1], high);
-        assert!(json(&catalog, &cluster(&policy, "backend", &[])).get("host_statuses").is_none());
+        assert!(
+            json((&catalog, None), &cluster(&policy, "backend", &[]))
+                .get("host_statuses")
+                .is_none()
+        );
     }
 }

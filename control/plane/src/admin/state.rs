@@ -12,6 +12,7 @@ use super::config_dump::ConfigSource;
 use super::logging::LogLevels;
 use super::reply::Reply;
 use super::server_info::CommandLine;
+use crate::dns::NameCaches;
 use crate::server_stats::ServerStats;
 use crate::telemetry::{Reading, Telemetry};
 
@@ -129,6 +130,8 @@ pub struct AdminState {
     /// Read by the composition root; a full channel refuses the command.
     pub commands: mpsc::Sender<Command>,
     telemetry: Mutex<(Telemetry, ServerStats)>,
+    /// Names that came with requests, where there are any.
+    pub(crate) names: Option<NameCaches>,
 }
 
 impl AdminState {
@@ -145,7 +148,14 @@ impl AdminState {
         server_stats: ServerStats,
     ) -> Self {
         let telemetry = Mutex::new((Telemetry::new(Arc::clone(&catalog)), server_stats));
-        Self { catalog, snapshot, config, about, lifecycle, log_levels, commands, telemetry }
+        let names = None;
+        Self { catalog, snapshot, config, about, lifecycle, log_levels, commands, telemetry, names }
+    }
+
+    /// The same, showing these names among the endpoints of clusters.
+    #[must_use]
+    pub fn with_names(self, names: NameCaches) -> Self {
+        Self { names: Some(names), ..self }
     }
 
     /// Ends a flush interval.

@@ -161,7 +161,7 @@ async fn ask(
     cluster: &DnsCluster,
 ) -> Result<Answer, super::ResolveError> {
     match target.name.parse::<IpAddr>() {
-        Ok(address) => Ok(Answer { addresses: vec![address], ttl: None }),
+        Ok(address) => Ok(Answer { addresses: vec![address], ..Answer::default() }),
         Err(_) => resolver.resolve(&target.name, cluster.family).await,
     }
 }

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{
-    ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
+    ConnectionConfig, NameServerConfig, ProtocolConfig, ResolveHosts, ResolverConfig, ResolverOpts,
 };
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::proto::rr::{RData, RecordType};
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
+
+use ringway_model::dns::Resolver;
 
 use super::LookupFamily;
 
@@ -27,12 +29,26 @@ pub struct Answer {
     pub addresses: Vec<IpAddr>,
     /// The lowest TTL of the records; `None` where there are none.
     pub ttl: Option<Duration>,
+    /// There is no such name at all.
+    pub nonexistent: bool,
 }
 
 /// Nobody could be asked, or nobody gave an answer that counts.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct ResolveError(pub String);
+#[error("{text}")]
+pub struct ResolveError {
+    /// For people.
+    pub text: String,
+    /// In the words of c-ares, which Envoy puts into the details of responses.
+    pub reason: &'static str,
+}
+
+impl ResolveError {
+    /// An error that c-ares has no better word for.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), reason: "Could_not_contact_DNS_servers" }
+    }
+}
 
 /// An answer to come.
 pub type Resolving<'a> = Pin<Box<dyn Future<Output = Result<Answer, ResolveError>> + Send + 'a>>;
@@ -74,20 +90,45 @@ impl SystemResolver {
 
     /// Asks these name servers over UDP, and over TCP where an answer is too long for UDP.
     pub fn with_servers(servers: &[SocketAddr]) -> Result<Self, ResolveError> {
-        let name_servers = servers.iter().map(|server| {
-            let mut connections = vec![ConnectionConfig::udp(), ConnectionConfig::tcp()];
-            connections.iter_mut().for_each(|connection| connection.port = server.port());
-            NameServerConfig::new(server.ip(), true, connections)
-        });
-        let config = ResolverConfig::from_parts(None, vec![], name_servers.collect());
+        Self::of(&Resolver { servers: servers.to_vec(), search: false, ..Resolver::default() })
+    }
+
+    /// Asks whom the configuration names (`typed_dns_resolver_config`), and those of the host
+    /// where it names nobody. Must be called inside the control thread's runtime.
+    pub fn of(settings: &Resolver) -> Result<Self, ResolveError> {
+        if *settings == Resolver::default() {
+            return Self::new();
+        }
+        let of_host = || hickory_resolver::system_conf::read_system_conf().ok();
+        let host = (settings.search || settings.servers.is_empty()).then(of_host).flatten();
+        let host = host.map(|(config, _)| config);
+        let servers = match (&host, settings.servers.is_empty()) {
+            (Some(host), true) => host.name_servers().to_vec(),
+            (None, true) => vec![server(SocketAddr::from(([127, 0, 0, 1], 53)))],
+            (_, false) => settings.servers.iter().map(|address| server(*address)).collect(),
+        };
+        let searched = host.filter(|_| settings.search);
+        let domains = searched.as_ref().map_or(&[][..], ResolverConfig::search).to_vec();
+        let domain = searched.as_ref().and_then(ResolverConfig::domain).cloned();
+        let mut servers = servers;
+        if settings.over_tcp {
+            let is_tcp =
+                |connection: &ConnectionConfig| matches!(connection.protocol, ProtocolConfig::Tcp);
+            servers.iter_mut().for_each(|server| server.connections.retain(is_tcp));
+        }
+        let config = ResolverConfig::from_parts(domain, domains, servers);
         let mut builder =
             TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
-        tune(builder.options_mut());
+        let options = builder.options_mut();
+        tune(options);
+        options.timeout = settings.timeout;
+        // The first try is no repetition.
+        options.attempts = settings.tries.saturating_sub(1) as usize;
         Ok(Self(builder.build().map_err(describe)?))
     }
 
     async fn lookup(&self, name: &str, kind: RecordType) -> Result<Answer, ResolveError> {
-        match self.0.lookup(name, kind).await {
+        match self.0.lookup(parsed(name)?, kind).await {
             Ok(lookup) => {
                 let mut answer = Answer::default();
                 for record in lookup.answers() {
@@ -102,7 +143,9 @@ impl SystemResolver {
                 }
                 Ok(answer)
             }
-            Err(error) if says_nothing_is_there(&error) => Ok(Answer::default()),
+            Err(error) if says_nothing_is_there(&error) => {
+                Ok(Answer { nonexistent: says_nobody_is_there(&error), ..Answer::default() })
+            }
             Err(error) => Err(describe(error)),
         }
     }
@@ -127,6 +170,7 @@ impl SystemResolver {
             (Ok(four), Ok(six)) => Ok(Answer {
                 ttl: four.ttl.into_iter().chain(six.ttl).min(),
                 addresses: [four.addresses, six.addresses].concat(),
+                nonexistent: four.nonexistent && six.nonexistent,
             }),
             // One family is better than none.
             (Ok(answer), Err(_)) | (Err(_), Ok(answer)) if !answer.addresses.is_empty() => {
@@ -153,6 +197,13 @@ impl Resolve for SystemResolver {
     }
 }
 
+/// A host name of ASCII is taken as it is: it may hold what no international name does.
+fn parsed(name: &str) -> Result<Name, ResolveError> {
+    let parsed = if name.is_ascii() { Name::from_ascii(name) } else { Name::from_utf8(name) };
+    let reason = "Misformatted_domain_name";
+    parsed.map_err(|error| ResolveError { text: error.to_string(), reason })
+}
+
 fn tune(options: &mut ResolverOpts) {
     // The schedule of the cluster says when to ask again, so an answer is never remembered here.
     options.cache_size = 0;
@@ -172,8 +223,35 @@ fn says_nothing_is_there(error: &NetError) -> bool {
     }
 }
 
+/// There is no such name, rather than a name without such addresses.
+fn says_nobody_is_there(error: &NetError) -> bool {
+    code_of(error) == Some(ResponseCode::NXDomain)
+}
+
+fn code_of(error: &NetError) -> Option<ResponseCode> {
+    match error {
+        NetError::Dns(DnsError::NoRecordsFound(none)) => Some(none.response_code),
+        NetError::Dns(DnsError::ResponseCode(code)) => Some(*code),
+        _ => None,
+    }
+}
+
+fn server(address: SocketAddr) -> NameServerConfig {
+    let mut connections = vec![ConnectionConfig::udp(), ConnectionConfig::tcp()];
+    connections.iter_mut().for_each(|connection| connection.port = address.port());
+    NameServerConfig::new(address.ip(), true, connections)
+}
+
 fn describe(error: NetError) -> ResolveError {
-    ResolveError(error.to_string())
+    let reason = match (code_of(&error), &error) {
+        (Some(ResponseCode::ServFail), _) => "DNS_server_returned_general_failure",
+        (Some(ResponseCode::FormErr), _) => "DNS_server_claims_query_was_misformatted",
+        (Some(ResponseCode::Refused), _) => "DNS_server_refused_query",
+        (Some(ResponseCode::NotImp), _) => "DNS_server_does_not_implement_requested_operation",
+        (_, NetError::Timeout) => "Timeout_while_contacting_DNS_servers",
+        _ => "Could_not_contact_DNS_servers",
+    };
+    ResolveError { text: error.to_string(), reason }
 }
 
 #[cfg(test)]

@@ -46,6 +46,8 @@ impl<C: ClientSide> Exchange<'_, C> {
             info: &mut self.info,
             stats: &down.worker.named,
             cluster: upstream.map(|upstream| &upstream.cluster.policy.stat_scope),
+            dynamic: upstream.and_then(|upstream| upstream.cluster.policy.dynamic.as_ref()),
+            names: &down.worker.dns,
         };
         let (request, response) = (&mut down.request, &mut down.response);
         let mut visited = Visit { state: &mut state, request, response, cx };

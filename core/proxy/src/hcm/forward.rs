@@ -6,6 +6,7 @@ use std::task::{Poll, ready};
 use ringway_http::decimal::decimal;
 use ringway_http::{Body, Known, Method, ResetReason};
 use ringway_model::cluster::ClusterId;
+use ringway_model::dns::Authority;
 use ringway_model::format::FormatContext;
 use ringway_model::route::{ClusterTarget, ConnectEnd, Forward, HashSubject, Priority, hash_of};
 use ringway_model::stream::{LocalReply, ResponseFlags};
@@ -16,7 +17,8 @@ use super::sides::{ClientSide, Failure, Lost, ServerSide};
 use super::timers::Expired;
 use crate::tell::{Lines, Text, about_stream, is_wanted};
 use crate::upstream::{
-    Acquired, Carrier, Client, ConnectFailure, Host, InFlight, Pool, Reserved, Ticket, Upstream,
+    Acquired, Carrier, Client, ConnectFailure, Host, InFlight, Named, NoName, Pool, Reserved,
+    Ticket, Upstream,
 };
 
 /// Connections that are asked for, when one after the other has gone before it was used.
@@ -28,16 +30,47 @@ impl<C: ClientSide> Exchange<'_, C> {
         let Some(upstream) = self.upstream.clone() else { return Err(self.no_cluster(forward)) };
         self.set_timers(forward);
         self.prepare_upstream_head(forward);
-        let hash = self.hash(forward, &upstream);
-        let host = upstream.pick(&self.down.worker, hash).map(Rc::clone);
-        let result = match &host {
-            Some(host) => self.attempt(forward, &upstream, host).await,
-            None => Err(self.no_host(&upstream)),
+        let host = match upstream.default_port() {
+            None => {
+                let hash = self.hash(forward, &upstream);
+                let picked = upstream.pick(&self.down.worker, hash).map(Rc::clone);
+                picked.ok_or_else(|| self.no_host(&upstream))
+            }
+            Some(port) => self.named_host(&upstream, port).await,
+        };
+        let (host, result) = match host {
+            Ok(host) => {
+                let result = self.attempt(forward, &upstream, &host).await;
+                (Some(host), result)
+            }
+            Err(ended) => (None, Err(ended)),
         };
         if let Err(Ended::Reply(reply)) = &result {
             self.charge(reply, &upstream, host.as_deref());
         }
         result
+    }
+
+    /// The host that the request names.
+    async fn named_host(&mut self, upstream: &Rc<Upstream>, port: u16) -> Result<Rc<Host>, Ended> {
+        let worker = &self.down.worker;
+        let authority = Authority::new(self.down.request.authority(), port);
+        let mut asking = match upstream.named(worker, &authority) {
+            Named::Host(host) => return Ok(host),
+            Named::Nobody(reason) => return Err(self.nobody(upstream, reason)),
+            Named::Asked(asking) => asking,
+        };
+        let outcome = std::future::poll_fn(|cx| match asking.as_mut().poll(cx) {
+            Poll::Ready(outcome) => {
+                self.down.now = ringway_runtime::now();
+                Poll::Ready(Ok(outcome))
+            }
+            Poll::Pending => self.poll_impatience(cx, Some(upstream)).map(Err),
+        })
+        .await?;
+        let authority = Authority::new(self.down.request.authority(), port);
+        let host = upstream.host_at(&self.down.worker, &authority, outcome);
+        host.map_err(|reason| self.nobody(upstream, reason))
     }
 
     /// What the request is hashed by, if that counts. A client may get a cookie for it.
@@ -70,10 +103,15 @@ impl<C: ClientSide> Exchange<'_, C> {
         }
     }
 
-    fn no_host(&self, upstream: &Upstream) -> Ended {
+    fn no_host(&mut self, upstream: &Upstream) -> Ended {
         self.down.worker.page.inc(upstream.cluster.policy.stats.upstream_cx_none_healthy);
+        self.nobody(upstream, "no_healthy_upstream".into())
+    }
+
+    fn nobody(&mut self, upstream: &Upstream, details: NoName) -> Ended {
+        self.info.attempts += 1;
         about_stream!(debug, "upstream", self, "no healthy host in cluster '{}'", upstream.name);
-        let reply = LocalReply::new(503, "no_healthy_upstream").body("no healthy upstream");
+        let reply = LocalReply::new(503, details).body("no healthy upstream");
         Ended::Reply(Box::new(reply.flag(ResponseFlags::NO_HEALTHY_UPSTREAM)))
     }
 

@@ -97,7 +97,7 @@ impl Admitted {
     async fn serve(self, worker: Rc<Worker>, listening: Rc<Listening>, stream: Stream) {
         let Self { chain, mut info, mut open } = self;
         let listener = Arc::clone(&open.listener);
-        let passed = match gate::pass(&worker, &chain).await {
+        let passed = match gate::pass(&worker, &chain, &info).await {
             Ok(passed) => passed,
             Err(flags) => {
                 open.tell(|line| line.stream.flags.insert(flags));
@@ -108,6 +108,7 @@ impl Admitted {
                         chain: Arc::clone(&chain.name),
                         proxy: Arc::clone(proxy),
                         sni_cluster: false,
+                        sni_port: None,
                         buffer_limit: listener.buffer_limit,
                     };
                     tcp::refuse(entry, info, flags);
@@ -131,6 +132,7 @@ impl Admitted {
                     chain: Arc::clone(&chain.name),
                     proxy: Arc::clone(proxy),
                     sni_cluster: passed.sni_cluster,
+                    sni_port: passed.sni_port,
                     buffer_limit: listener.buffer_limit,
                 };
                 ringway_runtime::spawn(async move {

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use ringway_http::{RequestHead, ResponseHead};
+use ringway_model::dns::Authority;
 use ringway_model::format::FormatContext;
 use ringway_model::route::{Priority, hash_of_ip};
 use ringway_model::stream::ResponseFlags;
@@ -15,7 +16,7 @@ use super::far::Far;
 use super::session::{Expired, Session};
 use crate::tell::about_connection;
 use crate::transport::Transport;
-use crate::upstream::{Client, Host, NoConnection, Unit, Upstream};
+use crate::upstream::{Client, Host, Named, NoConnection, Unit, Upstream};
 
 impl Session {
     /// A connection to an endpoint of the cluster, after so many attempts as are allowed.
@@ -34,9 +35,7 @@ impl Session {
                 self.stream.flags.insert(ResponseFlags::UPSTREAM_OVERFLOW);
                 return None;
             };
-            let Some(host) = upstream.pick(&self.worker, self.hash(&upstream)).map(Rc::clone)
-            else {
-                self.worker.page.inc(stats.upstream_cx_none_healthy);
+            let Some(host) = self.host(&upstream) else {
                 self.stream.flags.insert(ResponseFlags::NO_HEALTHY_UPSTREAM);
                 return None;
             };
@@ -101,6 +100,32 @@ impl Session {
             }
         }
         upstream
+    }
+
+    fn host(&self, upstream: &Upstream) -> Option<Rc<Host>> {
+        let host = match (upstream.default_port(), self.sni_port) {
+            (None, _) => upstream.pick(&self.worker, self.hash(upstream)).map(Rc::clone),
+            (Some(_), Some(port)) => {
+                let preamble = self.connection.preamble.as_deref();
+                let name = preamble.map_or("", |preamble| &preamble.server_name);
+                return self.named(upstream, &Authority::of_name(name.as_bytes(), port));
+            }
+            // As in Envoy, nobody looks the name up without the filter for it.
+            (Some(_), None) => None,
+        };
+        if host.is_none() {
+            self.worker.page.inc(upstream.cluster.policy.stats.upstream_cx_none_healthy);
+        }
+        host
+    }
+
+    /// The host of a name that was looked up already.
+    fn named(&self, upstream: &Upstream, authority: &Authority<'_>) -> Option<Rc<Host>> {
+        match upstream.named(&self.worker, authority) {
+            Named::Host(host) => Some(host),
+            // The name has just been dropped, or it is kept by another cache than the cluster's.
+            Named::Asked(_) | Named::Nobody(_) => None,
+        }
     }
 
     /// `hash_policy`

@@ -32,6 +32,8 @@ pub(crate) struct Entry {
     pub(crate) proxy: Arc<TcpProxy>,
     /// The server name is the cluster.
     pub(crate) sni_cluster: bool,
+    /// The server name is the host, at this port.
+    pub(crate) sni_port: Option<u16>,
     /// What may wait to be sent to the client, in bytes.
     pub(crate) buffer_limit: usize,
 }
@@ -68,6 +70,8 @@ pub(super) struct Session {
     pub(super) connection: ConnectionInfo,
     /// The cluster is that of the server name, where there is one.
     pub(super) sni_cluster: bool,
+    /// The host is the server name, at this port.
+    pub(super) sni_port: Option<u16>,
     pub(super) stream: StreamInfo,
     /// What the client has said before there was an upstream.
     pub(super) early: Early,
@@ -111,7 +115,7 @@ pub(super) enum Expired {
 
 impl Session {
     fn new(entry: Entry, connection: ConnectionInfo) -> Self {
-        let Entry { worker, listening, chain, proxy, sni_cluster, buffer_limit } = entry;
+        let Entry { worker, listening, chain, proxy, sni_cluster, sni_port, buffer_limit } = entry;
         worker.page.inc(proxy.stats.downstream_cx_total);
         let start = connection.start;
         let jitter = proxy.max_duration_jitter_percent / 100.0;
@@ -124,6 +128,7 @@ impl Session {
             origin: Origin::new(listening, chain),
             early: Early::default(),
             sni_cluster,
+            sni_port,
             to_up: Way::new(0),
             to_down: Way::new(buffer_limit),
             deadline: Deadline::new(),

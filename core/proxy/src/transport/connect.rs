@@ -58,7 +58,8 @@ async fn secure(
 
 fn engine(tls: &UpstreamTls, endpoint: &Endpoint, protocols: &[&[u8]]) -> Result<Engine, String> {
     let hostname = Some(&*endpoint.hostname).filter(|name| tls.auto_host_sni && !name.is_empty());
-    let sni = hostname.or(tls.sni.as_deref());
+    // `auto_sni` goes before whatever the context says.
+    let sni = endpoint.server_name.as_deref().or(hostname).or(tls.sni.as_deref());
     let made = Engine::client_of(&tls.context, sni, protocols, Instant::now(), None);
     made.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
 }

@@ -10,6 +10,7 @@ use ringway_lb::{Balancer, Health};
 use ringway_model::cluster::{Cluster, Hashing};
 use rustc_hash::FxHashMap;
 
+use super::dynamic::Dynamic;
 use super::host::Host;
 use super::leases::Leases;
 use crate::worker::Worker;
@@ -22,6 +23,8 @@ pub(crate) struct Upstream {
     /// The cluster's name, this worker's copy.
     pub(crate) name: Rc<str>,
     hosts: Vec<Rc<Host>>,
+    /// The hosts that requests name, where the cluster has such.
+    pub(super) dynamic: Rc<Dynamic>,
     balancer: RefCell<Balancer>,
     /// Counters of the answers met so far.
     answers: RefCell<Vec<Answer>>,
@@ -83,6 +86,7 @@ impl Upstream {
             leases,
             name: Rc::from(&*cluster.name),
             hosts,
+            dynamic: kept.map(|old| Rc::clone(&old.dynamic)).unwrap_or_default(),
             balancer: RefCell::new(balancer),
             answers: kept.map(|old| old.answers.clone()).unwrap_or_default(),
             times: kept.map(|old| old.times.clone()).unwrap_or_default(),
@@ -170,6 +174,7 @@ impl Upstream {
         for host in &self.hosts {
             host.reap(now);
         }
+        self.dynamic.reap(now);
     }
 
     /// The cluster is gone: idle connections end now, the others with their requests.
@@ -177,6 +182,7 @@ impl Upstream {
         for host in &self.hosts {
             host.retire();
         }
+        self.dynamic.retire();
     }
 }
 

@@ -65,10 +65,22 @@ impl Host {
         cluster: &Cluster,
         leases: &Rc<Leases>,
     ) -> Rc<Self> {
+        let name = Arc::clone(&endpoint.address_text);
+        Self::counted_as(worker, endpoint, cluster, leases, &name)
+    }
+
+    /// As [`Host::new`], with another name than its address in the statistics of endpoints.
+    pub(super) fn counted_as(
+        worker: &Rc<Worker>,
+        endpoint: Arc<Endpoint>,
+        cluster: &Cluster,
+        leases: &Rc<Leases>,
+        name: &str,
+    ) -> Rc<Self> {
         let tally = Tally {
             page: Arc::clone(&worker.page),
             policy: Arc::clone(&cluster.policy),
-            endpoint: EndpointStats::of(&worker.catalog, &cluster.name, &endpoint.address_text),
+            endpoint: EndpointStats::of(&worker.catalog, &cluster.name, name),
         };
         Rc::new(Self {
             address_text: Rc::from(&*endpoint.address_text),

@@ -23,6 +23,7 @@ use ringway_model::route::*;
 use ringway_model::snapshot::Snapshot;
 use ringway_model::stats::*;
 use ringway_model::transport::{DownstreamTls, UpstreamTls};
+use ringway_proxy::names::NameLine;
 use ringway_proxy::worker::{Command, Parts, run};
 use ringway_runtime::worker;
 use ringway_tls::{ClientContext, ServerContext};
@@ -121,6 +122,7 @@ fn cluster(
         h2: ringway_http::h2::Options::default(),
         h2_keepalive: Default::default(),
         resolves_names: false,
+        dynamic: None,
         hash_stats: None,
         stat_scope: StatName::new("", "", "cluster.up", &[]),
         stats: ClusterStats::register(catalog, "cluster.up", "cluster", &[]),
@@ -134,6 +136,7 @@ fn cluster(
         locality: Arc::default(),
         transport_match: None,
         hash_key: None,
+        server_name: None,
     };
     let endpoints = vec![Arc::new(endpoint)];
     Arc::new(Cluster::new("up".into(), ClusterId(0), Arc::new(policy), endpoints))
@@ -185,6 +188,11 @@ impl Rig {
             commands: inbox,
             ear,
             log: log_ring(16).0,
+            names: NameLine {
+                asks: mailbox(16).0,
+                bell: Arc::new(Bell::pair().expect("a bell").0),
+                told: mailbox(16).1,
+            },
             drain_time: Duration::from_secs(600),
             adopted,
             drained: report,

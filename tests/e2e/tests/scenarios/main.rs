@@ -18,6 +18,7 @@ mod connection_limits;
 mod debug_log;
 mod demo;
 mod drivers;
+mod dynamic_forward_proxy;
 mod examples;
 mod failures;
 mod filter_chains;

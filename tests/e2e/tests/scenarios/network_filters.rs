@@ -9,7 +9,7 @@ use ringway_test_support::{Bootstrap, Proxy, indent};
 const TYPES: &str = "type.googleapis.com/envoy.extensions.filters.network";
 const PATIENCE: Duration = Duration::from_secs(20);
 
-fn filter(kind: &str, message: &str, fields: &str) -> String {
+pub(crate) fn filter(kind: &str, message: &str, fields: &str) -> String {
     format!(
         "- {{ name: {kind}, typed_config: {{ '@type': {TYPES}.{kind}.v3.{message}, {fields} }} }}\n"
     )
@@ -19,7 +19,7 @@ fn echo() -> String {
     filter("echo", "Echo", "")
 }
 
-fn bootstrap(filters: &str) -> Bootstrap {
+pub(crate) fn bootstrap(filters: &str) -> Bootstrap {
     let filters = indent(filters, 4);
     let inspector = "type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.\
                      TlsInspector";
@@ -35,13 +35,13 @@ fn start(filters: &str) -> Proxy {
     Proxy::start(bootstrap(filters).to_yaml())
 }
 
-fn connect(proxy: &Proxy) -> TcpStream {
+pub(crate) fn connect(proxy: &Proxy) -> TcpStream {
     let stream = TcpStream::connect(proxy.listener("main")).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream
 }
 
-fn rest(stream: &mut TcpStream) -> Vec<u8> {
+pub(crate) fn rest(stream: &mut TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
     // A reset is an end as well.
     let _ = stream.read_to_end(&mut bytes);

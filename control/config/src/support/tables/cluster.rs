@@ -9,6 +9,8 @@ const LEAST_REQUEST: &str =
 const RANDOM: &str = "envoy.extensions.load_balancing_policies.random.v3.Random";
 const RING_HASH: &str = "envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash";
 const MAGLEV: &str = "envoy.extensions.load_balancing_policies.maglev.v3.Maglev";
+const DYNAMIC: &str = "envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig";
+const CARES: &str = "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig";
 const PROTOCOL_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
 pub(super) const MESSAGES: &[Message] = &[
@@ -18,9 +20,20 @@ pub(super) const MESSAGES: &[Message] = &[
             field("name"),
             field("alt_stat_name"),
             only("type", &["STATIC", "STRICT_DNS"]),
+            field("cluster_type"),
             field("connect_timeout"),
             field("per_connection_buffer_limit_bytes"),
-            only("lb_policy", &["ROUND_ROBIN", "LEAST_REQUEST", "RANDOM", "RING_HASH", "MAGLEV"]),
+            only(
+                "lb_policy",
+                &[
+                    "ROUND_ROBIN",
+                    "LEAST_REQUEST",
+                    "RANDOM",
+                    "RING_HASH",
+                    "MAGLEV",
+                    "CLUSTER_PROVIDED",
+                ],
+            ),
             field("load_balancing_policy"),
             field("least_request_lb_config"),
             field("ring_hash_lb_config"),
@@ -119,7 +132,7 @@ pub(super) const MESSAGES: &[Message] = &[
             field("name"),
             extension(
                 "typed_config",
-                &[ROUND_ROBIN, LEAST_REQUEST, RANDOM, RING_HASH, MAGLEV, SPIFFE],
+                &[ROUND_ROBIN, LEAST_REQUEST, RANDOM, RING_HASH, MAGLEV, SPIFFE, CARES],
             ),
         ],
     ),
@@ -147,6 +160,7 @@ pub(super) const MESSAGES: &[Message] = &[
         PROTOCOL_OPTIONS,
         &[
             field("common_http_protocol_options"),
+            field("upstream_http_protocol_options"),
             field("explicit_http_config"),
             field("use_downstream_protocol_config"),
             field("auto_config"),
@@ -163,5 +177,48 @@ pub(super) const MESSAGES: &[Message] = &[
     message(
         "envoy.extensions.upstreams.http.v3.HttpProtocolOptions.AutoHttpConfig",
         &[field("http_protocol_options"), field("http2_protocol_options")],
+    ),
+    message(
+        "envoy.config.cluster.v3.Cluster.CustomClusterType",
+        &[field("name"), extension("typed_config", &[DYNAMIC])],
+    ),
+    message(DYNAMIC, &[field("dns_cache_config"), field("allow_insecure_cluster_options")]),
+    message(
+        "envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig",
+        &[
+            field("name"),
+            field("dns_lookup_family"),
+            field("dns_refresh_rate"),
+            field("dns_min_refresh_rate"),
+            field("host_ttl"),
+            field("max_hosts"),
+            field("disable_dns_refresh_on_failure"),
+            field("dns_failure_refresh_rate"),
+            field("dns_cache_circuit_breaker"),
+            field("typed_dns_resolver_config"),
+            field("preresolve_hostnames"),
+            field("dns_query_timeout"),
+        ],
+    ),
+    message(
+        "envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheCircuitBreakers",
+        &[field("max_pending_requests")],
+    ),
+    message(
+        CARES,
+        &[
+            field("resolvers"),
+            field("dns_resolver_options"),
+            field("query_timeout_seconds"),
+            field("query_tries"),
+        ],
+    ),
+    message(
+        "envoy.config.core.v3.DnsResolverOptions",
+        &[field("use_tcp_for_dns_lookups"), field("no_default_search_domain")],
+    ),
+    message(
+        "envoy.config.core.v3.UpstreamHttpProtocolOptions",
+        &[field("auto_sni"), field("auto_san_validation")],
     ),
 ];

@@ -2,7 +2,8 @@
 
 use super::http::CONNECTION_MANAGER;
 use super::network::{
-    CONNECTION_LIMIT, DIRECT_RESPONSE, ECHO, LOCAL_RATE_LIMIT, RBAC, SNI_CLUSTER, TCP_PROXY,
+    CONNECTION_LIMIT, DIRECT_RESPONSE, ECHO, LOCAL_RATE_LIMIT, RBAC, SNI_CLUSTER, SNI_DYNAMIC,
+    TCP_PROXY,
 };
 use super::udp::UDP_PROXY;
 use super::{Message, extension, field, message, only};
@@ -78,6 +79,7 @@ pub(super) const MESSAGES: &[Message] = &[
                     DIRECT_RESPONSE,
                     ECHO,
                     SNI_CLUSTER,
+                    SNI_DYNAMIC,
                     LOCAL_RATE_LIMIT,
                     RBAC,
                 ],

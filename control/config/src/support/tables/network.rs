@@ -12,6 +12,8 @@ pub(super) const ECHO: &str = "envoy.extensions.filters.network.echo.v3.Echo";
 pub(super) const LOCAL_RATE_LIMIT: &str =
     "envoy.extensions.filters.network.local_ratelimit.v3.LocalRateLimit";
 pub(super) const RBAC: &str = "envoy.extensions.filters.network.rbac.v3.RBAC";
+pub(super) const SNI_DYNAMIC: &str =
+    "envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig";
 pub(super) const SNI_CLUSTER: &str = "envoy.extensions.filters.network.sni_cluster.v3.SniCluster";
 
 pub(super) const MESSAGES: &[Message] = &[
@@ -79,6 +81,7 @@ pub(super) const MESSAGES: &[Message] = &[
     message(DIRECT_RESPONSE, &[field("response")]),
     message(ECHO, &[]),
     message(SNI_CLUSTER, &[]),
+    message(SNI_DYNAMIC, &[field("dns_cache_config"), field("port_value")]),
     message(
         LOCAL_RATE_LIMIT,
         &[

@@ -28,8 +28,9 @@ impl Resolve for Scripted {
         let outcome = next.expect("an answer").map(|addresses| Answer {
             addresses: addresses.iter().map(|text| text.parse().expect("an address")).collect(),
             ttl: Some(Duration::from_secs(60)),
+            nonexistent: false,
         });
-        Box::pin(async move { outcome.map_err(|()| ResolveError("scripted".to_owned())) })
+        Box::pin(async move { outcome.map_err(|()| ResolveError::new("scripted")) })
     }
 }
 
