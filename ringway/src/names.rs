@@ -8,7 +8,7 @@ use ringway_bridge::stats::Page;
 use ringway_config::compile::{DnsTarget, ResolvedEndpoints};
 use ringway_control::dns::{
     self, DnsCluster, DnsDiscovery, DnsKind, EndpointUpdate, FailureRefresh, NameCaches, NameEnd,
-    Resolve, Schedule, SystemResolver,
+    Resolve, Resolvers, Schedule, SystemResolver,
 };
 use ringway_control::publish::Control;
 use ringway_model::address::Address;
@@ -33,9 +33,11 @@ impl Names {
     /// Nothing to resolve yet. Fails when the host's resolver configuration cannot be used.
     pub(crate) fn new(page: Arc<Page>) -> Result<Self, dns::ResolveError> {
         let (sender, updates) = mpsc::channel(UPDATES_MAX);
-        let resolver: Arc<dyn Resolve> = Arc::new(SystemResolver::new()?);
+        // What cannot be used is told at once.
+        let mut resolvers = resolvers();
+        resolvers.of(&Resolver::default())?;
         Ok(Self {
-            discovery: DnsDiscovery::new(resolver, page, sender),
+            discovery: DnsDiscovery::new(resolvers, page, sender),
             followed: HashMap::new(),
             targets: Vec::new(),
             answers: ResolvedEndpoints::new(),
@@ -85,7 +87,11 @@ impl Names {
         let Some((target, _)) = self.followed.get(&update.cluster) else { return };
         for host in &target.hosts {
             let own = update.endpoints.iter().filter(|endpoint| *endpoint.hostname == **host);
-            let addresses = own.filter_map(|endpoint| Some(endpoint.address.ip()?.ip())).collect();
+            let addresses: Vec<_> =
+                own.filter_map(|endpoint| Some(endpoint.address.ip()?.ip())).collect();
+            if target.keeps_last && addresses.is_empty() {
+                continue;
+            }
             self.answers.insert(&update.cluster, host, addresses);
         }
     }
@@ -96,10 +102,14 @@ pub(crate) fn caches(
     page: &Arc<Page>,
     control: &Control,
 ) -> io::Result<(NameCaches, Vec<NameEnd>)> {
-    let resolver = |settings: &Resolver| {
-        SystemResolver::of(settings).map(|resolver| Arc::new(resolver) as Arc<dyn Resolve>)
-    };
-    NameCaches::start(Arc::clone(page), Box::new(resolver), control.bells())
+    NameCaches::start(Arc::clone(page), resolvers(), control.bells())
+}
+
+fn resolvers() -> Resolvers {
+    Resolvers::new(Box::new(|settings| {
+        let resolver: Arc<dyn Resolve> = Arc::new(SystemResolver::of(settings)?);
+        Ok(resolver)
+    }))
 }
 
 /// The questions of one cluster in the resolver's words; ports and weights are the compiler's.
@@ -121,6 +131,7 @@ fn question(target: &DnsTarget, snapshot: &Snapshot) -> Option<Arc<DnsCluster>> 
         name: Arc::clone(&target.cluster),
         kind: DnsKind::Strict,
         family: target.family,
+        resolver: target.resolver.clone(),
         schedule: Schedule {
             refresh: target.refresh.interval,
             failure: target.refresh.failure.map(|(base, max)| FailureRefresh { base, max }),

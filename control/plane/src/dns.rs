@@ -11,14 +11,16 @@ mod resolver;
 mod schedule;
 
 pub use follow::{DnsDiscovery, EndpointUpdate};
-pub use names::{NameCaches, NameEnd, ResolverOf};
-pub use resolver::{Answer, Resolve, ResolveError, Resolving, SystemResolver};
+pub use names::{NameCaches, NameEnd};
+pub use resolver::{
+    Answer, Resolve, ResolveError, ResolverOf, Resolvers, Resolving, SystemResolver,
+};
 pub use schedule::{FailureRefresh, Schedule};
 
 use std::sync::Arc;
 
 use ringway_model::cluster::Endpoint;
-pub use ringway_model::dns::LookupFamily;
+pub use ringway_model::dns::{LookupFamily, Resolver};
 use ringway_model::stats::ClusterStats;
 
 /// How many of the addresses behind a name become endpoints.
@@ -39,6 +41,8 @@ pub struct DnsCluster {
     pub kind: DnsKind,
     /// `dns_lookup_family`.
     pub family: LookupFamily,
+    /// Who is asked.
+    pub resolver: Resolver,
     /// When names are asked for again.
     pub schedule: Schedule,
     /// In the order of the configuration.

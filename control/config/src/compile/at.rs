@@ -132,6 +132,14 @@ impl At<'_> {
         errors
     }
 
+    /// Reads something whose errors are reported by somebody else.
+    pub(super) fn quietly<T>(&self, read: impl FnOnce(&Self) -> T) -> T {
+        let mark = self.mark();
+        let found = read(self);
+        drop(self.take_back(mark));
+        found
+    }
+
     /// The value here cannot be.
     pub(super) fn invalid(&self, message: impl Display) {
         self.report(ErrorKind::Invalid, &message);

@@ -12,7 +12,7 @@ use super::proto::{cluster, core};
 use super::protocol::Common;
 use super::upstream_http::{self, UpstreamHttp};
 use super::value::{buffer_limit, duration, limit_of};
-use super::{Cx, balancing, breakers, consistent, dynamic, proxy_header, stat_names, tls};
+use super::{Cx, balancing, breakers, consistent, dns, dynamic, proxy_header, stat_names, tls};
 
 /// `connect_timeout`.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -24,6 +24,8 @@ pub(super) enum Discovery {
     Static,
     /// Each name stands for all its addresses.
     StrictDns,
+    /// One name stands for its first address.
+    LogicalDns,
     /// Requests name them.
     Dynamic,
 }
@@ -41,17 +43,12 @@ pub(super) fn discovery(at: &At<'_>, cluster: &cluster::Cluster) -> Option<Disco
     let number = match &cluster.cluster_discovery_type {
         None => DiscoveryType::Static as i32,
         Some(ClusterDiscoveryType::Type(number)) => *number,
-        Some(ClusterDiscoveryType::ClusterType(_)) if dynamic::is_dynamic(cluster) => {
-            return Some(Discovery::Dynamic);
-        }
-        Some(ClusterDiscoveryType::ClusterType(_)) => {
-            at.field("cluster_type").unsupported("");
-            return None;
-        }
+        Some(ClusterDiscoveryType::ClusterType(_)) => return custom_discovery(at, cluster),
     };
     match DiscoveryType::try_from(number) {
         Ok(DiscoveryType::Static) => Some(Discovery::Static),
         Ok(DiscoveryType::StrictDns) => Some(Discovery::StrictDns),
+        Ok(DiscoveryType::LogicalDns) => Some(Discovery::LogicalDns),
         _ => {
             at.field("type").unsupported("");
             None
@@ -59,14 +56,23 @@ pub(super) fn discovery(at: &At<'_>, cluster: &cluster::Cluster) -> Option<Disco
     }
 }
 
-fn resolves_names(cluster: &cluster::Cluster) -> bool {
-    use cluster::cluster::{ClusterDiscoveryType, DiscoveryType};
-    let strict = DiscoveryType::StrictDns as i32;
-    cluster.cluster_discovery_type == Some(ClusterDiscoveryType::Type(strict))
+fn custom_discovery(at: &At<'_>, cluster: &cluster::Cluster) -> Option<Discovery> {
+    if dynamic::is_dynamic(cluster) {
+        return Some(Discovery::Dynamic);
+    }
+    match dns::typed(at, cluster) {
+        Some(config) if config.all_addresses_in_single_endpoint => Some(Discovery::LogicalDns),
+        Some(_) => Some(Discovery::StrictDns),
+        None => {
+            at.field("cluster_type").unsupported("");
+            None
+        }
+    }
 }
 
 /// Everything but the endpoints.
 pub(super) fn policy(cx: &Cx<'_>, at: &At<'_>, cluster: &cluster::Cluster) -> Option<Policy> {
+    let found = at.quietly(|at| discovery(at, cluster));
     let balancing = balancing::policy(at, cluster);
     let http = upstream_http::options(at, cluster);
     let thresholds = breakers::thresholds(cluster.circuit_breakers.as_ref());
@@ -107,7 +113,7 @@ pub(super) fn policy(cx: &Cx<'_>, at: &At<'_>, cluster: &cluster::Cluster) -> Op
         protocol,
         h2: http2.options,
         h2_keepalive: http2.keepalive,
-        resolves_names: resolves_names(cluster),
+        resolves_names: matches!(found, Some(Discovery::StrictDns | Discovery::LogicalDns)),
         dynamic: dynamic?,
         stat_scope: stat_names::cluster_scope(stat_name),
         stats: stat_names::cluster(&cx.env.catalog, stat_name),

@@ -9,10 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use ringway_model::dns::LookupFamily;
+use ringway_model::dns::Resolver;
 
 use super::at::At;
-use super::proto::cluster;
-use super::value::duration;
+use super::name_cache;
+use super::proto::{cluster, dns_cluster, dns_common};
+use super::value::{duration, is, unpack};
 
 /// The names of one cluster, and how to ask for them.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +27,10 @@ pub struct DnsTarget {
     pub family: LookupFamily,
     /// When to ask again.
     pub refresh: Refresh,
+    /// Who is asked.
+    pub resolver: Resolver,
+    /// `LOGICAL_DNS`: a name that has no address any more keeps the last one.
+    pub keeps_last: bool,
 }
 
 /// When a name is asked for again.
@@ -85,20 +91,77 @@ pub(super) fn note_unused(at: &At<'_>, cluster: &cluster::Cluster, why: &str) {
         ("dns_jitter", cluster.dns_jitter.is_some()),
         ("respect_dns_ttl", cluster.respect_dns_ttl),
         ("dns_lookup_family", cluster.dns_lookup_family != 0),
+        ("typed_dns_resolver_config", cluster.typed_dns_resolver_config.is_some()),
     ];
     for (field, _) in set.into_iter().filter(|(_, is_set)| *is_set) {
         at.field(field).no_effect(why);
     }
 }
 
-pub(super) fn refresh(at: &At<'_>, cluster: &cluster::Cluster) -> Refresh {
-    let interval = duration(&at.field("dns_refresh_rate"), cluster.dns_refresh_rate);
-    Refresh {
-        interval: interval.unwrap_or(REFRESH_RATE),
-        failure: failure_refresh(at, cluster.dns_failure_refresh_rate.as_ref()),
-        jitter: duration(&at.field("dns_jitter"), cluster.dns_jitter).unwrap_or_default(),
-        respect_ttl: cluster.respect_dns_ttl,
+/// How names are asked for, by the fields of the cluster or those of its `DnsCluster`.
+#[derive(Debug)]
+pub(super) struct Questions {
+    pub(super) family: LookupFamily,
+    pub(super) refresh: Refresh,
+    pub(super) resolver: Resolver,
+}
+
+pub(super) fn questions(at: &At<'_>, cluster: &cluster::Cluster) -> Option<Questions> {
+    if let Some(config) = typed(at, cluster) {
+        note_unused(at, cluster, "that of cluster_type counts");
+        let at = at.field("cluster_type");
+        return questions_of(&at.field("typed_config"), &config);
     }
+    let interval = duration(&at.field("dns_refresh_rate"), cluster.dns_refresh_rate);
+    let at_resolver = at.field("typed_dns_resolver_config");
+    let resolver = cluster.typed_dns_resolver_config.as_ref();
+    Some(Questions {
+        family: family(cluster.dns_lookup_family),
+        refresh: Refresh {
+            interval: interval.unwrap_or(REFRESH_RATE),
+            failure: failure_refresh(at, cluster.dns_failure_refresh_rate.as_ref()),
+            jitter: duration(&at.field("dns_jitter"), cluster.dns_jitter).unwrap_or_default(),
+            respect_ttl: cluster.respect_dns_ttl,
+        },
+        resolver: name_cache::resolver(&at_resolver, resolver)?,
+    })
+}
+
+fn questions_of(at: &At<'_>, config: &dns_cluster::DnsCluster) -> Option<Questions> {
+    use dns_common::DnsLookupFamily as Family;
+    let interval = duration(&at.field("dns_refresh_rate"), config.dns_refresh_rate);
+    let rate = config.dns_failure_refresh_rate.map(|rate| cluster::cluster::RefreshRate {
+        base_interval: rate.base_interval,
+        max_interval: rate.max_interval,
+    });
+    let at_resolver = at.field("typed_dns_resolver_config");
+    Some(Questions {
+        family: match Family::try_from(config.dns_lookup_family) {
+            Ok(Family::V4Only) => LookupFamily::V4Only,
+            Ok(Family::V6Only) => LookupFamily::V6Only,
+            Ok(Family::V4Preferred) => LookupFamily::V4Preferred,
+            Ok(Family::All) => LookupFamily::All,
+            Ok(Family::Auto | Family::Unspecified) | Err(_) => LookupFamily::Auto,
+        },
+        refresh: Refresh {
+            interval: interval.unwrap_or(REFRESH_RATE),
+            failure: failure_refresh(at, rate.as_ref()),
+            jitter: duration(&at.field("dns_jitter"), config.dns_jitter).unwrap_or_default(),
+            respect_ttl: config.respect_dns_ttl,
+        },
+        resolver: name_cache::resolver(&at_resolver, config.typed_dns_resolver_config.as_ref())?,
+    })
+}
+
+/// `cluster_type`, if it is `envoy.cluster.dns`.
+pub(super) fn typed(at: &At<'_>, cluster: &cluster::Cluster) -> Option<dns_cluster::DnsCluster> {
+    use cluster::cluster::ClusterDiscoveryType;
+    let Some(ClusterDiscoveryType::ClusterType(custom)) = &cluster.cluster_discovery_type else {
+        return None;
+    };
+    let any = custom.typed_config.as_ref().filter(|any| is::<dns_cluster::DnsCluster>(any))?;
+    let at = at.field("cluster_type");
+    unpack(&at.field("typed_config"), any)
 }
 
 pub(super) fn failure_refresh(

@@ -50,6 +50,12 @@ pub(super) fn listed(at: &At<'_>, cluster: &cluster::Cluster, discovery: Discove
         let at = at.index(index);
         entries.extend(in_locality(&at, cluster, index, locality, discovery));
     }
+    let is_single = matches!(localities, [one] if one.lb_endpoints.len() == 1);
+    if discovery == Discovery::LogicalDns && !is_single {
+        at.invalid(
+            "LOGICAL_DNS clusters must have a single locality_lb_endpoint and a single lb_endpoint",
+        );
+    }
     Listed { entries, discovery }
 }
 
@@ -103,7 +109,9 @@ fn entry(
         Discovery::Static | Discovery::Dynamic => {
             Place::Known(address::resolved(&at.field("address"), address, STATIC_HINT)?)
         }
-        Discovery::StrictDns => address::place(&at.field("address"), address)?,
+        Discovery::StrictDns | Discovery::LogicalDns => {
+            address::place(&at.field("address"), address)?
+        }
     };
     let hostname = match (&place, endpoint.hostname.as_str()) {
         (Place::Named { host, .. }, "") => host,
@@ -168,7 +176,11 @@ impl Listed {
                 Place::Known(address) => endpoints.push(known.shared(entry.at(address.clone()))),
                 Place::Named { host, port } => {
                     let addresses = resolved.and_then(|resolved| resolved.get(host));
-                    for ip in addresses.into_iter().flatten() {
+                    let used = match self.discovery {
+                        Discovery::LogicalDns => 1,
+                        _ => usize::MAX,
+                    };
+                    for ip in addresses.into_iter().flatten().take(used) {
                         endpoints.push(known.shared(entry.at(socket(*ip, *port))));
                     }
                 }
@@ -176,7 +188,7 @@ impl Listed {
         }
         match self.discovery {
             Discovery::Static | Discovery::Dynamic => endpoints,
-            Discovery::StrictDns => unique(endpoints),
+            Discovery::StrictDns | Discovery::LogicalDns => unique(endpoints),
         }
     }
 }

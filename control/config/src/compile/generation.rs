@@ -246,18 +246,22 @@ fn dns_target(
     listed: &Listed,
 ) -> Option<DnsTarget> {
     // Reported even when there is nothing to resolve.
-    let refresh = dns::refresh(at, message);
+    let questions = dns::questions(at, message);
     let hosts = listed.names();
     match discovery {
         Discovery::Static => dns::note_unused(at, message, "a STATIC cluster resolves no name"),
         Discovery::Dynamic => dns::note_unused(at, message, "that of dns_cache_config counts"),
-        Discovery::StrictDns => {}
+        Discovery::StrictDns | Discovery::LogicalDns => {}
     }
-    (discovery == Discovery::StrictDns && !hosts.is_empty()).then(|| DnsTarget {
+    let dns::Questions { family, refresh, resolver } = questions?;
+    let resolves = matches!(discovery, Discovery::StrictDns | Discovery::LogicalDns);
+    (resolves && !hosts.is_empty()).then(|| DnsTarget {
         cluster: cluster::name(message),
         hosts,
-        family: dns::family(message.dns_lookup_family),
+        family,
         refresh,
+        resolver,
+        keeps_last: discovery == Discovery::LogicalDns,
     })
 }
 

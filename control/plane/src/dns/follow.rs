@@ -10,7 +10,7 @@ use ringway_model::cluster::Endpoint;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::resolver::{Answer, Resolve};
+use super::resolver::{Answer, Resolve, ResolveError, Resolvers};
 use super::{DnsCluster, DnsKind, DnsTarget};
 
 /// Addresses of one name that are used; more than a sane answer has.
@@ -29,7 +29,7 @@ pub struct EndpointUpdate {
 
 /// Asks for the names of all clusters from DNS. Lives on the control thread.
 pub struct DnsDiscovery {
-    resolver: Arc<dyn Resolve>,
+    resolvers: Resolvers,
     page: Arc<Page>,
     updates: mpsc::Sender<EndpointUpdate>,
     followed: HashMap<Arc<str>, Followed>,
@@ -51,11 +51,11 @@ impl DnsDiscovery {
     /// Nothing is followed yet. `page` belongs to the control thread; names wait while `updates`
     /// is full.
     pub fn new(
-        resolver: Arc<dyn Resolve>,
+        resolvers: Resolvers,
         page: Arc<Page>,
         updates: mpsc::Sender<EndpointUpdate>,
     ) -> Self {
-        Self { resolver, page, updates, followed: HashMap::new() }
+        Self { resolvers, page, updates, followed: HashMap::new() }
     }
 
     /// Follows exactly these clusters: the same `Arc` as before goes on undisturbed, another one
@@ -83,7 +83,8 @@ impl DnsDiscovery {
         self.followed.values().all(|followed| followed.state.lock().is_warm())
     }
 
-    fn begin(&self, cluster: &Arc<DnsCluster>) -> Followed {
+    fn begin(&mut self, cluster: &Arc<DnsCluster>) -> Followed {
+        let resolver = self.resolvers.of(&cluster.resolver);
         let state = Arc::new(State {
             cluster: Arc::clone(cluster),
             page: Arc::clone(&self.page),
@@ -91,7 +92,7 @@ impl DnsDiscovery {
         });
         let mut tasks = JoinSet::new();
         for target in 0..cluster.targets.len() {
-            let (resolver, updates) = (Arc::clone(&self.resolver), self.updates.clone());
+            let (resolver, updates) = (resolver.clone(), self.updates.clone());
             tasks.spawn(ask_for_ever(Arc::clone(&state), target, resolver, updates));
         }
         Followed { state, _tasks: tasks }
@@ -121,7 +122,7 @@ impl Answers {
 async fn ask_for_ever(
     state: Arc<State>,
     index: usize,
-    resolver: Arc<dyn Resolve>,
+    resolver: Result<Arc<dyn Resolve>, ResolveError>,
     updates: mpsc::Sender<EndpointUpdate>,
 ) {
     let (cluster, page) = (&state.cluster, &state.page);
@@ -129,7 +130,7 @@ async fn ask_for_ever(
     let mut failures = 0;
     loop {
         page.inc(ids.update_attempt);
-        let outcome = ask(&*resolver, target, cluster).await;
+        let outcome = ask(&resolver, target, cluster).await;
         let (update, pause) = match outcome {
             Ok(answer) => {
                 failures = 0;
@@ -156,13 +157,15 @@ async fn ask_for_ever(
 }
 
 async fn ask(
-    resolver: &dyn Resolve,
+    resolver: &Result<Arc<dyn Resolve>, ResolveError>,
     target: &DnsTarget,
     cluster: &DnsCluster,
-) -> Result<Answer, super::ResolveError> {
+) -> Result<Answer, ResolveError> {
     match target.name.parse::<IpAddr>() {
         Ok(address) => Ok(Answer { addresses: vec![address], ..Answer::default() }),
-        Err(_) => resolver.resolve(&target.name, cluster.family).await,
+        Err(_) => {
+            resolver.as_ref().map_err(Clone::clone)?.resolve(&target.name, cluster.family).await
+        }
     }
 }
 

@@ -15,13 +15,13 @@ use ringway_bridge::mailbox::{Receiver, Sender, mailbox};
 use ringway_bridge::stats::Page;
 use ringway_bridge::touch::Touch;
 use ringway_bridge::wake::Bell;
-use ringway_model::dns::{self, Ask, Authority, HostName, NameCache, News, Resolver, Told};
+use ringway_model::dns::{self, Ask, Authority, HostName, NameCache, News, Told};
 use ringway_model::snapshot::Snapshot;
 use ringway_model::stats::ClusterStats;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use super::resolver::{Answer, Resolve, ResolveError};
+use super::resolver::{Answer, Resolve, ResolveError, Resolvers};
 use super::schedule::{FailureRefresh, Schedule};
 
 /// Questions of workers that may wait.
@@ -32,10 +32,6 @@ const TOLD_MAX: usize = 1024;
 const WAITING_MAX: usize = 65_536;
 /// How long letters wait before they are tried again.
 const RETRY: Duration = Duration::from_millis(10);
-
-/// Finds who answers by these settings.
-pub type ResolverOf =
-    Box<dyn Fn(&Resolver) -> Result<Arc<dyn Resolve>, ResolveError> + Send + Sync>;
 
 /// A worker's end of the line.
 #[derive(Debug)]
@@ -64,8 +60,7 @@ impl std::fmt::Debug for NameCaches {
 
 struct Tables {
     page: Arc<Page>,
-    resolver_of: ResolverOf,
-    resolvers: HashMap<Resolver, Arc<dyn Resolve>>,
+    resolvers: Resolvers,
     outboxes: Vec<Outbox>,
     caches: Vec<Table>,
 }
@@ -103,7 +98,7 @@ impl NameCaches {
     /// The process has no descriptors left for a bell.
     pub fn start(
         page: Arc<Page>,
-        resolver_of: ResolverOf,
+        resolvers: Resolvers,
         bells: Vec<Arc<Bell>>,
     ) -> io::Result<(Self, Vec<NameEnd>)> {
         let (bell, ear) = Bell::pair()?;
@@ -114,8 +109,7 @@ impl NameCaches {
             ends.push(NameEnd { asks: asks.clone(), bell: Arc::clone(&bell), told });
             outboxes.push(Outbox { sender, bell: worker_bell, waiting: VecDeque::new() });
         }
-        let (resolvers, caches) = (HashMap::new(), Vec::new());
-        let tables = Tables { page, resolver_of, resolvers, outboxes, caches };
+        let tables = Tables { page, resolvers, outboxes, caches: Vec::new() };
         let all = Self { tables: Arc::new(Mutex::new(tables)), late: Arc::default() };
         let ear = tokio::net::UnixStream::from_std(ear)?;
         tokio::spawn(all.clone().hear(questions, ear));
@@ -232,7 +226,7 @@ impl NameCaches {
             page.inc(stats.host_overflow);
             return false;
         };
-        let resolver = tables.resolver(&cache.settings.resolver);
+        let resolver = tables.resolvers.of(&cache.settings.resolver);
         let table = &mut tables.caches[index];
         let added_ms = cache.ms(Instant::now());
         let entry = Entry { answer: None, askers, added_ms, _place: place };
@@ -316,15 +310,6 @@ impl NameCaches {
 }
 
 impl Tables {
-    fn resolver(&mut self, settings: &Resolver) -> Result<Arc<dyn Resolve>, ResolveError> {
-        if let Some(resolver) = self.resolvers.get(settings) {
-            return Ok(Arc::clone(resolver));
-        }
-        let resolver = (self.resolver_of)(settings)?;
-        self.resolvers.insert(settings.clone(), Arc::clone(&resolver));
-        Ok(resolver)
-    }
-
     /// Tries again what did not fit; `true` when some of it still does not.
     fn send_late(&mut self) -> bool {
         let each = self.outboxes.iter_mut().map(Outbox::send_late);

@@ -1,8 +1,10 @@
 //! Who asks the name servers.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
@@ -57,6 +59,39 @@ pub type Resolving<'a> = Pin<Box<dyn Future<Output = Result<Answer, ResolveError
 pub trait Resolve: Send + Sync {
     /// Asks for `name`, for the families of addresses that are wanted.
     fn resolve<'a>(&'a self, name: &'a str, family: LookupFamily) -> Resolving<'a>;
+}
+
+/// Finds who answers by these settings.
+pub type ResolverOf =
+    Box<dyn Fn(&Resolver) -> Result<Arc<dyn Resolve>, ResolveError> + Send + Sync>;
+
+/// Those who answer, one for all who have the same settings.
+pub struct Resolvers {
+    make: ResolverOf,
+    made: HashMap<Resolver, Arc<dyn Resolve>>,
+}
+
+impl std::fmt::Debug for Resolvers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Resolvers").field("made", &self.made.keys()).finish_non_exhaustive()
+    }
+}
+
+impl Resolvers {
+    /// None is there yet.
+    pub fn new(make: ResolverOf) -> Self {
+        Self { make, made: HashMap::new() }
+    }
+
+    /// Who answers by these settings. Must be called inside the control thread's runtime.
+    pub fn of(&mut self, settings: &Resolver) -> Result<Arc<dyn Resolve>, ResolveError> {
+        if let Some(resolver) = self.made.get(settings) {
+            return Ok(Arc::clone(resolver));
+        }
+        let resolver = (self.make)(settings)?;
+        self.made.insert(settings.clone(), Arc::clone(&resolver));
+        Ok(resolver)
+    }
 }
 
 /// The resolver of the host: `/etc/hosts`, and the name servers of `/etc/resolv.conf`.

@@ -3,7 +3,9 @@
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
 
-use ringway_test_support::{Bootstrap, Launch, Make, NameServer, Origin, Proxy, RawClient, Says};
+use ringway_test_support::{
+    Bootstrap, Certificates, Launch, Make, NameServer, Origin, Proxy, RawClient, Says,
+};
 
 use super::listener_filters::client_hello;
 use super::network_filters::{bootstrap, connect, filter, rest};
@@ -281,4 +283,33 @@ fn the_server_name_is_the_host() {
     refused(b"no hello");
     assert_eq!(proxy.stat("cluster.dynamic.upstream_cx_none_healthy"), 2);
     assert_eq!(proxy.stat("tcp.tp.downstream_cx_total"), 5);
+}
+
+#[test]
+fn a_certificate_must_be_for_the_name_of_the_request() {
+    let certificates = Certificates::new();
+    certificates.issue("a", &["a.test"]);
+    let (names, origin) = (NameServer::start(), Origin::named("a"));
+    names.say("a.test", Says::loopback());
+    names.say("b.test", Says::loopback());
+    let back = super::tls::start(&certificates, origin.address(), "");
+    let port = back.listener("main").port();
+    let cache = cache(&names, "");
+    let socket = format!(
+        "  transport_socket: {{ name: tls, typed_config: {{ '@type': \
+         {EXTENSIONS}.transport_sockets.tls.v3.UpstreamTlsContext, sni: other.test, \
+         common_tls_context: {{ validation_context: {{ trusted_ca: {{ filename: '{}' }} }} }} }} }}\n",
+        certificates.path("ca.pem").display()
+    );
+    let bootstrap = Bootstrap::new().http("main", ROUTES);
+    let front = start(&bootstrap.other_cluster(&(cluster(&cache) + &socket)).to_yaml());
+    let of_origin = get(&front, "main", &format!("a.test:{port}"));
+    assert_eq!(of_origin.0, 200, "{}", of_origin.1);
+    for host in ["b.test", "127.0.0.1"] {
+        let (status, body) = get(&front, "main", &format!("{host}:{port}"));
+        assert_eq!(status, 503, "{host}");
+        assert!(body.contains("TLS_error") || body.contains("connect error"), "{host}: {body}");
+    }
+    assert_eq!(origin.requests().len(), 1);
+    assert_eq!(front.stat("cluster.dynamic.ssl.fail_verify_san"), 2);
 }

@@ -10,7 +10,7 @@ use ringway_test_support::{
 const TLS: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3";
 
 /// A proxy whose listener speaks TLS, in front of one cluster with these further fields.
-fn start(certificates: &Certificates, to: std::net::SocketAddr, more: &str) -> Proxy {
+pub(crate) fn start(certificates: &Certificates, to: std::net::SocketAddr, more: &str) -> Proxy {
     let all = "- match: { prefix: / }\n  route: { cluster: next, timeout: 60s }";
     let yaml = Bootstrap::new().routes("main", all).cluster_with("next", &[to], more).to_yaml();
     let socket = format!(

@@ -9,6 +9,7 @@ const LEAST_REQUEST: &str =
 const RANDOM: &str = "envoy.extensions.load_balancing_policies.random.v3.Random";
 const RING_HASH: &str = "envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash";
 const MAGLEV: &str = "envoy.extensions.load_balancing_policies.maglev.v3.Maglev";
+const DNS: &str = "envoy.extensions.clusters.dns.v3.DnsCluster";
 const DYNAMIC: &str = "envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig";
 const CARES: &str = "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig";
 const PROTOCOL_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
@@ -19,7 +20,7 @@ pub(super) const MESSAGES: &[Message] = &[
         &[
             field("name"),
             field("alt_stat_name"),
-            only("type", &["STATIC", "STRICT_DNS"]),
+            only("type", &["STATIC", "STRICT_DNS", "LOGICAL_DNS"]),
             field("cluster_type"),
             field("connect_timeout"),
             field("per_connection_buffer_limit_bytes"),
@@ -51,6 +52,7 @@ pub(super) const MESSAGES: &[Message] = &[
             field("dns_jitter"),
             field("respect_dns_ttl"),
             only("dns_lookup_family", &["AUTO", "V4_ONLY", "V6_ONLY", "V4_PREFERRED", "ALL"]),
+            field("typed_dns_resolver_config"),
             field("common_lb_config"),
             field("metadata"),
             field("upstream_connection_options"),
@@ -180,7 +182,23 @@ pub(super) const MESSAGES: &[Message] = &[
     ),
     message(
         "envoy.config.cluster.v3.Cluster.CustomClusterType",
-        &[field("name"), extension("typed_config", &[DYNAMIC])],
+        &[field("name"), extension("typed_config", &[DNS, DYNAMIC])],
+    ),
+    message(
+        DNS,
+        &[
+            field("dns_refresh_rate"),
+            field("dns_failure_refresh_rate"),
+            field("respect_dns_ttl"),
+            field("dns_jitter"),
+            field("typed_dns_resolver_config"),
+            field("dns_lookup_family"),
+            field("all_addresses_in_single_endpoint"),
+        ],
+    ),
+    message(
+        "envoy.extensions.clusters.dns.v3.DnsCluster.RefreshRate",
+        &[field("base_interval"), field("max_interval")],
     ),
     message(DYNAMIC, &[field("dns_cache_config"), field("allow_insecure_cluster_options")]),
     message(

@@ -44,7 +44,11 @@ impl Setup {
     fn new(resolver: Arc<Scripted>) -> Self {
         let catalog = Catalog::default();
         let (sender, updates) = mpsc::channel(8);
-        let discovery = DnsDiscovery::new(resolver, catalog.new_page(), sender);
+        let resolvers = Resolvers::new(Box::new(move |_| {
+            let resolver: Arc<dyn Resolve> = Arc::<Scripted>::clone(&resolver);
+            Ok(resolver)
+        }));
+        let discovery = DnsDiscovery::new(resolvers, catalog.new_page(), sender);
         Self { catalog, discovery, updates }
     }
 
@@ -58,6 +62,7 @@ impl Setup {
             name: "c".into(),
             kind,
             family: LookupFamily::Auto,
+            resolver: super::super::Resolver::default(),
             schedule: Schedule::default(),
             targets: targets.collect(),
             stats: cluster_stats(&self.catalog, "c"),

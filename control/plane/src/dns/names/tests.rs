@@ -48,9 +48,9 @@ impl Rig {
             ears.push(ear);
         }
         let resolver: Arc<dyn Resolve> = Arc::<Fake>::clone(&fake);
-        let resolver_of: ResolverOf = Box::new(move |_| Ok(Arc::clone(&resolver)));
+        let resolvers = Resolvers::new(Box::new(move |_| Ok(Arc::clone(&resolver))));
         let (caches, ends) =
-            NameCaches::start(catalog.new_page(), resolver_of, bells).expect("started");
+            NameCaches::start(catalog.new_page(), resolvers, bells).expect("started");
         Self { catalog, fake, caches, ends, _ears: ears }
     }
 
@@ -66,7 +66,7 @@ impl Rig {
                 host_ttl: Duration::from_secs(300),
                 query_timeout: None,
                 preresolve: Vec::new(),
-                resolver: Resolver::default(),
+                resolver: dns::Resolver::default(),
             },
             pending: Limit::new(10),
             hosts: Limit::new(hosts),
