@@ -145,6 +145,10 @@ fn trial(outcome: &Outcome, objective: &Objective, rate: f64) -> Trial {
         reached: total.right() as f64 / outcome.elapsed.as_secs_f64(),
         latencies: objective.latencies.iter().map(at).collect(),
         errors: bad as f64 / (total.right() + bad).max(1) as f64,
+        late: text::is_late(
+            total.lateness.value_at_quantile(0.99),
+            total.latency.value_at_quantile(0.99),
+        ),
     }
 }
 

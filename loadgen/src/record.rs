@@ -4,6 +4,9 @@
 //! lock, send it away and go on with an empty one, so that live figures, logs by time, steps and
 //! the total all come from the same numbers.
 
+use std::ops::Deref;
+use std::sync::LazyLock;
+
 use hdrhistogram::Histogram;
 
 /// The range of histograms: 100 ns to 10 minutes with three digits.
@@ -16,6 +19,37 @@ pub(crate) fn times() -> Histogram<u64> {
     // The bounds are constants that the crate accepts; a test makes one.
     Histogram::new_with_bounds(LOWEST, HIGHEST, DIGITS)
         .unwrap_or_else(|_| unreachable!("constant bounds are valid"))
+}
+
+/// Times, of which there may be none. A histogram is 200 KB that the kernel has to find page by
+/// page, and most records need one of their four.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Distribution(Option<Box<Histogram<u64>>>);
+
+impl Distribution {
+    /// Notes a time; one beyond the range counts as its end.
+    #[inline]
+    pub(crate) fn saturating_record(&mut self, nanoseconds: u64) {
+        self.0.get_or_insert_with(|| Box::new(times())).saturating_record(nanoseconds);
+    }
+
+    fn merge(&mut self, other: &Self) {
+        match (&mut self.0, &other.0) {
+            (_, None) => {}
+            (None, Some(_)) => self.0.clone_from(&other.0),
+            // Equal bounds everywhere: the sum cannot fail.
+            (Some(mine), Some(theirs)) => drop(mine.add(&**theirs)),
+        }
+    }
+}
+
+impl Deref for Distribution {
+    type Target = Histogram<u64>;
+
+    fn deref(&self) -> &Histogram<u64> {
+        static NONE: LazyLock<Histogram<u64>> = LazyLock::new(times);
+        self.0.as_deref().unwrap_or(&NONE)
+    }
 }
 
 /// Ways in which a request or a connection fails; the order is that of reports.
@@ -177,14 +211,14 @@ impl Unfriendly {
 #[derive(Debug, Clone)]
 pub(crate) struct Record {
     /// Right answers, from the time at which each request was due.
-    pub(crate) latency: Histogram<u64>,
+    pub(crate) latency: Distribution,
     /// The same from the time at which it was sent; empty in a closed loop, where both agree.
-    pub(crate) service: Histogram<u64>,
+    pub(crate) service: Distribution,
     /// How much later than due requests were sent although a connection was free: the
     /// generator's own fault.
-    pub(crate) lateness: Histogram<u64>,
+    pub(crate) lateness: Distribution,
     /// Opening connections.
-    pub(crate) connect: Histogram<u64>,
+    pub(crate) connect: Distribution,
     /// Answers by status, right or wrong.
     pub(crate) statuses: Vec<(u16, u64)>,
     pub(crate) failures: Failures,
@@ -207,10 +241,10 @@ impl Record {
     /// Nothing yet, for so many kinds of requests.
     pub(crate) fn new(requests: usize) -> Self {
         Self {
-            latency: times(),
-            service: times(),
-            lateness: times(),
-            connect: times(),
+            latency: Distribution::default(),
+            service: Distribution::default(),
+            lateness: Distribution::default(),
+            connect: Distribution::default(),
             statuses: Vec::new(),
             failures: Failures::default(),
             by_request: vec![0; requests],
@@ -250,8 +284,7 @@ impl Record {
             (&mut self.lateness, &other.lateness),
             (&mut self.connect, &other.connect),
         ] {
-            // Equal bounds everywhere: the sum cannot fail.
-            let _ = mine.add(theirs);
+            mine.merge(theirs);
         }
         for (status, count) in &other.statuses {
             match self.statuses.iter_mut().find(|(mine, _)| mine == status) {

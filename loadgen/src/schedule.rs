@@ -10,6 +10,8 @@
 
 use std::time::Duration;
 
+use crate::units::rate;
+
 /// One straight piece of a rate over time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Piece {
@@ -80,6 +82,21 @@ impl Profile {
         let first = self.pieces.first()?.from;
         let same = |piece: &Piece| piece.from == first && piece.to == first;
         self.pieces.iter().all(same).then_some(first)
+    }
+
+    /// How the rate changes, where it does.
+    pub(crate) fn changes(&self) -> Option<String> {
+        if self.constant_rate().is_some() {
+            return None;
+        }
+        if let Some(ramp) = self.pieces.iter().find(|piece| piece.from != piece.to) {
+            let (from, to) = (rate(ramp.from), rate(ramp.to));
+            return Some(format!("from {from} to {to} requests/s"));
+        }
+        let mut rates: Vec<String> = self.pieces.iter().map(|piece| rate(piece.from)).collect();
+        // A warm-up is at the first rate.
+        rates.dedup();
+        Some(format!("at {} requests/s in turn", rates.join(", ")))
     }
 
     /// Its pieces as `(from, to, seconds)`, for those who show them.
@@ -175,6 +192,16 @@ mod tests {
         let mut rng = fastrand::Rng::with_seed(7);
         let mut schedule = Schedule::new(profile, arrivals, share);
         std::iter::from_fn(|| schedule.next(&mut rng)).take_while(|due| *due < until).collect()
+    }
+
+    #[test]
+    fn changes_of_the_rate_are_told() {
+        let (second, words) = (Duration::from_secs(1), |profile: Profile| profile.changes());
+        assert_eq!(words(Profile::constant(5.0).after_warmup(second)), None);
+        let ramp = words(Profile::ramp(100.0, 2000.0, second).after_warmup(second));
+        assert_eq!(ramp.as_deref(), Some("from 100 to 2,000 requests/s"));
+        let steps = words(Profile::steps(&[500.0, 1000.0], second).after_warmup(second));
+        assert_eq!(steps.as_deref(), Some("at 500, 1,000 requests/s in turn"));
     }
 
     #[test]

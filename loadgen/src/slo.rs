@@ -78,6 +78,8 @@ pub(crate) struct Trial {
     pub(crate) latencies: Vec<u64>,
     /// Failed or unsent requests of all, 0 to 1.
     pub(crate) errors: f64,
+    /// The generator was late, so that a part of the latencies is its own.
+    pub(crate) late: bool,
 }
 
 /// A trial must reach this part of its rate.
@@ -216,7 +218,13 @@ mod tests {
     #[test]
     fn a_trial_breaks_an_objective_by_errors_latency_or_by_falling_short() {
         let objective: Objective = "p99=5ms,errors=1%".parse().expect("read");
-        let good = Trial { rate: 1000.0, reached: 999.0, latencies: vec![4_000_000], errors: 0.01 };
+        let good = Trial {
+            rate: 1000.0,
+            reached: 999.0,
+            latencies: vec![4_000_000],
+            errors: 0.01,
+            late: false,
+        };
         assert_eq!(objective.broken_by(&good), None);
         let broken = |trial| objective.broken_by(&trial).expect("broken");
         assert_eq!(broken(Trial { errors: 0.02, ..good.clone() }), "2.00% errors");

@@ -69,6 +69,9 @@ pub struct PlanSummary {
     pub load: String,
     /// Wished requests per second, where the rate is constant.
     pub rate: Option<f64>,
+    /// How the rate changes, where it does.
+    #[serde(default)]
+    pub profile: Option<String>,
     /// Targets.
     pub urls: Vec<String>,
     /// What is spoken to them.
@@ -299,13 +302,14 @@ impl Summary {
 impl PlanSummary {
     /// What a plan asks for.
     pub(crate) fn of(plan: &Plan) -> Self {
-        let rate = match &plan.load {
-            Load::Open { profile, .. } => profile.constant_rate(),
-            Load::Closed => None,
+        let (rate, profile) = match &plan.load {
+            Load::Open { profile, .. } => (profile.constant_rate(), profile.changes()),
+            Load::Closed => (None, None),
         };
         Self {
             load: if plan.is_open() { "open" } else { "closed" }.to_owned(),
             rate,
+            profile,
             urls: plan.requests.iter().map(|request| request.url.to_string()).collect(),
             protocols: protocols(plan),
             connections: plan.connections(),

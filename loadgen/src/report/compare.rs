@@ -110,7 +110,7 @@ fn figure(
 fn notes(text: &mut String, base: &Summary, other: &Summary) {
     let mut differs = Vec::new();
     let (one, two) = (&base.plan, &other.plan);
-    if one.load != two.load || one.rate != two.rate {
+    if (&one.load, one.rate, &one.profile) != (&two.load, two.rate, &two.profile) {
         differs.push("load");
     }
     if (one.connections, one.pipeline, one.requests_per_connection)
@@ -120,6 +120,9 @@ fn notes(text: &mut String, base: &Summary, other: &Summary) {
     }
     if one.threads != two.threads {
         differs.push("threads");
+    }
+    if one.protocols != two.protocols {
+        differs.push("protocols");
     }
     if one.urls != two.urls {
         differs.push("URLs");

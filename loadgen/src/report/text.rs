@@ -21,7 +21,9 @@ pub(crate) fn headline(summary: &crate::summary::PlanSummary, time: Option<Durat
         (_, Some(wished)) => {
             let _ = write!(line, " at {} requests/s", rate(wished));
         }
-        _ => line.push_str(" at a changing rate"),
+        _ => {
+            let _ = write!(line, " {}", summary.profile.as_deref().unwrap_or("at a changing rate"));
+        }
     }
     let _ = write!(line, ", {}", plural(summary.connections, "connection"));
     if summary.pipeline > 1 {
@@ -271,9 +273,14 @@ fn warnings(out: &mut String, summary: &Summary) {
         warn("the generator used all of its CPU: the server may be able to do more");
     }
     let late = summary.lateness.as_ref().and_then(|late| late.percentile(99.0)).unwrap_or(0);
-    if late > 1_000_000 && late * 5 > summary.latency.percentile(99.0).unwrap_or(0) {
+    if is_late(late, summary.latency.percentile(99.0).unwrap_or(0)) {
         warn("the generator itself was late: part of the latency is its own");
     }
+}
+
+/// Whether the generator's own lateness is a part of latencies that counts; both are percentiles.
+pub(crate) fn is_late(lateness_ns: u64, latency_ns: u64) -> bool {
+    lateness_ns > 1_000_000 && lateness_ns * 5 > latency_ns
 }
 
 /// One line for a trial of a search.
@@ -288,6 +295,9 @@ pub(crate) fn trial(objective: &Objective, trial: &Trial, broken: Option<&str>) 
         Some(why) => {
             let _ = write!(text, "  broken: {why}");
         }
+    }
+    if trial.late {
+        text.push_str(" (the generator itself was late)");
     }
     text
 }

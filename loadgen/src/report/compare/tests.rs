@@ -27,6 +27,8 @@ fn a_table_with_ratios_and_the_worst_figure() {
     let base = parse(&stored(10_000.0, 500_000)).expect("a report");
     let mut other = parse(&stored(12_000.0, 800_000)).expect("a report");
     other.plan.threads = 2;
+    other.plan.profile = Some("at 5, 10 requests/s in turn".to_owned());
+    other.plan.protocols = vec!["HTTP/2".to_owned()];
     other.failed = 3;
     let comparison = compare(&base, &other, ("before.json", "after.json"));
     expect![[r#"
@@ -38,7 +40,7 @@ fn a_table_with_ratios_and_the_worst_figure() {
         latency p99                  500us         800us     1.600  worse
         latency max                  900us         900us     1.000
         generator us/request          5.00          5.00         -
-        Note: the runs differ in threads
+        Note: the runs differ in load, threads, protocols
         Note: the second run was not clean
     "#]]
     .assert_eq(&comparison.text);

@@ -22,6 +22,7 @@ fn summary() -> Summary {
         plan: PlanSummary {
             load: "closed".to_owned(),
             rate: None,
+            profile: None,
             urls: vec!["http://127.0.0.1:8080/".to_owned()],
             protocols: vec!["HTTP/1.1".to_owned()],
             connections: 8,
@@ -201,6 +202,7 @@ fn headlines_say_what_will_be_done() {
     plan.urls = (0..6).map(|n| format!("http://h/{n}")).collect();
     let open = headline(&plan, None);
     plan.rate = None;
+    plan.profile = Some("from 100 to 2,000 requests/s".to_owned());
     let changing = headline(&plan, ten);
     let first = changing.lines().next().unwrap_or_default();
     expect![[r#"
@@ -212,14 +214,19 @@ fn headlines_say_what_will_be_done() {
           http://h/2
           http://h/3
           and 2 more
-        Running 10s at a changing rate, 1 connection with 4 requests in flight each, 1 thread, HTTP/1.1"#]].assert_eq(&format!("{closed}\n{open}\n{first}"));
+        Running 10s from 100 to 2,000 requests/s, 1 connection with 4 requests in flight each, 1 thread, HTTP/1.1"#]].assert_eq(&format!("{closed}\n{open}\n{first}"));
 }
 
 #[test]
 fn trials_say_what_broke() {
     let objective: Objective = "p99=5ms,p99.9=20ms,errors=1%".parse().expect("an objective");
-    let kept =
-        Trial { rate: 2000.0, reached: 2000.0, latencies: vec![4_000_000, 9_000_000], errors: 0.0 };
+    let kept = Trial {
+        rate: 2000.0,
+        reached: 2000.0,
+        latencies: vec![4_000_000, 9_000_000],
+        errors: 0.0,
+        late: false,
+    };
     let (kept, broken) =
         (trial(&objective, &kept, None), trial(&objective, &kept, Some("p99 6.00ms")));
     expect![[r#"
