@@ -8,6 +8,7 @@ use super::{Decoder, scalar, suggest};
 use crate::error::ErrorKind;
 use crate::path::Step;
 use crate::source::{self, Entry, Node};
+use crate::support::is_newer;
 
 /// The fields of one message that were seen, to notice a second time.
 #[derive(Default)]
@@ -98,6 +99,11 @@ impl Decoder<'_> {
     }
 
     fn unknown_field(&mut self, descriptor: &MessageDescriptor, entry: &Entry) {
+        if is_newer(descriptor.full_name(), &entry.key) {
+            self.path.push_field(&entry.key);
+            self.error(ErrorKind::NotSupported, entry.key_position, "");
+            return self.path.pop();
+        }
         let fields: Vec<FieldDescriptor> = descriptor.fields().collect();
         let names = fields.iter().map(FieldDescriptor::name);
         let message = match suggest::closest(&entry.key, names) {

@@ -5,12 +5,14 @@
 //! is set, so nothing can be read and then ignored. The tables must say exactly what the
 //! compiler does.
 
+mod newer;
 mod parity;
 mod tables;
 mod walk;
 
 use std::collections::HashMap;
 
+pub(crate) use newer::is_newer;
 pub use parity::parity_markdown;
 pub(crate) use walk::check;
 

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use prost_reflect::FieldDescriptor;
 
 use super::Accept;
+use super::newer::newer;
 use super::tables::{AREAS, Area, HTTP_FILTERS, Message};
 use crate::descriptors;
 
@@ -74,7 +75,8 @@ fn push_message(page: &mut String, message: &Message) {
     let supported = |name: &str| message.fields.iter().any(|field| field.name == name);
     let yes: Vec<String> = message.fields.iter().map(|f| described(f.name, f.accept)).collect();
     // Envoy refuses what is deprecated and hidden; it is not missing here.
-    let no = all.iter().map(FieldDescriptor::name).filter(|name| !supported(name));
+    let newer = newer(message.name).iter().copied();
+    let no = all.iter().map(FieldDescriptor::name).chain(newer).filter(|name| !supported(name));
     let no: Vec<String> = no.map(|name| format!("`{name}`")).collect();
     if !yes.is_empty() {
         *page += &wrapped(&format!("Supported: {}.", yes.join(", ")), "");
