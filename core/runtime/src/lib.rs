@@ -36,6 +36,17 @@ pub fn spawn(future: impl Future<Output = ()> + 'static) {
     }
 }
 
+/// Lets IO that is ready go first, in a task that was just spawned. On a ring it does: what is
+/// spawned runs in the next turn. monoio goes on with what tasks wake, and looks at IO only now and
+/// then, unless there is nothing to run.
+pub async fn behind_io() {
+    /// The grain of monoio's timers.
+    const TICK: Duration = Duration::from_millis(1);
+    if ring::current().is_none() {
+        monoio::time::sleep(TICK).await;
+    }
+}
+
 /// Runs the task of `waker` at once, within the task that calls: what it needs is in the cache now,
 /// and what it leaves can go out with what the caller sends. Where the driver cannot, and for a
 /// task that is running already, it is woken instead. The caller may hold nothing that the task
