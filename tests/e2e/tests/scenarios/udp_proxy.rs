@@ -152,6 +152,68 @@ fn what_is_too_large_is_dropped_and_counted() {
     assert_eq!(proxy.stat("udp.up.downstream_sess_rx_datagrams"), 2);
 }
 
+/// Numbers that look like no others, and are the same in each run (Marsaglia's xorshift64).
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % end as u64) as usize
+    }
+
+    /// A payload whose first byte says whose it is; what is too large is one in eight.
+    fn payload(&mut self, client: usize) -> Vec<u8> {
+        let length = match self.below(8) {
+            0 => 2001 + self.below(LONGEST - 2000),
+            1 => 2000 - self.below(3),
+            _ => 1 + self.below(300),
+        };
+        let mut payload: Vec<u8> = (0..length).map(|_| self.below(256) as u8).collect();
+        payload[0] = client as u8;
+        payload
+    }
+}
+
+#[test]
+fn any_datagrams_keep_their_bytes_their_bounds_and_their_sessions() {
+    let origin = Peer::new();
+    let proxy = to(&origin, "");
+    let clients: Vec<Peer> = (0..7).map(|_| Peer::new()).collect();
+    let sessions: Vec<SocketAddr> =
+        clients.iter().map(|client| exchange(&proxy, client, &origin)).collect();
+    let (mut numbers, mut too_large) = (Numbers(0x9e37_79b9_7f4a_7c15), 0);
+    for _ in 0..200 {
+        // Of each client in order; among clients a worker each may be faster.
+        let mut due: Vec<Vec<Vec<u8>>> = vec![Vec::new(); clients.len()];
+        for _ in 0..numbers.below(12) {
+            let whose = numbers.below(clients.len());
+            let payload = numbers.payload(whose);
+            clients[whose].send(&payload, proxy.listener("main"));
+            match payload.len() > 2000 {
+                true => too_large += 1,
+                false => due[whose].push(payload),
+            }
+        }
+        for _ in 0..due.iter().map(Vec::len).sum() {
+            let (payload, session) = origin.receive();
+            let whose = usize::from(payload[0]);
+            assert_eq!((&payload, session), (&due[whose].remove(0), sessions[whose]));
+            let back = numbers.payload(whose);
+            origin.send(&back, session);
+            assert_eq!(clients[whose].receive(), (back, proxy.listener("main")));
+        }
+    }
+    assert!(too_large > 50);
+    let dropped = "listener.127.0.0.1_0.udp.downstream_rx_datagram_dropped";
+    proxy.wait_stat(dropped, |count| count == too_large);
+    assert_eq!(proxy.stat("udp.up.downstream_sess_total"), clients.len() as u64);
+    for client in &clients {
+        assert_eq!(client.receive_within(Duration::from_millis(1)), None, "what nobody sent");
+    }
+}
+
 #[test]
 fn an_idle_session_ends_and_is_logged() {
     let origin = Peer::new();
