@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cores::Cores;
 use crate::process::Process;
+use crate::transport::Client;
 use crate::usage;
 use crate::workload::Workload;
 
@@ -142,7 +143,10 @@ impl Run<'_> {
         // What is sent in a warm-up is not looked at.
         let whole = Run { warmup: Duration::ZERO, ..self.clone() };
         let mut command = whole.command(&self.folder.join("probe.json"));
-        command.args(["--requests", "100", "--timeout", "2s"]);
+        command.args(["--requests", "100"]);
+        if whole.workload.transport.client != Client::Udp {
+            command.args(["--timeout", "2s"]);
+        }
         let done = command.output();
         let output = done.map_err(|error| format!("{}: {error}", self.program.display()))?;
         let report = fs::read_to_string(self.folder.join("probe.json")).ok();
@@ -221,6 +225,10 @@ impl Run<'_> {
             command.arg("--new-connections");
         }
         command.args(transport.arguments(self.folder));
+        if transport.client == Client::Udp {
+            // A datagram that was lost is waited for so long.
+            command.args(["--timeout", "1s"]);
+        }
         if workload.upload.is_some() && transport.is_http() {
             command.arg("--body").arg(format!("@{}", self.folder.join("body").display()));
         }

@@ -21,14 +21,14 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// Starts one on `cpu` whose answers have `size` bytes unless a path asks for others, and which
-    /// is told `arguments` besides.
+    /// Starts one on `cpu` whose answers have `size` bytes unless a path asks for others (without,
+    /// it has no say in that), and which is told `arguments` besides.
     pub(crate) fn start(
         program: &Path,
         folder: &Path,
         name: &str,
         cpu: usize,
-        size: usize,
+        size: Option<usize>,
         arguments: &[&str],
     ) -> Result<Self, String> {
         let port_file = folder.join(format!("{name}.port"));
@@ -36,7 +36,8 @@ impl Origin {
         let _ = fs::remove_file(&port_file);
         let mut command = Command::new(program);
         command.args(["serve", "--listen", "127.0.0.1:0", "--threads", "1"]);
-        command.args(["--cpus", &cpu.to_string(), "--size", &size.to_string()]);
+        command.args(["--cpus", &cpu.to_string()]);
+        command.args(size.map(|size| format!("--size={size}")));
         command.arg("--port-file").arg(&port_file).args(arguments);
         let started = Process::start(command, &[cpu], &folder.join(format!("{name}.log")));
         let mut process = started.map_err(|error| format!("{}: {error}", program.display()))?;

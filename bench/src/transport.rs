@@ -125,8 +125,6 @@ impl Transport {
                 let wish = "x-ringway-answer: messages/100";
                 add(&["--body", MESSAGE, "--header", wish, "--expect-messages", "100"]);
             }
-            // A datagram that was lost is waited for so long.
-            (Client::Udp, _) => add(&["--timeout", "1s"]),
             (Client::Tcp, Origin::Sink) => add(&["--body", &body, "--expect-length", "1"]),
             (Client::Tcp, Origin::Source) => add(&["--body", ".", "--expect-length", "1m"]),
             _ => {}

@@ -104,7 +104,10 @@ impl Stage {
 
     fn origins(&self, workload: &Workload) -> Result<Origins, String> {
         let transport = workload.transport;
+        // What sends datagrams back has no answers of its own.
+        let own = transport.client != transport::Client::Udp;
         let start = |name, size| {
+            let size = Some(size).filter(|_| own);
             let arguments = transport.origin_arguments();
             Origin::start(&self.load, &self.folder, name, self.cores.origin, size, arguments)
         };

@@ -47,7 +47,7 @@ pub(super) fn count(valgrind: &Path) -> Result<f64, String> {
 fn both(valgrind: &Path, folder: &Path) -> Result<f64, String> {
     let cores = Cores::find()?;
     let load = programs::sibling("ringway-load", "ringway-loadgen")?;
-    let origin = Origin::start(&load, folder, "origin", cores.origin, 64, &[])?;
+    let origin = Origin::start(&load, folder, "origin", cores.origin, Some(64), &[])?;
     let run = |requests| one(valgrind, folder, &cores, origin.port, requests);
     let (few, many) = (run(FEW)?, run(MANY)?);
     Ok(many.saturating_sub(few) as f64 / (MANY - FEW) as f64)
