@@ -34,12 +34,10 @@ impl Distribution {
     }
 
     fn merge(&mut self, other: &Self) {
-        match (&mut self.0, &other.0) {
-            (_, None) => {}
-            (None, Some(_)) => self.0.clone_from(&other.0),
-            // Equal bounds everywhere: the sum cannot fail.
-            (Some(mine), Some(theirs)) => drop(mine.add(&**theirs)),
-        }
+        let Some(theirs) = &other.0 else { return };
+        // A sum touches only the pages that have counts; a copy would touch all of them. Bounds are
+        // equal everywhere: it cannot fail.
+        let _ = self.0.get_or_insert_with(|| Box::new(times())).add(&**theirs);
     }
 }
 
