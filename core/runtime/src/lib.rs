@@ -61,7 +61,7 @@ pub fn run_now(waker: &Waker) {
 /// milliseconds, and without reading it again for each of the requests that take the same turn.
 /// Off a ring it is the clock.
 pub fn now() -> Instant {
-    ring::current().map_or_else(Instant::now, |ring| ring.now())
+    ring::now().unwrap_or_else(Instant::now)
 }
 
 /// Waits without blocking the worker. For rare waits; connections use [`deadline`].

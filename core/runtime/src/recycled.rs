@@ -9,6 +9,7 @@ use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
+use std::num::NonZero;
 use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll};
@@ -21,12 +22,12 @@ const KEPT: usize = 1024;
 const STAYING: usize = 32;
 
 /// A future on the heap, whose place is used again when it is dropped.
-pub struct Recycled<F> {
+pub struct Recycled<F: ?Sized> {
     future: NonNull<F>,
 }
 
 // The future stays where it is when this is moved.
-impl<F> Unpin for Recycled<F> {}
+impl<F: ?Sized> Unpin for Recycled<F> {}
 
 impl<F: Future> Recycled<F> {
     /// Puts what `make` returns on the heap. A closure, so that it is made in its place.
@@ -40,7 +41,16 @@ impl<F: Future> Recycled<F> {
     }
 }
 
-impl<F: Future> Future for Recycled<F> {
+impl<F: Future<Output = ()> + 'static> Recycled<F> {
+    /// The same future, of which nothing is known but that it is one.
+    pub(crate) fn erased(self) -> Recycled<dyn Future<Output = ()>> {
+        let future: NonNull<dyn Future<Output = ()>> = self.future;
+        std::mem::forget(self);
+        Recycled { future }
+    }
+}
+
+impl<F: Future + ?Sized> Future for Recycled<F> {
     type Output = F::Output;
 
     #[inline]
@@ -51,15 +61,17 @@ impl<F: Future> Future for Recycled<F> {
     }
 }
 
-impl<F> Drop for Recycled<F> {
+impl<F: ?Sized> Drop for Recycled<F> {
     fn drop(&mut self) {
+        // SAFETY: the future is there until it is dropped below.
+        let layout = Layout::for_value(unsafe { self.future.as_ref() });
         // SAFETY: written in `new`, dropped only here, and the place goes back afterwards.
         unsafe { self.future.drop_in_place() };
-        give(self.future.cast(), Layout::new::<F>());
+        give(self.future.cast(), layout);
     }
 }
 
-impl<F> fmt::Debug for Recycled<F> {
+impl<F: ?Sized> fmt::Debug for Recycled<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Recycled").finish_non_exhaustive()
     }
@@ -146,9 +158,13 @@ impl Drop for Shelf {
 }
 
 fn take(layout: Layout) -> NonNull<u8> {
+    if layout.size() == 0 {
+        // What has no state needs no place.
+        let address = NonZero::new(layout.align()).unwrap_or(NonZero::<usize>::MIN);
+        return NonNull::without_provenance(address);
+    }
     let place = SHELVES.try_with(|shelves| shelves.borrow_mut().of(layout)?.take());
     place.ok().flatten().unwrap_or_else(|| {
-        assert!(layout.size() > 0, "a future without any state needs no place");
         // SAFETY: the layout is not empty.
         let place = unsafe { alloc(layout) };
         NonNull::new(place).unwrap_or_else(|| handle_alloc_error(layout))
@@ -156,6 +172,9 @@ fn take(layout: Layout) -> NonNull<u8> {
 }
 
 fn give(place: NonNull<u8>, layout: Layout) {
+    if layout.size() == 0 {
+        return;
+    }
     // While the thread ends the shelves may be gone before a future that a task holds.
     let kept = SHELVES.try_with(|shelves| shelves.borrow_mut().give(place, layout));
     if kept != Ok(true) {
@@ -212,6 +231,21 @@ mod tests {
         drop(first);
         assert_eq!(Rc::strong_count(&held), 1);
         assert_eq!(Recycled::new(|| waits_once(Rc::clone(&held))).future, place);
+    }
+
+    #[test]
+    fn one_of_which_nothing_is_known_gives_its_place_back_too() {
+        let held = Rc::new(());
+        let counts = Rc::clone(&held);
+        let future = Recycled::new(|| async move { assert_eq!(waits_once(counts).await, 700) });
+        let place = future.future.cast::<u8>();
+        let mut erased = future.erased();
+        let mut cx = Context::from_waker(Waker::noop());
+        assert_eq!(Pin::new(&mut erased).poll(&mut cx), Poll::Pending);
+        drop(erased);
+        assert_eq!(Rc::strong_count(&held), 1);
+        let again = Recycled::new(|| async move { assert_eq!(waits_once(held).await, 700) });
+        assert_eq!(again.future.cast::<u8>(), place);
     }
 
     #[test]

@@ -12,7 +12,10 @@ use std::task::{Context, RawWaker, RawWakerVTable, Waker};
 
 use slab::Slab;
 
-type Boxed = Pin<Box<dyn Future<Output = ()>>>;
+use crate::recycled::Recycled;
+
+/// Tasks of connections come and go with them, so their places are used again.
+pub(super) type Boxed = Recycled<dyn Future<Output = ()>>;
 
 /// How often the tasks that others have woken run in one turn: from a connection to its streams,
 /// to another connection, and back.
@@ -108,7 +111,7 @@ impl Executor {
     fn run(&self, id: Id) {
         let Some(mut future) = self.begin(id) else { return };
         let waker = waker(id);
-        let done = future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
+        let done = Pin::new(&mut future).poll(&mut Context::from_waker(&waker)).is_ready();
         if done {
             let task = self.tasks.borrow_mut().remove(id.key as usize);
             drop((task, future));
@@ -164,7 +167,5 @@ unsafe fn clone(data: *const ()) -> RawWaker {
 
 unsafe fn wake(data: *const ()) {
     // While the thread ends there may be no ring any more, and no task either.
-    if let Some(ring) = super::current() {
-        ring.executor.wake(id(data));
-    }
+    super::with(|ring| ring.executor.wake(id(data)));
 }

@@ -3,7 +3,8 @@
 //! What it does that monoio does not: receives take their buffer when bytes have arrived, so an
 //! idle connection holds none; a send goes out whole (`MSG_WAITALL`) and wakes nobody who does
 //! not wait for it; one armed accept yields many connections; completions are taken together with
-//! submissions in one system call per turn.
+//! submissions in one system call per turn. Bulk goes another way: it is taken when whoever wants
+//! it asks, and sent on in the same breath, while the caches hold it.
 //!
 //! `executor` runs tasks, `ops` are operations under way, `buffers` feeds the kernel, `socket`
 //! and its `send`, `datagram`, `listener` and `connect` are what the rest of this crate uses.
@@ -29,7 +30,8 @@ use io_uring::{IoUring, squeue, types};
 use self::buffers::Groups;
 use self::executor::Executor;
 use self::ops::Ops;
-use crate::{buffer, recycled};
+use crate::buffer;
+use crate::recycled::{self, Recycled};
 
 /// Submission queue entries.
 const ENTRIES: u32 = 4096;
@@ -62,6 +64,8 @@ pub(crate) struct Ring {
     last_completion: Cell<Instant>,
     /// When the completions of this turn were taken.
     now: Cell<Instant>,
+    /// The number of this turn.
+    turn: Cell<u32>,
     /// The loop is over: nothing new is started.
     ending: Cell<bool>,
 }
@@ -78,6 +82,17 @@ pub(crate) fn builder() -> io_uring::Builder {
 pub(crate) fn current() -> Option<Rc<Ring>> {
     // Asked while the thread ends, by whoever is dropped then: there is none any more.
     CURRENT.try_with(|current| current.get().cloned()).ok().flatten()
+}
+
+/// Does something with the ring of this thread, without taking a share in it; `None` where there is
+/// none. It is asked for several times in each request.
+fn with<T>(look: impl FnOnce(&Ring) -> T) -> Option<T> {
+    CURRENT.try_with(|current| current.get().map(|ring| look(ring))).ok().flatten()
+}
+
+/// The time of this turn, on a ring.
+pub(crate) fn now() -> Option<Instant> {
+    with(|ring| ring.now.get())
 }
 
 /// Makes the ring of this thread.
@@ -97,6 +112,7 @@ pub(crate) fn install(spin: Duration) -> io::Result<Rc<Ring>> {
         spin,
         last_completion: Cell::new(Instant::now()),
         now: Cell::new(Instant::now()),
+        turn: Cell::new(0),
         ending: Cell::new(false),
     });
     CURRENT.with(|current| {
@@ -110,7 +126,7 @@ pub(crate) fn install(spin: Duration) -> io::Result<Rc<Ring>> {
 pub(crate) fn spawn(future: impl Future<Output = ()> + 'static) -> bool {
     match current() {
         Some(ring) if !ring.ending.get() => {
-            ring.executor.spawn(Box::pin(future));
+            ring.executor.spawn(Recycled::new(|| future).erased());
             true
         }
         // Dropped: an ending ring runs nothing.
@@ -121,11 +137,7 @@ pub(crate) fn spawn(future: impl Future<Output = ()> + 'static) -> bool {
 
 /// Runs the task of a waker at once, see [`crate::run_now`]; `false` without a ring.
 pub(crate) fn run_now(waker: &Waker) -> bool {
-    let ring = current();
-    if let Some(ring) = &ring {
-        ring.executor.run_now(waker);
-    }
-    ring.is_some()
+    with(|ring| ring.executor.run_now(waker)).is_some()
 }
 
 impl Ring {
@@ -133,15 +145,17 @@ impl Ring {
     pub(crate) fn run(self: &Rc<Self>, main: impl Future<Output = ()> + 'static) {
         let done = Rc::new(Cell::new(false));
         let flag = Rc::clone(&done);
-        self.executor.spawn(Box::pin(async move {
+        let main = async move {
             main.await;
             flag.set(true);
-        }));
+        };
+        self.executor.spawn(Recycled::new(|| main).erased());
         while !done.get() {
             self.executor.run_ready();
             let excess = buffer::has_excess() | recycled::has_excess();
             if excess | self.executor.crowd_has_left() {
-                self.executor.spawn(Box::pin(buffer::trim_until_done()));
+                let trimming = Recycled::new(buffer::trim_until_done);
+                self.executor.spawn(trimming.erased());
             }
             let next = crate::deadline::fire(self.now.get());
             if done.get() {
@@ -172,6 +186,7 @@ impl Ring {
     /// Submits what was asked for, waits for completions if there is nothing else to do, and
     /// works them off.
     fn turn(self: &Rc<Self>, next_deadline: Option<Instant>) {
+        self.turn.set(self.turn.get().wrapping_add(1));
         let busy = self.executor.has_ready();
         if busy {
             self.enter(0, None);
@@ -181,11 +196,6 @@ impl Ring {
         }
         self.now.set(Instant::now());
         self.complete_all();
-    }
-
-    /// The time of this turn.
-    pub(crate) fn now(&self) -> Instant {
-        self.now.get()
     }
 
     /// Polls for a bounded time before sleeping: waking a sleeping core costs more than a request.
