@@ -20,7 +20,7 @@ use crate::iovec::IoVecs;
 
 /// What one send carries: nearly always a single piece.
 pub(crate) enum Outgoing {
-    One(Vec<u8>),
+    One(Buf),
     Many(Vec<Buf>),
 }
 
@@ -115,7 +115,7 @@ async fn send_endlessly(mut writer: impl AsyncWriteRent, slot: Rc<SendSlot>) {
     let mut iovecs = IoVecs::default();
     loop {
         let result = match requested(&slot.request).await {
-            Outgoing::One(bytes) => send_one(&mut writer, Buf::new(bytes)).await,
+            Outgoing::One(buf) => send_one(&mut writer, buf).await,
             Outgoing::Many(mut queue) => loop {
                 iovecs.fill(&mut queue);
                 let result;

@@ -52,8 +52,8 @@ impl Class {
 
     /// The next larger class, or the largest.
     #[must_use]
-    pub fn grown(self) -> Self {
-        Self((self.0 + 1).min(Self::LARGE.0))
+    pub const fn grown(self) -> Self {
+        if self.0 < Self::LARGE.0 { Self(self.0 + 1) } else { Self::LARGE }
     }
 
     /// The next smaller class, or the smallest.

@@ -16,14 +16,28 @@ use crate::{adapter, ring};
 
 /// Bytes in a tail from which on the next piece begins a new one.
 const TAIL_MAX: usize = 4096;
+/// A piece of so many bytes is sent when it is pushed, while the caches hold it; smaller ones go
+/// with all others at the end of the turn, which saves system calls.
+const BULK_MIN: usize = 16 << 10;
+/// What is read for a peer that takes bytes slowly, at a time.
+const SPARING: Class = Class::SMALL.grown();
+/// Pieces in a row for which the kernel had room until a peer is not slow any more: more than it
+/// makes room for at once.
+const SMOOTH_MIN: u8 = 128;
 
 /// A TCP or Unix stream.
 pub struct Stream {
     io: Io,
     flow: Flow,
-    /// What was received and given back.
-    front: Option<Buf>,
+    /// What was received and given back; boxed, since there hardly ever is any.
+    front: Option<Box<Buf>>,
     sending: bool,
+    /// The kernel had no room for all that was pushed, and what it left is not sent yet.
+    stuck: bool,
+    /// Pieces until the peer is not slow any more; 0 for one that is not.
+    slow: u8,
+    /// Whoever gets what is received takes it slowly.
+    sparing: bool,
     queue: Vec<Buf>,
     tail: Vec<u8>,
     queued_bytes: usize,
@@ -34,14 +48,14 @@ pub struct Stream {
 /// What moves the bytes: the worker's own ring, or monoio.
 enum Io {
     Ring(ring::socket::Socket),
-    Monoio(adapter::Socket),
+    Monoio(Box<adapter::Socket>),
 }
 
 impl Io {
-    fn send_one(&mut self, bytes: Vec<u8>) {
+    fn send_one(&mut self, buf: Buf) {
         match self {
-            Self::Ring(socket) => socket.send_one(bytes),
-            Self::Monoio(socket) => socket.send(adapter::Outgoing::One(bytes)),
+            Self::Ring(socket) => socket.send_one(buf),
+            Self::Monoio(socket) => socket.send(adapter::Outgoing::One(buf)),
         }
     }
 
@@ -59,13 +73,13 @@ impl Stream {
     pub fn from_fd(fd: OwnedFd) -> io::Result<Self> {
         let io = match ring::current() {
             Some(ring) => Io::Ring(ring::socket::Socket::new(ring, fd.into_raw_fd())),
-            None => Io::Monoio(adapter::Socket::from_fd(fd)?),
+            None => Io::Monoio(Box::new(adapter::Socket::from_fd(fd)?)),
         };
         Ok(Self::new(io))
     }
 
     pub(crate) fn from_monoio(stream: monoio::net::TcpStream) -> Self {
-        Self::new(Io::Monoio(adapter::Socket::new(stream)))
+        Self::new(Io::Monoio(Box::new(adapter::Socket::new(stream))))
     }
 
     fn new(io: Io) -> Self {
@@ -74,6 +88,9 @@ impl Stream {
             flow: Flow::default(),
             front: None,
             sending: false,
+            stuck: false,
+            slow: 0,
+            sparing: false,
             queue: Vec::new(),
             tail: Vec::new(),
             queued_bytes: 0,
@@ -87,11 +104,15 @@ impl Stream {
     pub fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Buf>> {
         if let Some(front) = self.front.take() {
             self.received_bytes += front.len() as u64;
-            return Poll::Ready(Ok(front));
+            return Poll::Ready(Ok(*front));
         }
+        let class = match self.sparing {
+            true => self.flow.class().min(SPARING),
+            false => self.flow.class(),
+        };
         let received = match &mut self.io {
-            Io::Ring(socket) => socket.poll_receive(cx, self.flow.class()),
-            Io::Monoio(socket) => socket.poll_receive(cx, self.flow.class()),
+            Io::Ring(socket) => socket.poll_receive(cx, class),
+            Io::Monoio(socket) => socket.poll_receive(cx, class),
         };
         let Poll::Ready(received) = received else {
             self.flow.waits();
@@ -103,12 +124,17 @@ impl Stream {
         Poll::Ready(Ok(Buf::new(bytes)))
     }
 
+    /// Whether to receive little at a time, since it is for a peer that is slow.
+    pub fn receive_sparingly(&mut self, sparingly: bool) {
+        self.sparing = sparingly;
+    }
+
     /// Gives back what was received, for whoever receives next. At most once before that.
     pub fn unreceive(&mut self, bytes: Buf) {
         debug_assert!(self.front.is_none(), "bytes were given back twice");
         if !bytes.is_empty() {
             self.received_bytes = self.received_bytes.saturating_sub(bytes.len() as u64);
-            self.front = Some(bytes);
+            self.front = Some(Box::new(bytes));
         }
     }
 
@@ -140,15 +166,62 @@ impl Stream {
         }
     }
 
-    /// Queues a whole buffer without copying it. An empty one is left out: a send of nothing
-    /// would look like a connection that takes nothing.
+    /// Queues a whole buffer without copying it; a large one is sent at once, as far as the kernel
+    /// has room. An empty one is left out: a send of nothing would look like a connection that
+    /// takes nothing.
     pub fn push(&mut self, buf: Buf) {
         if buf.is_empty() {
             return;
         }
         self.seal_tail();
+        let is_bulk = buf.len() >= BULK_MIN;
         self.queued_bytes += buf.len();
         self.queue.push(buf);
+        if is_bulk && !self.is_sending() {
+            self.send_at_once();
+        }
+    }
+
+    fn send_at_once(&mut self) {
+        let Io::Ring(socket) = &self.io else { return };
+        let sent = socket.send_at_once(&mut self.queue);
+        self.queued_bytes -= sent;
+        self.sent_bytes += sent as u64;
+        self.stuck = !self.queue.is_empty();
+        self.slow = if self.stuck { SMOOTH_MIN } else { self.slow.saturating_sub(1) };
+    }
+
+    /// Whether the peer does not take what it was sent: nothing more should be queued until it
+    /// does. Whoever flushes is woken then.
+    pub fn is_stuck(&mut self) -> bool {
+        // Asked first: a send that has ended changes the answer.
+        let sending = self.is_sending();
+        self.stuck || sending && self.waits_for_room()
+    }
+
+    /// Whether the peer was stuck lately.
+    pub fn is_slow(&self) -> bool {
+        self.slow > 0
+    }
+
+    fn waits_for_room(&self) -> bool {
+        matches!(&self.io, Io::Ring(socket) if socket.waits_for_room())
+    }
+
+    /// Whether a send is under way, as far as that can be seen without waiting.
+    fn is_sending(&mut self) -> bool {
+        if self.sending
+            && let Io::Ring(socket) = &self.io
+            && socket.has_sent()
+        {
+            self.send_ends();
+        }
+        self.sending
+    }
+
+    fn send_ends(&mut self) {
+        self.sending = false;
+        self.stuck = false;
     }
 
     fn seal_tail(&mut self) {
@@ -165,13 +238,7 @@ impl Stream {
 
     /// Whether everything was sent.
     pub fn is_flushed(&mut self) -> bool {
-        if self.sending
-            && let Io::Ring(socket) = &self.io
-            && socket.has_sent()
-        {
-            self.sending = false;
-        }
-        !self.sending && self.queue.is_empty() && self.tail.is_empty()
+        !self.is_sending() && self.queue.is_empty() && self.tail.is_empty()
     }
 
     /// Sends what is queued; `Ready` when all of it has been handed to the kernel.
@@ -185,25 +252,27 @@ impl Stream {
                 Io::Monoio(socket) => socket.poll_sent(cx),
             };
             let Poll::Ready(result) = sent else { return Poll::Pending };
-            self.sending = false;
+            self.send_ends();
             result?;
         }
     }
 
     /// Sends what is queued, without asking to be woken when it is sent: for whoever has nothing
     /// to do then, which saves a task's turn per send. `Ready` when nothing is under way. What is
-    /// queued behind a send under way does wake the task, since it must be sent next.
+    /// queued behind a send under way does wake the task, since it must be sent next; and so does
+    /// the end of a send that had to wait, since nothing was read meanwhile.
     pub fn poll_flush_unattended(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             if !self.sending && !self.send_queued() {
                 return Poll::Ready(Ok(()));
             }
             let Io::Ring(socket) = &mut self.io else { return self.poll_flush(cx) };
-            if !self.queue.is_empty() || !self.tail.is_empty() {
+            let waits = self.stuck || socket.waits_for_room();
+            if waits || !self.queue.is_empty() || !self.tail.is_empty() {
                 return self.poll_flush(cx);
             }
             let Some(result) = socket.sent() else { return Poll::Pending };
-            self.sending = false;
+            self.send_ends();
             result?;
         }
     }
@@ -214,9 +283,12 @@ impl Stream {
         if !self.queue.is_empty() {
             self.seal_tail();
             self.queued_bytes = 0;
-            self.io.send_many(&mut self.queue);
+            match self.queue.len() {
+                1 => self.io.send_one(self.queue.pop().unwrap_or_default()),
+                _ => self.io.send_many(&mut self.queue),
+            }
         } else if !self.tail.is_empty() {
-            self.io.send_one(std::mem::take(&mut self.tail));
+            self.io.send_one(Buf::new(std::mem::take(&mut self.tail)));
         } else {
             return false;
         }

@@ -77,7 +77,7 @@ fn many_pieces_arrive_in_order_through_a_slow_reader() {
             stream.tail().extend_from_slice(b"head");
             stream.push(Buf::new(piece));
         }
-        assert_eq!(stream.queued_bytes(), expected.len());
+        assert!(stream.queued_bytes() <= expected.len());
         flush(&mut stream).await;
         assert!(stream.is_flushed());
         stream.shutdown_write();
@@ -209,6 +209,42 @@ fn a_peer_that_sends_more_than_is_read_has_to_wait() {
         }
         assert_eq!(received, sent);
     });
+}
+
+#[test]
+fn a_peer_that_does_not_read_is_noticed_and_forgiven_when_it_does() {
+    const PIECE: usize = 1 << 16;
+    let kept = on_each("stuck", || async {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let mut stream = connect::tcp(address).await.expect("connected");
+        let (mut peer, _) = listener.accept().expect("accepted");
+        let before = (stream.is_stuck(), stream.is_slow());
+        let mut pushed = 0;
+        while !stream.is_stuck() && pushed < 32 << 20 {
+            stream.push(Buf::new(vec![7; PIECE]));
+            pushed += PIECE;
+        }
+        // What the kernel had room for does not wait here.
+        let (stuck, queued) = (stream.is_stuck(), stream.queued_bytes());
+        let reader = std::thread::spawn(move || {
+            let mut all = Vec::new();
+            peer.read_to_end(&mut all).expect("read");
+            all.len()
+        });
+        flush(&mut stream).await;
+        let after = (stream.is_stuck(), stream.is_slow());
+        stream.shutdown_write();
+        (before, (stuck, queued <= PIECE), after, (reader, pushed))
+    });
+    for (driver, (before, (stuck, little), after, (reader, pushed))) in kept.into_iter().enumerate()
+    {
+        assert_eq!(before, (false, false));
+        assert_eq!(reader.join().expect("the reader ends well"), pushed);
+        // Only our own ring knows.
+        assert_eq!((stuck, little), (driver == 1, driver == 1));
+        assert_eq!(after, (false, driver == 1));
+    }
 }
 
 #[test]

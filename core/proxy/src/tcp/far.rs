@@ -14,7 +14,6 @@ use super::relay::deliver;
 use crate::upstream::{TcpConnection, Tunnel};
 
 /// What carries the bytes to and from the endpoint.
-#[expect(clippy::large_enum_variant, reason = "the large one is the common one")]
 pub(super) enum Far {
     /// A connection of its own.
     Direct(TcpConnection),

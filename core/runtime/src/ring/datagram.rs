@@ -36,7 +36,7 @@ pub(super) struct Shared {
     max_payload: usize,
     received: RefCell<VecDeque<io::Result<Datagram>>>,
     receiving: Cell<Receiving>,
-    receiver: RefCell<Option<Waker>>,
+    receiver: Cell<Option<Waker>>,
     dropped: Dropped,
 }
 
@@ -64,7 +64,7 @@ impl Socket {
             max_payload: options.max_payload,
             received: RefCell::default(),
             receiving: Cell::new(Receiving::Nothing),
-            receiver: RefCell::default(),
+            receiver: Cell::default(),
             dropped: Dropped::default(),
         }))
     }

@@ -12,7 +12,7 @@ use super::connect::Connecting;
 use super::datagram;
 use super::listener::Accepting;
 use super::send::Send;
-use super::socket::Receive;
+use super::socket::{Receive, Shared};
 
 /// Completions with this number are of interest to nobody (cancel, close).
 const NOBODY: u64 = u64::MAX;
@@ -20,6 +20,7 @@ const NOBODY: u64 = u64::MAX;
 /// Whatever an operation needs lives here until its completion.
 pub(super) enum Op {
     Receive(Receive),
+    Watch(Rc<Shared>),
     Send(Send),
     Accept(Rc<Accepting>),
     Connect(Connecting),
@@ -57,6 +58,7 @@ impl Ops {
         let op = self.0.borrow_mut().remove(number as usize);
         match op {
             Op::Receive(receive) => receive.complete(ring, result, flags),
+            Op::Watch(socket) => socket.is_readable(result),
             Op::Send(send) => send.complete(ring, result),
             Op::Accept(accepting) => accepting.ended(result),
             Op::Connect(connecting) => connecting.complete(result),

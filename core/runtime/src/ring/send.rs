@@ -40,14 +40,31 @@ pub(super) struct Message {
 }
 
 impl Send {
-    pub(super) fn one(socket: &Rc<Shared>, bytes: Vec<u8>) {
-        Self { socket: Rc::clone(socket), data: Data::One(Buf::new(bytes)) }.submit();
+    pub(super) fn one(socket: &Rc<Shared>, buf: Buf) {
+        Self { socket: Rc::clone(socket), data: Data::One(buf) }.submit();
     }
 
     pub(super) fn many(socket: &Rc<Shared>, queue: &mut Vec<Buf>) {
         let mut message = socket.ring.messages.borrow_mut().pop().unwrap_or_default();
         message.bufs.append(queue);
         Self { socket: Rc::clone(socket), data: Data::Many(message) }.submit();
+    }
+
+    /// Hands over what the kernel has room for now, without waiting for the end of the turn; what
+    /// it does not take stays in `queue`. Returns how many bytes it took. An error is told by the
+    /// send of the rest.
+    pub(super) fn at_once(socket: &Shared, queue: &mut Vec<Buf>) -> usize {
+        let mut message = socket.ring.messages.borrow_mut().pop().unwrap_or_default();
+        message.bufs.append(queue);
+        let header = message.aim(usize::MAX);
+        let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+        // SAFETY: the header points to what the message owns, which stays until the call is over.
+        let sent = unsafe { libc::sendmsg(socket.fd, header, flags) };
+        let sent = usize::try_from(sent).unwrap_or(0);
+        message.advance(sent);
+        queue.extend(message.bufs.drain(message.first..));
+        socket.ring.keep_message(message);
+        sent
     }
 
     fn submit(self) {
@@ -59,7 +76,7 @@ impl Send {
         let number = ring.ops.keep(Op::Send(self));
         let entry = ring.ops.with(number, |op| match op {
             Op::Send(Self { data: Data::Many(message), .. }) => {
-                opcode::SendMsg::new(fd, message.aim()).flags(flags as u32).build()
+                opcode::SendMsg::new(fd, message.aim(SEND_MAX)).flags(flags as u32).build()
             }
             Op::Send(Self { data: Data::One(buf), .. }) => {
                 let length = buf.len().min(SEND_MAX) as u32;
@@ -122,10 +139,9 @@ impl Default for Message {
 }
 
 impl Message {
-    /// Points the header at the next part of what is left.
-    fn aim(&mut self) -> *const libc::msghdr {
+    /// Points the header at the next part of what is left, of so many bytes at most.
+    fn aim(&mut self, mut room: usize) -> *const libc::msghdr {
         self.iovecs.clear();
-        let mut room = SEND_MAX;
         for buf in self.bufs[self.first..].iter().take(BATCH_MAX) {
             let iov_len = buf.len().min(room);
             let iov_base = buf.as_ptr() as *mut libc::c_void;
@@ -167,9 +183,9 @@ mod tests {
     #[test]
     fn a_part_that_was_sent_is_not_sent_again() {
         let mut message = message(&[10, 20, 30]);
-        message.aim();
+        message.aim(SEND_MAX);
         assert!(!message.advance(15));
-        message.aim();
+        message.aim(SEND_MAX);
         let lengths: Vec<usize> = message.iovecs.iter().map(|iovec| iovec.iov_len).collect();
         assert_eq!(lengths, [15, 30]);
         assert!(message.advance(45));
@@ -178,10 +194,10 @@ mod tests {
     #[test]
     fn one_send_is_bounded_in_bytes_and_buffers() {
         let mut long = message(&[SEND_MAX, 1]);
-        long.aim();
+        long.aim(SEND_MAX);
         assert_eq!((long.iovecs.len(), long.iovecs[0].iov_len), (1, SEND_MAX));
         let mut many = message(&[1; BATCH_MAX + 1]);
-        many.aim();
+        many.aim(SEND_MAX);
         assert_eq!(many.header.msg_iovlen, BATCH_MAX);
         assert!(!many.advance(BATCH_MAX) && many.advance(1));
     }

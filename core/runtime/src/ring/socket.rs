@@ -1,6 +1,6 @@
 //! A connected socket: one receive and one send at a time (`send`).
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::RawFd;
@@ -24,65 +24,86 @@ pub(super) struct Shared {
     pub(super) fd: RawFd,
     /// The stream is gone: what is under way ends, and nothing follows it.
     abandoned: Cell<bool>,
-    /// What has arrived and was not taken yet.
-    received: RefCell<Received>,
+    /// There are bytes that can be received without waiting, as far as is known.
+    readable: Cell<bool>,
+    /// Pieces that wait to be taken.
+    waiting: Cell<u32>,
     receiving: Cell<Receiving>,
-    receiver: RefCell<Option<Waker>>,
-    sent: RefCell<Option<io::Result<()>>>,
-    sending: Cell<Option<u64>>,
-    sender: RefCell<Option<Waker>>,
+    /// The number of the send under way, or [`NONE`].
+    sending: Cell<u32>,
+    /// The turn in which it was begun.
+    send_turn: Cell<u32>,
+    /// What has arrived and was not taken yet.
+    received: Received,
+    receiver: Cell<Option<Waker>>,
+    sent: Cell<Option<io::Result<()>>>,
+    sender: Cell<Option<Waker>>,
 }
+
+type Queue = VecDeque<io::Result<Vec<u8>>>;
 
 /// Received pieces. There is hardly ever more than one, which takes no memory of its own: that
 /// would stay with an idle connection.
 #[derive(Default)]
 struct Received {
-    first: Option<io::Result<Vec<u8>>>,
-    rest: VecDeque<io::Result<Vec<u8>>>,
+    first: Cell<Option<io::Result<Vec<u8>>>>,
+    rest: Cell<Option<Box<Queue>>>,
 }
 
 impl Received {
-    fn push(&mut self, received: io::Result<Vec<u8>>) {
-        match self.first {
-            None => self.first = Some(received),
-            Some(_) => self.rest.push_back(received),
+    /// Adds one behind the others; `is_first` where there is no other.
+    fn push(&self, received: io::Result<Vec<u8>>, is_first: bool) {
+        if is_first {
+            return self.first.set(Some(received));
         }
+        let mut rest = self.rest.take().unwrap_or_default();
+        rest.push_back(received);
+        self.rest.set(Some(rest));
     }
 
-    fn pop(&mut self) -> Option<io::Result<Vec<u8>>> {
+    fn pop(&self) -> Option<io::Result<Vec<u8>>> {
         let first = self.first.take()?;
-        self.first = self.rest.pop_front();
+        // Whoever had several at a time will have so again: their place stays.
+        if let Some(mut rest) = self.rest.take() {
+            self.first.set(rest.pop_front());
+            self.rest.set(Some(rest));
+        }
         Some(first)
-    }
-
-    fn len(&self) -> usize {
-        usize::from(self.first.is_some()) + self.rest.len()
     }
 }
 
-/// The receive under way.
+/// The receive under way, by its number. Numbers of operations are places in a table, of which
+/// there are less than 2^32.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Receiving {
     Nothing,
     /// One buffer's worth.
-    Once(u64),
+    Once(u32),
+    /// Until there is something: bulk is received when it is asked for.
+    Watch(u32),
     /// Small messages, one after the other, without being armed again.
-    Stream(u64),
+    Stream(u32),
     /// Too much came of it: it was cancelled, and its last completion has not come yet.
-    Stopping(u64),
+    Stopping(u32),
 }
 
+/// The number of no operation.
+const NONE: u32 = u32::MAX;
+
 impl Receiving {
-    fn number(self) -> Option<u64> {
+    fn number(self) -> Option<u32> {
         match self {
             Self::Nothing => None,
-            Self::Once(number) | Self::Stream(number) | Self::Stopping(number) => Some(number),
+            Self::Once(number)
+            | Self::Watch(number)
+            | Self::Stream(number)
+            | Self::Stopping(number) => Some(number),
         }
     }
 }
 
 /// Buffers that may wait in a socket before its receiving stops.
-const WAITING_MAX: usize = 4;
+const WAITING_MAX: u32 = 4;
 
 impl Socket {
     pub(crate) fn new(ring: Rc<Ring>, fd: RawFd) -> Self {
@@ -90,12 +111,15 @@ impl Socket {
             ring,
             fd,
             abandoned: Cell::new(false),
-            received: RefCell::default(),
+            readable: Cell::new(false),
+            waiting: Cell::new(0),
             receiving: Cell::new(Receiving::Nothing),
-            receiver: RefCell::default(),
-            sent: RefCell::default(),
-            sending: Cell::new(None),
-            sender: RefCell::default(),
+            sending: Cell::new(NONE),
+            send_turn: Cell::new(0),
+            received: Received::default(),
+            receiver: Cell::default(),
+            sent: Cell::default(),
+            sender: Cell::default(),
         }))
     }
 
@@ -109,13 +133,22 @@ impl Socket {
         cx: &mut Context<'_>,
         class: Class,
     ) -> Poll<io::Result<Vec<u8>>> {
-        let next = self.0.received.borrow_mut().pop();
-        if let Some(received) = next {
+        if self.0.waiting.get() > 0
+            && let Some(received) = self.0.received.pop()
+        {
+            self.0.waiting.set(self.0.waiting.get() - 1);
             return Poll::Ready(received);
         }
         match self.0.receiving.get() {
             Receiving::Nothing if class == Class::SMALL => Receive::stream(&self.0),
-            Receiving::Nothing => Receive::once(&self.0, class, 0),
+            Receiving::Nothing => {
+                if self.0.readable.get()
+                    && let Some(received) = self.0.receive_now(class)
+                {
+                    return Poll::Ready(received);
+                }
+                Shared::watch(&self.0);
+            }
             // Bulk is cheaper in large buffers.
             Receiving::Stream(number) if class != Class::SMALL => self.0.stop_stream(number),
             _ => {}
@@ -124,9 +157,20 @@ impl Socket {
         Poll::Pending
     }
 
+    /// Hands over what the kernel has room for; the rest stays in `queue`. Returns the number of
+    /// bytes. There is no send under way.
+    pub(crate) fn send_at_once(&self, queue: &mut Vec<Buf>) -> usize {
+        Send::at_once(&self.0, queue)
+    }
+
+    /// Whether a send is under way since an earlier turn: the kernel has no room for it.
+    pub(crate) fn waits_for_room(&self) -> bool {
+        self.0.sending.get() != NONE && self.0.send_turn.get() != self.0.ring.turn.get()
+    }
+
     /// Starts a send of one piece; there is none under way.
-    pub(crate) fn send_one(&self, bytes: Vec<u8>) {
-        Send::one(&self.0, bytes);
+    pub(crate) fn send_one(&self, buf: Buf) {
+        Send::one(&self.0, buf);
     }
 
     /// Starts a send of all of `queue`; there is none under way.
@@ -136,12 +180,13 @@ impl Socket {
 
     /// Takes note of a send that has succeeded; a failed one stays to be told of.
     pub(crate) fn has_sent(&self) -> bool {
-        let mut sent = self.0.sent.borrow_mut();
-        let done = matches!(*sent, Some(Ok(())));
-        if done {
-            *sent = None;
+        match self.0.sent.take() {
+            Some(Ok(())) => true,
+            failed => {
+                self.0.sent.set(failed);
+                false
+            }
         }
-        done
     }
 
     /// The outcome of the send that was started, if it is there.
@@ -159,12 +204,9 @@ impl Socket {
     }
 }
 
-pub(super) fn register(slot: &RefCell<Option<Waker>>, cx: &Context<'_>) {
-    let mut slot = slot.borrow_mut();
-    match &mut *slot {
-        Some(waker) if waker.will_wake(cx.waker()) => {}
-        other => *other = Some(cx.waker().clone()),
-    }
+pub(super) fn register(slot: &Cell<Option<Waker>>, cx: &Context<'_>) {
+    let waker = slot.take().filter(|waker| waker.will_wake(cx.waker()));
+    slot.set(Some(waker.unwrap_or_else(|| cx.waker().clone())));
 }
 
 impl Drop for Socket {
@@ -172,9 +214,10 @@ impl Drop for Socket {
         self.0.abandoned.set(true);
         self.0.receiver.take();
         self.0.sender.take();
-        let under_way = [self.0.receiving.get().number(), self.0.sending.get()];
+        let sending = Some(self.0.sending.get()).filter(|number| *number != NONE);
+        let under_way = [self.0.receiving.get().number(), sending];
         for number in under_way.into_iter().flatten() {
-            self.0.ring.cancel(number);
+            self.0.ring.cancel(u64::from(number));
         }
     }
 }
@@ -192,39 +235,85 @@ impl Shared {
     }
 
     pub(super) fn send_begins(&self, number: u64) {
-        debug_assert!(self.sending.get().is_none(), "one send at a time");
-        self.sending.set(Some(number));
+        debug_assert!(self.sending.get() == NONE, "one send at a time");
+        self.sending.set(number as u32);
+        self.send_turn.set(self.ring.turn.get());
     }
 
     /// The send under way is no more; with an outcome the sender is told.
     pub(super) fn send_ends(&self, outcome: Option<io::Result<()>>) {
-        self.sending.set(None);
+        self.sending.set(NONE);
         if outcome.is_none() {
             return;
         }
-        *self.sent.borrow_mut() = outcome;
+        self.sent.set(outcome);
         if let Some(waker) = self.sender.take() {
             waker.wake();
         }
     }
 
-    fn stop_stream(&self, number: u64) {
+    /// Waits until there is something to receive, without receiving it.
+    fn watch(socket: &Rc<Self>) {
+        let number = socket.ring.ops.keep(Op::Watch(Rc::clone(socket)));
+        socket.receiving.set(Receiving::Watch(number as u32));
+        let entry = opcode::PollAdd::new(types::Fd(socket.fd), libc::POLLIN as u32).build();
+        socket.ring.start(number, entry);
+    }
+
+    /// There is something to receive, be it an end or an error.
+    pub(super) fn is_readable(&self, result: i32) {
+        self.receiving.set(Receiving::Nothing);
+        if result < 0 {
+            return self.deliver(Err(io::Error::from_raw_os_error(-result)));
+        }
+        self.readable.set(true);
+        self.wake_receiver();
+    }
+
+    /// Receives what is there; `None` when nothing is.
+    fn receive_now(&self, class: Class) -> Option<io::Result<Vec<u8>>> {
+        let mut bytes = buffer::take(class);
+        let room = bytes.capacity().min(class.capacity());
+        // SAFETY: the descriptor is open, and the buffer has room for so many bytes.
+        let got =
+            unsafe { libc::recv(self.fd, bytes.as_mut_ptr().cast(), room, libc::MSG_DONTWAIT) };
+        let Ok(length) = usize::try_from(got) else {
+            let error = io::Error::last_os_error();
+            buffer::give(bytes);
+            let again =
+                matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted);
+            self.readable.set(false);
+            return if again { None } else { Some(Err(error)) };
+        };
+        // SAFETY: the kernel has initialised that many bytes, and they are within the capacity.
+        unsafe { bytes.set_len(length) };
+        // Less than there was room for is all that there was, unless it is the end.
+        self.readable.set(length == room);
+        Some(Ok(bytes))
+    }
+
+    fn stop_stream(&self, number: u32) {
         self.receiving.set(Receiving::Stopping(number));
-        self.ring.cancel(number);
+        self.ring.cancel(u64::from(number));
     }
 
     fn deliver(&self, received: io::Result<Vec<u8>>) {
-        self.received.borrow_mut().push(received);
+        let waiting = self.waiting.get();
+        self.received.push(received, waiting == 0);
+        self.waiting.set(waiting + 1);
+        self.wake_receiver();
+    }
+
+    fn wake_receiver(&self) {
         if let Some(waker) = self.receiver.take() {
             waker.wake();
         }
     }
 }
 
-/// A receive under way.
+/// A receive of small messages under way.
 pub(super) struct Receive {
     socket: Rc<Shared>,
-    class: Class,
     /// How often the kernel had no buffer left to choose from.
     refused: u8,
     /// A buffer of its own, after that.
@@ -233,30 +322,29 @@ pub(super) struct Receive {
 
 /// How often the kernel may have no buffer left before a receive gets one of its own.
 const REFUSED_MAX: u8 = 3;
+/// The group of small buffers: the first of the classes.
+const SMALL_GROUP: u16 = 0;
 
 impl Receive {
     /// Arms a receive that yields small buffers until it is stopped.
     fn stream(socket: &Rc<Shared>) {
-        let class = Class::SMALL;
-        let op = Self { socket: Rc::clone(socket), class, refused: 0, own: None };
+        let op = Self { socket: Rc::clone(socket), refused: 0, own: None };
         let number = socket.ring.ops.keep(Op::Receive(op));
         let fd = types::Fd(socket.fd);
-        socket.receiving.set(Receiving::Stream(number));
-        socket.ring.start(number, opcode::RecvMulti::new(fd, class.index() as u16).build());
+        socket.receiving.set(Receiving::Stream(number as u32));
+        socket.ring.start(number, opcode::RecvMulti::new(fd, SMALL_GROUP).build());
     }
 
     /// Arms a receive of one buffer. The kernel looks for one before it looks for bytes: when
     /// other receives of the same turn took all of them, it is asked again, since they have been
     /// replaced by then. A buffer of its own would be held for as long as nothing comes, so it is
-    /// the last resort, and small.
-    fn once(socket: &Rc<Shared>, class: Class, refused: u8) {
+    /// the last resort.
+    fn once(socket: &Rc<Shared>, refused: u8) {
         let ring = &socket.ring;
-        let last_resort = refused >= REFUSED_MAX;
-        let class = if last_resort { Class::SMALL } else { class };
-        let own = last_resort.then(|| buffer::take(class));
+        let own = (refused >= REFUSED_MAX).then(|| buffer::take(Class::SMALL));
         let fd = types::Fd(socket.fd);
-        let length = class.capacity() as u32;
-        let op = Self { socket: Rc::clone(socket), class, refused, own };
+        let length = Class::SMALL.capacity() as u32;
+        let op = Self { socket: Rc::clone(socket), refused, own };
         let number = ring.ops.keep(Op::Receive(op));
         let own = ring.ops.with(number, |op| match op {
             Op::Receive(Self { own: Some(bytes), .. }) => bytes.as_mut_ptr(),
@@ -264,18 +352,17 @@ impl Receive {
         });
         let receive = opcode::Recv::new(fd, own, length);
         let entry = if own.is_null() {
-            let group = class.index() as u16;
-            receive.buf_group(group).build().flags(Flags::BUFFER_SELECT)
+            receive.buf_group(SMALL_GROUP).build().flags(Flags::BUFFER_SELECT)
         } else {
             receive.build()
         };
-        socket.receiving.set(Receiving::Once(number));
+        socket.receiving.set(Receiving::Once(number as u32));
         ring.start(number, entry);
     }
 
     /// The same operation outside of the table of operations.
     pub(super) fn share(&self) -> Self {
-        Self { socket: Rc::clone(&self.socket), class: self.class, refused: 0, own: None }
+        Self { socket: Rc::clone(&self.socket), refused: 0, own: None }
     }
 
     /// One more buffer of a stream that goes on.
@@ -284,22 +371,23 @@ impl Receive {
             return;
         };
         let socket = &self.socket;
-        let bytes = socket.ring.groups.borrow_mut().take(self.class, id, length);
+        let bytes = socket.ring.groups.borrow_mut().take(Class::SMALL, id, length);
         socket.deliver(Ok(bytes));
-        let waiting = socket.received.borrow().len();
-        if waiting >= WAITING_MAX && socket.receiving.get() == Receiving::Stream(number) {
+        let number = number as u32;
+        let is_full = socket.waiting.get() >= WAITING_MAX;
+        if is_full && socket.receiving.get() == Receiving::Stream(number) {
             socket.stop_stream(number);
         }
     }
 
     pub(super) fn complete(self, ring: &Rc<Ring>, result: i32, flags: u32) {
-        let Self { socket, class, refused, own } = self;
+        let Self { socket, refused, own } = self;
         let stopped = matches!(socket.receiving.get(), Receiving::Stopping(_));
         socket.receiving.set(Receiving::Nothing);
         let chosen = cqueue::buffer_select(flags);
         let length = usize::try_from(result).unwrap_or(0);
         let bytes = match (chosen, own) {
-            (Some(id), _) => ring.groups.borrow_mut().take(class, id, length),
+            (Some(id), _) => ring.groups.borrow_mut().take(Class::SMALL, id, length),
             (None, Some(mut own)) => {
                 // SAFETY: the kernel has initialised the first `length` bytes of this buffer,
                 // whose capacity was the most that it was asked for.
@@ -312,14 +400,10 @@ impl Receive {
             0.. => socket.deliver(Ok(bytes)),
             // More connections had bytes in this turn than buffers were offered.
             code if code == -libc::ENOBUFS && socket.goes_on() => {
-                Self::once(&socket, class, refused + 1);
+                Self::once(&socket, refused + 1);
             }
             // What was received before is still there to take, and the next poll arms anew.
-            code if stopped && code == -libc::ECANCELED => {
-                if let Some(waker) = socket.receiver.take() {
-                    waker.wake();
-                }
-            }
+            code if stopped && code == -libc::ECANCELED => socket.wake_receiver(),
             code => socket.deliver(Err(io::Error::from_raw_os_error(-code))),
         }
     }
