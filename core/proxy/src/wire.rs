@@ -1,4 +1,4 @@
-//! A transport with an HTTP/1 decoder on it: bytes to events, without copying bodies.
+//! A transport that an HTTP/1 decoder reads from: bytes to events, without copying bodies.
 
 use std::task::{Context, Poll, ready};
 
@@ -83,44 +83,46 @@ impl Decode for ResponseDecoder {
     }
 }
 
-/// A connected transport, its decoder, and the bytes that were received but not consumed.
+/// A connected transport, and the bytes that were received but not consumed. The decoder is the
+/// caller's, who may have none while nothing comes.
 #[derive(Debug)]
-pub(crate) struct Wire<D> {
+pub(crate) struct Wire {
     pub(crate) stream: Transport,
-    pub(crate) decoder: D,
     input: Buf,
     /// The peer's side has ended or failed: nothing more may be received.
     ended: bool,
 }
 
-impl<D: Decode> Wire<D> {
+impl Wire {
     /// `input` was received already.
-    pub(crate) fn new(stream: Transport, decoder: D, input: Buf) -> Self {
-        Self { stream, decoder, input, ended: false }
+    pub(crate) fn new(stream: Transport, input: Buf) -> Self {
+        Self { stream, input, ended: false }
     }
 
     /// The next event of the message under way.
-    pub(crate) fn poll_event(
+    pub(crate) fn poll_event<D: Decode>(
         &mut self,
         cx: &mut Context<'_>,
+        decoder: &mut D,
         head: &mut D::Head,
     ) -> Poll<Result<Event, Broken<D::Error>>> {
         loop {
-            if let Some(event) = self.received_event(head)? {
+            if let Some(event) = self.received_event(decoder, head)? {
                 return Poll::Ready(Ok(event));
             }
             if ready!(self.poll_fill(cx)).is_err() {
-                return Poll::Ready(self.end());
+                return Poll::Ready(end(decoder));
             }
         }
     }
 
     /// The next event, if what was received already holds one.
-    pub(crate) fn received_event(
+    pub(crate) fn received_event<D: Decode>(
         &mut self,
+        decoder: &mut D,
         head: &mut D::Head,
     ) -> Result<Option<Event>, Broken<D::Error>> {
-        let (consumed, step) = self.decoder.decode(&self.input, head).map_err(Broken::Protocol)?;
+        let (consumed, step) = decoder.decode(&self.input, head).map_err(Broken::Protocol)?;
         let event = match step {
             Step::NeedMore => {
                 self.input = Buf::default();
@@ -134,14 +136,6 @@ impl<D: Decode> Wire<D> {
         };
         self.input.consume(consumed);
         Ok(Some(event))
-    }
-
-    fn end(&mut self) -> Result<Event, Broken<D::Error>> {
-        match self.decoder.end() {
-            Ok(Some(event)) => Ok(event),
-            Ok(None) => Err(Broken::Closed),
-            Err(error) => Err(Broken::Protocol(error)),
-        }
     }
 
     /// Receives more input, where all of it was consumed. `Err` means that there will never be
@@ -220,6 +214,15 @@ impl<D: Decode> Wire<D> {
         if chunked {
             encode_chunk_end(self.stream.tail());
         }
+    }
+}
+
+/// What the end of the peer's side means to the message under way.
+fn end<D: Decode>(decoder: &mut D) -> Result<Event, Broken<D::Error>> {
+    match decoder.end() {
+        Ok(Some(event)) => Ok(event),
+        Ok(None) => Err(Broken::Closed),
+        Err(error) => Err(Broken::Protocol(error)),
     }
 }
 

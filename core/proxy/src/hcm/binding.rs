@@ -18,7 +18,7 @@ use crate::worker::Worker;
 
 /// What requests are served by. Each of them clones it, and an `Arc` alone would have all cores
 /// write one count.
-pub(super) type Policy = Rc<Arc<ConnectionManager>>;
+pub(crate) type Policy = Rc<Arc<ConnectionManager>>;
 
 /// What the end of a connection needs, while its streams may still use the rest.
 pub(super) struct Parting {
@@ -66,7 +66,7 @@ impl Binding {
         }
         Self {
             revision: listening.revision(),
-            manager: Rc::new(Arc::clone(manager)),
+            manager: listening.policy(manager),
             info: Rc::new(info),
             worker,
             listening,
@@ -141,7 +141,7 @@ impl Binding {
             page.lower(gauge(old), 1);
             page.raise(gauge(new), 1);
         }
-        self.manager = Rc::new(Arc::clone(manager));
+        self.manager = self.listening.policy(manager);
     }
 
     /// Whether the connection should end after what it does now. Counts why.

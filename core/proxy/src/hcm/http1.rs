@@ -34,20 +34,28 @@ const DRAIN_GRACE: Duration = Duration::from_secs(1);
 /// once shares the core with the others.
 const BURST_MAX: u32 = 16;
 
-/// The client of an HTTP/1 connection.
+/// The client of an HTTP/1 connection, as long as it asks for something: what it is between its
+/// requests, and what these need.
 #[derive(Debug)]
 pub(super) struct Http1 {
-    pub(super) wire: Wire<RequestDecoder>,
-    pub(super) binding: Binding,
-    /// Since when the connection has nothing to do but to send.
-    idle_since: Instant,
-    /// Requests answered.
-    served: u32,
+    resting: Box<Resting>,
+    decoder: RequestDecoder,
     /// The response goes out in chunks.
     chunked: bool,
     tunnel: Tunnel,
     /// Our side of a tunnel ends behind what is queued.
     half_close: bool,
+}
+
+/// A connection without a request, as which it spends most of its life: as little as possible.
+#[derive(Debug)]
+pub(super) struct Resting {
+    pub(super) wire: Wire,
+    pub(super) binding: Binding,
+    /// Since when the connection has nothing to do but to send.
+    idle_since: Instant,
+    /// Requests answered.
+    served: u32,
 }
 
 /// How far a connection has become a tunnel.
@@ -63,7 +71,7 @@ enum Tunnel {
 /// to do again.
 #[derive(Debug)]
 struct Busy {
-    down: Downstream<Box<Http1>>,
+    down: Downstream<Http1>,
     /// Requests taken since this connection last waited for something.
     burst: u32,
 }
@@ -85,20 +93,28 @@ enum Next {
 }
 
 /// Serves a connection to its end. `input` was received already.
-pub(super) async fn serve(binding: Binding, transport: Transport, input: Buf) {
-    let mut idle = Idle::new(Http1::new(binding, transport, input));
+pub(super) fn serve(
+    binding: Binding,
+    transport: Transport,
+    input: Buf,
+) -> impl Future<Output = ()> + 'static {
+    // Outside of the future, which would keep room for all three as long as it lives.
+    rest(Idle::new(Resting::new(binding, transport, input)))
+}
+
+async fn rest(mut idle: Idle) {
     loop {
         if !idle.wait().await {
             idle.side.wire.stream.part();
             break;
         }
         // Most of a connection's life is between its requests: what they need is taken for them.
-        let (rest, verdict) = Recycled::new(|| serve_requests(idle)).await;
-        idle = rest;
+        let (next, verdict, is_silent) = Recycled::new(|| serve_requests(idle)).await;
+        idle = next;
         match verdict {
             Verdict::KeepAlive => {}
             Verdict::Close => {
-                Recycled::new(|| part(&mut idle)).await;
+                Recycled::new(|| part(&mut idle, is_silent)).await;
                 break;
             }
             Verdict::Abort => break,
@@ -107,21 +123,21 @@ pub(super) async fn serve(binding: Binding, transport: Transport, input: Buf) {
     idle.side.count_bytes();
 }
 
-/// Serves what has come, and gives the connection back when there is nothing more.
-async fn serve_requests(idle: Idle) -> (Idle, Verdict) {
+/// Serves what has come, and gives the connection back when there is nothing more. The last value
+/// is whether a client whose connection ends will say nothing more.
+async fn serve_requests(idle: Idle) -> (Idle, Verdict, bool) {
     let mut busy = Busy::new(idle);
     let verdict = busy.run().await;
-    let (side, deadline) = busy.down.release();
-    (Idle { side, deadline }, verdict)
-}
-
-async fn part(idle: &mut Idle) {
-    let Idle { side, deadline } = idle;
-    let parting = side.binding.parting();
+    let (Http1 { resting, decoder, .. }, deadline) = busy.down.release();
     // RFC 9112 section 9.6: a client that said `close` sends nothing more, so that nothing unread
     // can destroy the response on its way.
-    let decoder = &side.wire.decoder;
-    let is_silent = !decoder.keep_alive() && decoder.is_idle() && !side.wire.has_input();
+    let is_silent = !decoder.keep_alive() && decoder.is_idle() && !resting.wire.has_input();
+    (Idle { side: resting, deadline }, verdict, is_silent)
+}
+
+async fn part(idle: &mut Idle, is_silent: bool) {
+    let Idle { side, deadline } = idle;
+    let parting = side.binding.parting();
     side.wire.discard_input();
     linger(&mut side.wire.stream, deadline, &parting, is_silent).await;
 }
@@ -130,17 +146,18 @@ impl Busy {
     fn new(Idle { side, deadline }: Idle) -> Self {
         let (worker, info) = (Rc::clone(&side.binding.worker), Rc::clone(&side.binding.info));
         let buffer_limit = side.binding.buffer_limit();
+        let side = Http1::new(side);
         Self { down: Downstream::new(side, worker, info, deadline, buffer_limit), burst: 0 }
     }
 
     async fn run(&mut self) -> Verdict {
         loop {
             let next = self.next().await;
-            let manager = Rc::clone(&self.down.side.binding.manager);
+            let manager = Rc::clone(&self.down.side.resting.binding.manager);
             let mut exchange = match next {
                 Next::Nothing => return Verdict::KeepAlive,
                 Next::Ended => {
-                    self.down.side.wire.stream.part();
+                    self.down.side.resting.wire.stream.part();
                     return Verdict::Abort;
                 }
                 _ => Exchange::new(&mut self.down, &manager),
@@ -152,7 +169,7 @@ impl Busy {
                 Next::Left => exchange.left(),
                 Next::Nothing | Next::Ended => Verdict::Abort,
             };
-            let (side, now) = (&mut self.down.side, self.down.now);
+            let (side, now) = (&mut self.down.side.resting, self.down.now);
             side.count_bytes();
             if verdict != Verdict::KeepAlive {
                 return verdict;
@@ -170,34 +187,36 @@ impl Busy {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>, head_since: &mut Option<Instant>) -> Poll<Next> {
-        let down = &mut self.down;
-        if let Poll::Ready(Err(_)) = down.side.wire.stream.poll_flush_unattended(cx) {
-            down.side.binding.note_peer_close();
+        let Http1 { resting, decoder, .. } = &mut self.down.side;
+        if let Poll::Ready(Err(_)) = resting.wire.stream.poll_flush_unattended(cx) {
+            resting.binding.note_peer_close();
             return Poll::Ready(Next::Ended);
         }
-        if down.side.is_clogged() && down.side.wire.decoder.is_idle() {
+        let is_clogged = resting.is_clogged();
+        if is_clogged && decoder.is_idle() {
             return Poll::Ready(Next::Nothing);
         }
-        if down.side.is_clogged() || self.had_its_turn(cx) {
+        if is_clogged || self.had_its_turn(cx) {
             return self.poll_patience(cx, *head_since);
         }
-        match self.down.side.wire.poll_event(cx, &mut self.down.request) {
+        let Http1 { resting, decoder, .. } = &mut self.down.side;
+        match resting.wire.poll_event(cx, decoder, &mut self.down.request) {
             Poll::Ready(Ok(Event::Head)) => {
                 self.burst += 1;
-                self.down.side.binding.follow_configuration();
+                resting.binding.follow_configuration();
                 return Poll::Ready(Next::Request);
             }
-            Poll::Ready(Err(Broken::Closed)) if !self.down.side.wire.decoder.is_idle() => {
+            Poll::Ready(Err(Broken::Closed)) if !decoder.is_idle() => {
                 return Poll::Ready(Next::Left);
             }
             Poll::Ready(Ok(_) | Err(Broken::Closed)) => {
-                self.down.side.binding.note_peer_close();
+                resting.binding.note_peer_close();
                 return Poll::Ready(Next::Ended);
             }
             Poll::Ready(Err(Broken::Protocol(error))) => {
                 return Poll::Ready(Next::Malformed(error));
             }
-            Poll::Pending if self.down.side.wire.decoder.is_idle() => {
+            Poll::Pending if decoder.is_idle() => {
                 return Poll::Ready(Next::Nothing);
             }
             Poll::Pending => self.burst = 0,
@@ -218,7 +237,7 @@ impl Busy {
 
     /// Whether the time for the next head is over.
     fn poll_patience(&mut self, cx: &mut Context<'_>, head_since: Option<Instant>) -> Poll<Next> {
-        let Downstream { side, deadline, .. } = &mut self.down;
+        let Downstream { side: Http1 { resting: side, .. }, deadline, .. } = &mut self.down;
         let Some(since) = head_since else {
             return side.poll_rest_end(cx, deadline).map(|()| Next::Ended);
         };
@@ -235,18 +254,30 @@ impl Busy {
 }
 
 impl Http1 {
-    fn new(mut binding: Binding, transport: Transport, input: Buf) -> Box<Self> {
-        let total = binding.manager.stats.downstream_cx_http1_total;
-        binding.speaks(Version::Http11, total, |stats| stats.downstream_cx_http1_active);
-        let decoder = RequestDecoder::new(binding.manager.h1);
-        Box::new(Self {
-            wire: Wire::new(transport, decoder, input),
-            idle_since: binding.info.start,
-            binding,
-            served: 0,
+    fn new(resting: Box<Resting>) -> Self {
+        Self {
+            decoder: RequestDecoder::new(resting.binding.manager.h1),
+            resting,
             chunked: false,
             tunnel: Tunnel::No,
             half_close: false,
+        }
+    }
+
+    fn tail(&mut self) -> &mut Vec<u8> {
+        self.resting.wire.stream.tail()
+    }
+}
+
+impl Resting {
+    fn new(mut binding: Binding, transport: Transport, input: Buf) -> Box<Self> {
+        let total = binding.manager.stats.downstream_cx_http1_total;
+        binding.speaks(Version::Http11, total, |stats| stats.downstream_cx_http1_active);
+        Box::new(Self {
+            wire: Wire::new(transport, input),
+            idle_since: binding.info.start,
+            binding,
+            served: 0,
         })
     }
 
@@ -315,7 +346,7 @@ impl Http1 {
     }
 }
 
-impl ClientSide for Box<Http1> {
+impl ClientSide for Http1 {
     fn count_request(page: &Page, manager: &ConnectionManager) {
         page.inc(manager.stats.downstream_rq_http1_total);
     }
@@ -325,7 +356,7 @@ impl ClientSide for Box<Http1> {
         cx: &mut Context<'_>,
         head: &mut RequestHead,
     ) -> Poll<Result<Event, Lost>> {
-        match ready!(self.wire.poll_event(cx, head)) {
+        match ready!(self.resting.wire.poll_event(cx, &mut self.decoder, head)) {
             Ok(event) => Poll::Ready(Ok(event)),
             // Half of a tunnel may end before the other.
             Err(Broken::Closed) if self.tunnel == Tunnel::Open => {
@@ -339,47 +370,48 @@ impl ClientSide for Box<Http1> {
 
     fn received_event(&mut self, head: &mut RequestHead) -> Option<Event> {
         // An error comes again, from `poll_event`.
-        self.wire.received_event(head).ok().flatten()
+        self.resting.wire.received_event(&mut self.decoder, head).ok().flatten()
     }
 
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Lost> {
         match self.tunnel {
             Tunnel::Ended => Poll::Pending,
-            _ => self.wire.poll_gone(cx).map(|()| Lost::Closed),
+            _ => self.resting.wire.poll_gone(cx).map(|()| Lost::Closed),
         }
     }
 
     fn body(&self) -> Body {
-        self.wire.decoder.body()
+        self.decoder.body()
     }
 
     fn trailers(&self) -> &Fields {
-        self.wire.decoder.trailers()
+        self.decoder.trailers()
     }
 
     fn upgrade(&self) -> Upgrade {
-        self.wire.decoder.upgrade()
+        self.decoder.upgrade()
     }
 
     fn expects_continue(&self) -> bool {
-        self.wire.decoder.expect_continue()
+        self.decoder.expect_continue()
     }
 
     fn keep_alive(&self) -> bool {
-        self.wire.decoder.keep_alive()
+        self.decoder.keep_alive()
     }
 
     fn wants_close(&mut self, now: Instant) -> bool {
-        self.binding.wants_close(now) || self.binding.is_worn(self.served + 1)
+        self.resting.binding.wants_close(now)
+            || self.resting.binding.is_worn(self.resting.served + 1)
     }
 
     fn open_tunnel(&mut self) {
-        self.wire.decoder.tunnel();
+        self.decoder.tunnel();
         self.tunnel = Tunnel::Open;
     }
 
     fn send_continue(&mut self) {
-        self.wire.stream.tail().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+        self.tail().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
     }
 
     fn send_informational(&mut self, head: &ResponseHead, asked: Asked) {
@@ -388,7 +420,7 @@ impl ClientSide for Box<Http1> {
             asked: asked.method,
             ..ResponseOptions::default()
         };
-        encode_response(head, Framing::None, options, self.wire.stream.tail());
+        encode_response(head, Framing::None, options, self.tail());
     }
 
     fn send_head(&mut self, head: &ResponseHead, answer: Answer, _is_end: bool) {
@@ -403,47 +435,48 @@ impl ClientSide for Box<Http1> {
             key_format: answer.key_format,
         };
         self.chunked = answer.framing == Framing::Chunked;
-        encode_response(head, answer.framing, options, self.wire.stream.tail());
+        encode_response(head, answer.framing, options, self.tail());
     }
 
     fn send_data(&mut self, data: Buf) {
-        self.wire.queue(data, self.chunked);
+        self.resting.wire.queue(data, self.chunked);
     }
 
     fn send_text(&mut self, text: &[u8]) {
         match text.len() <= COPY_MAX {
-            true => self.wire.stream.tail().extend_from_slice(text),
-            false => self.wire.stream.push(copied(text)),
+            true => self.tail().extend_from_slice(text),
+            false => self.resting.wire.stream.push(copied(text)),
         }
     }
 
     fn send_end(&mut self, trailers: Option<&Fields>) {
         if std::mem::take(&mut self.chunked) {
-            let trailers = trailers.filter(|_| self.binding.manager.enable_trailers);
-            encode_trailers(trailers, self.wire.stream.tail());
+            let trailers = trailers.filter(|_| self.resting.binding.manager.enable_trailers);
+            encode_trailers(trailers, self.tail());
         }
         self.half_close = self.tunnel != Tunnel::No;
     }
 
     fn queued_bytes(&self) -> usize {
-        self.wire.stream.queued_bytes()
+        self.resting.wire.stream.queued_bytes()
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
         if !self.half_close {
-            return self.wire.stream.poll_flush_unattended(cx).map_err(|_| Lost::Closed);
+            return self.resting.wire.stream.poll_flush_unattended(cx).map_err(|_| Lost::Closed);
         }
-        ready!(self.wire.stream.poll_flush(cx)).map_err(|_| Lost::Closed)?;
+        ready!(self.resting.wire.stream.poll_flush(cx)).map_err(|_| Lost::Closed)?;
         self.half_close = false;
-        self.wire.stream.shutdown_write();
+        self.resting.wire.stream.shutdown_write();
         Poll::Ready(Ok(()))
     }
 
     fn note_peer_close(&mut self) {
-        let (page, stats) = (&self.binding.worker.page, &self.binding.manager.stats);
+        let (page, stats) =
+            (&self.resting.binding.worker.page, &self.resting.binding.manager.stats);
         page.inc(stats.downstream_cx_destroy_active_rq);
         page.inc(stats.downstream_cx_destroy_remote_active_rq);
-        self.binding.note_peer_close();
+        self.resting.binding.note_peer_close();
     }
 }
 

@@ -5,17 +5,17 @@ use std::task::{Context, Poll};
 
 use ringway_runtime::deadline::Deadline;
 
-use super::http1::Http1;
+use super::http1::Resting;
 
 /// A connection between its requests. The last response may still be on its way.
 #[derive(Debug)]
 pub(super) struct Idle {
-    pub(super) side: Box<Http1>,
+    pub(super) side: Box<Resting>,
     pub(super) deadline: Deadline,
 }
 
 impl Idle {
-    pub(super) fn new(side: Box<Http1>) -> Self {
+    pub(super) fn new(side: Box<Resting>) -> Self {
         Self { side, deadline: Deadline::new() }
     }
 
@@ -25,13 +25,13 @@ impl Idle {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        let Http1 { wire, binding, .. } = &mut *self.side;
+        let Resting { wire, binding, .. } = &mut *self.side;
         if let Poll::Ready(Err(_)) = wire.stream.poll_flush_unattended(cx) {
             binding.note_peer_close();
             return Poll::Ready(false);
         }
         if !self.side.is_clogged() {
-            let Http1 { wire, binding, .. } = &mut *self.side;
+            let Resting { wire, binding, .. } = &mut *self.side;
             if wire.has_input() {
                 return Poll::Ready(true);
             }
@@ -43,5 +43,23 @@ impl Idle {
             }
         }
         self.side.poll_rest_end(cx, &mut self.deadline).map(|()| false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ringway_model::stream::ConnectionInfo;
+
+    /// What a connection takes while it waits: to be lowered where it can be.
+    #[test]
+    fn a_connection_that_waits_stays_small() {
+        let sizes = [
+            ("a connection", size_of::<Resting>(), 360),
+            ("its addresses", size_of::<ConnectionInfo>(), 144),
+            ("its task holds", size_of::<Idle>(), 32),
+        ];
+        let large: Vec<_> = sizes.into_iter().filter(|(_, size, most)| size > most).collect();
+        assert!(large.is_empty(), "larger than it was: {large:?}");
     }
 }

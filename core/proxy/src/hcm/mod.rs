@@ -29,7 +29,7 @@ mod sniff;
 mod timers;
 
 use crate::transport::{Refused, Transport};
-pub(crate) use binding::Binding;
+pub(crate) use binding::{Binding, Policy};
 pub(crate) use downstream::Spare;
 use sniff::First;
 

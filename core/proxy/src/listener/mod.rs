@@ -17,11 +17,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use ringway_model::http::ConnectionManager;
 use ringway_model::listener::{FilterChain, Listener};
 use ringway_runtime::listener::Stopper;
 
 pub(crate) use admit::{Open, find_chain};
 
+use crate::hcm::Policy;
 use crate::udp::Datagrams;
 use crate::worker::Worker;
 
@@ -33,6 +35,8 @@ pub(crate) struct Listening {
     revision: Cell<u64>,
     removed: Cell<Option<Instant>>,
     stopper: RefCell<Option<Stopper>>,
+    /// What its latest connection of HTTP is served by, which they share.
+    policy: RefCell<Option<Policy>>,
     /// Of a listener for UDP, which has no connections.
     datagrams: RefCell<Option<Rc<Datagrams>>>,
 }
@@ -45,6 +49,7 @@ impl Listening {
             revision: Cell::new(0),
             removed: Cell::new(None),
             stopper: RefCell::new(None),
+            policy: RefCell::new(None),
             datagrams: RefCell::new(None),
         });
         // Only a process without free descriptors fails here; the other workers may accept.
@@ -77,6 +82,7 @@ impl Listening {
             return;
         }
         self.revision.set(self.revision.get() + 1);
+        self.policy.take();
         let lives = |chain: &Arc<FilterChain>| listener.has_chain(&chain.name);
         // Those that the TCP proxy serves have no next request with which to notice.
         if !before.chains.iter().all(lives) {
@@ -120,6 +126,13 @@ impl Listening {
     /// Since when no generation has this listener, if none has.
     pub(crate) fn removed_since(&self) -> Option<Instant> {
         self.removed.get()
+    }
+
+    /// This manager as connections hold it.
+    pub(crate) fn policy(&self, manager: &Arc<ConnectionManager>) -> Policy {
+        let mut latest = self.policy.borrow_mut();
+        let known = latest.take().filter(|policy| Arc::ptr_eq(policy, manager));
+        Rc::clone(latest.insert(known.unwrap_or_else(|| Rc::new(Arc::clone(manager)))))
     }
 
     pub(crate) fn revision(&self) -> u64 {

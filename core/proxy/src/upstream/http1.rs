@@ -23,7 +23,8 @@ use crate::wire::{Broken, Event, Wire};
 /// A connection, in use or idle. Dropping it closes it.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    wire: Wire<ResponseDecoder>,
+    wire: Wire,
+    decoder: ResponseDecoder,
     account: Account,
     /// Our own address on it.
     local: Option<SocketAddr>,
@@ -49,7 +50,8 @@ impl Connection {
         account.tally.count(|stats| stats.upstream_cx_http1_total);
         Self {
             local: transport.local_address(),
-            wire: Wire::new(transport, ResponseDecoder::new(limits), Buf::default()),
+            wire: Wire::new(transport, Buf::default()),
+            decoder: ResponseDecoder::new(limits),
             idle_since: account.opened,
             account,
             chunked: false,
@@ -79,7 +81,7 @@ impl Connection {
         };
         self.account.begin();
         self.chunked = framing == Framing::Chunked;
-        self.wire.decoder.expect(head.method_kind(), upgrade);
+        self.decoder.expect(head.method_kind(), upgrade);
         encode_request(head, framing, options, self.wire.stream.tail());
     }
 
@@ -90,16 +92,16 @@ impl Connection {
         self.idle_since = now;
         self.account.count_bytes(self.wire.stream.transferred());
         self.wire.stream.relax();
-        if !self.wire.decoder.keep_alive() {
+        if !self.decoder.keep_alive() {
             self.note_farewell();
             return false;
         }
-        self.wire.decoder.is_idle() && !self.has_surplus() && !self.account.is_worn(now)
+        self.decoder.is_idle() && !self.has_surplus() && !self.account.is_worn(now)
     }
 
     /// The response was the last of this connection: it said so, or it ended with it.
     fn note_farewell(&mut self) {
-        match self.wire.decoder.body() {
+        match self.decoder.body() {
             Body::UntilClose => self.account.note_peer_close(),
             _ => self.account.tally.count(|stats| stats.upstream_cx_close_notify),
         }
@@ -180,7 +182,8 @@ impl ServerSide for Box<Connection> {
         cx: &mut Context<'_>,
         head: &mut ResponseHead,
     ) -> Poll<Result<Event, Failure>> {
-        self.wire.poll_event(cx, head).map_err(|broken| self.failure(&broken))
+        let event = self.wire.poll_event(cx, &mut self.decoder, head);
+        event.map_err(|broken| self.failure(&broken))
     }
 
     fn open_tunnel(&mut self) {
@@ -188,11 +191,11 @@ impl ServerSide for Box<Connection> {
     }
 
     fn body(&self) -> Body {
-        self.wire.decoder.body()
+        self.decoder.body()
     }
 
     fn trailers(&self) -> &Fields {
-        self.wire.decoder.trailers()
+        self.decoder.trailers()
     }
 
     fn send_data(&mut self, data: Buf) {
