@@ -461,6 +461,18 @@ impl ClientSide for Http1 {
         self.resting.wire.stream.queued_bytes()
     }
 
+    fn is_stuck(&mut self) -> bool {
+        self.resting.wire.stream.is_stuck()
+    }
+
+    fn is_slow(&self) -> bool {
+        self.resting.wire.stream.is_slow()
+    }
+
+    fn receive_sparingly(&mut self, sparingly: bool) {
+        self.resting.wire.stream.receive_sparingly(sparingly);
+    }
+
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
         if !self.half_close {
             return self.resting.wire.stream.poll_flush_unattended(cx).map_err(|_| Lost::Closed);

@@ -23,6 +23,9 @@ use crate::wire::Event;
 /// in our memory instead of the peer's.
 pub(super) const QUEUE_MAX: usize = 512 << 10;
 
+/// So much is moved in one direction in one turn before others have theirs.
+const TURN_BYTES: u64 = 1 << 20;
+
 /// A request and its response in motion.
 pub(super) struct Pump<'p, 'c, C, S> {
     exchange: &'p mut Exchange<'c, C>,
@@ -42,6 +45,8 @@ pub(super) struct Pump<'p, 'c, C, S> {
     judged: bool,
     /// Something moved in this turn, so its time was taken.
     progressed: bool,
+    /// What had been moved before this turn, in bytes.
+    moved_before: u64,
     /// How much may wait to be sent to the upstream.
     limit_up: usize,
     /// How much may wait to be sent to the client.
@@ -81,6 +86,7 @@ impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
             grpc: false,
             judged: false,
             progressed: false,
+            moved_before: 0,
             limit_up,
             limit_down,
             paused_up: false,
@@ -100,6 +106,7 @@ impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
     /// Moves what can be moved; `Ready` when the response is complete or cannot be completed.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ended>> {
         self.progressed = false;
+        self.moved_before = self.moved();
         loop {
             let tunnel = self.tunnel;
             let full_up = self.pull_request(cx)?;
@@ -110,6 +117,10 @@ impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
             }
             if self.is_over() {
                 return Poll::Ready(Ok(()));
+            }
+            if self.had_its_turn() {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
             // What the client said too early can go now: nothing else would wake us for it.
             if self.tunnel != tunnel {
@@ -137,16 +148,26 @@ impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
         self.response_complete && !half_open
     }
 
-    /// Whether as much waits for the upstream as may.
-    fn is_full_up(&self) -> bool {
-        let shares = self.server.queue_max().min(self.exchange.down.side.upload_max());
-        self.server.queued_bytes() >= self.limit_up.min(shares)
+    /// Bytes of bodies that came, both ways.
+    fn moved(&self) -> u64 {
+        self.exchange.info.bytes_received + self.exchange.info.bytes_sent
     }
 
-    /// Whether as much waits for the client as may.
-    fn is_full_down(&self) -> bool {
-        let side = &self.exchange.down.side;
-        side.queued_bytes() >= self.limit_down.min(side.queue_max())
+    /// What the kernel takes at once never waits in a queue: that is no reason to go on for ever.
+    fn had_its_turn(&self) -> bool {
+        self.moved() - self.moved_before >= TURN_BYTES
+    }
+
+    /// Whether as much waits for the upstream as may, or it takes nothing.
+    fn is_full_up(&mut self) -> bool {
+        let shares = self.server.queue_max().min(self.exchange.down.side.upload_max());
+        self.server.queued_bytes() >= self.limit_up.min(shares) || self.server.is_stuck()
+    }
+
+    /// Whether as much waits for the client as may, or it takes nothing.
+    fn is_full_down(&mut self) -> bool {
+        let side = &mut self.exchange.down.side;
+        side.queued_bytes() >= self.limit_down.min(side.queue_max()) || side.is_stuck()
     }
 
     /// Something moved: the stream is not idle.
@@ -159,7 +180,11 @@ impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
 
     /// Downstream to upstream. Returns whether it stopped because enough is queued.
     fn pull_request(&mut self, cx: &mut Context<'_>) -> Result<bool, Ended> {
+        self.exchange.down.side.receive_sparingly(self.server.is_slow());
         while !self.request_sent && self.tunnel != Tunnel::Asked {
+            if self.had_its_turn() {
+                return Ok(false);
+            }
             let full = self.is_full_up();
             self.note_pause_up(full);
             if full {
@@ -272,7 +297,8 @@ impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
 
     /// Upstream to downstream. Returns whether it stopped because enough is queued.
     fn pull_response(&mut self, cx: &mut Context<'_>) -> Result<bool, Ended> {
-        while !self.response_complete {
+        self.server.receive_sparingly(self.exchange.down.side.is_slow());
+        while !self.response_complete && !self.had_its_turn() {
             let full = self.is_full_down();
             self.note_pause_down(full);
             if full {

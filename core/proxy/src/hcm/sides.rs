@@ -91,6 +91,20 @@ pub(crate) trait ClientSide {
         usize::MAX
     }
 
+    /// Whether the client does not take what it was sent: nothing more should be queued until it
+    /// does, of which whoever flushes is told.
+    fn is_stuck(&mut self) -> bool {
+        false
+    }
+
+    /// Whether the client was stuck lately.
+    fn is_slow(&self) -> bool {
+        false
+    }
+
+    /// Whether to receive little at a time, since the upstream takes it slowly.
+    fn receive_sparingly(&mut self, _sparingly: bool) {}
+
     /// How much of its request may wait for the upstream, whatever is configured: less where other
     /// requests come on the same connection.
     fn upload_max(&self) -> usize {
@@ -164,6 +178,19 @@ pub(crate) trait ServerSide {
     fn queue_max(&self) -> usize {
         usize::MAX
     }
+
+    /// As [`ClientSide::is_stuck`].
+    fn is_stuck(&mut self) -> bool {
+        false
+    }
+
+    /// As [`ClientSide::is_slow`].
+    fn is_slow(&self) -> bool {
+        false
+    }
+
+    /// As [`ClientSide::receive_sparingly`].
+    fn receive_sparingly(&mut self, _sparingly: bool) {}
 
     /// Sends what is queued; `Ready` when all of it is on its way.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ()>>;

@@ -13,8 +13,10 @@ use super::origin::Early;
 use crate::transport::Transport;
 use crate::upstream::Tunnel;
 
-/// How much may be handed on in one turn of the loop before others have theirs.
+/// How often one way may go on in one turn of the loop before others have theirs, and how many
+/// bytes it may hand on each time.
 const ROUNDS_MAX: usize = 16;
+const ROUND_BYTES: u64 = 1 << 20;
 
 /// A side that bytes come from and go to.
 pub(super) trait Side {
@@ -31,6 +33,19 @@ pub(super) trait Side {
     fn queue_max(&self) -> usize {
         usize::MAX
     }
+
+    /// Whether the peer does not take what it was sent.
+    fn is_stuck(&mut self) -> bool {
+        false
+    }
+
+    /// Whether the peer was stuck lately.
+    fn is_slow(&self) -> bool {
+        false
+    }
+
+    /// Whether to receive little at a time.
+    fn receive_sparingly(&mut self, _sparingly: bool) {}
 
     /// Queues what is said before the end.
     fn say_goodbye(&mut self);
@@ -58,6 +73,18 @@ impl Side for Transport {
 
     fn queued_bytes(&self) -> usize {
         self.queued_bytes()
+    }
+
+    fn is_stuck(&mut self) -> bool {
+        self.is_stuck()
+    }
+
+    fn is_slow(&self) -> bool {
+        self.is_slow()
+    }
+
+    fn receive_sparingly(&mut self, sparingly: bool) {
+        self.receive_sparingly(sparingly);
     }
 
     fn say_goodbye(&mut self) {
@@ -167,16 +194,24 @@ impl Way {
     }
 
     /// Moves what can be moved. `Err(true)` when the sender failed, `Err(false)` when the receiver
-    /// did. The second value says whether it stopped with more to do at once.
+    /// did. The second value says whether it stopped with more to do at once. `is_last`: the other
+    /// way is over.
     fn turn(
         &mut self,
         from: &mut impl Side,
         to: &mut impl Side,
+        is_last: bool,
         cx: &mut Context<'_>,
     ) -> Result<bool, bool> {
         for _ in 0..ROUNDS_MAX {
+            let before = self.moved;
             let full = self.pull(from, to, cx)?;
-            let flushed = self.push(to, full, cx)?;
+            let flushed = self.push(to, full, is_last, cx)?;
+            // What the kernel takes at once is never much in the queue: that is no reason to go on
+            // for ever.
+            if self.moved - before >= ROUND_BYTES && !self.ended {
+                return Ok(true);
+            }
             self.stopped = full && !flushed;
             // Room was made where the sender had been stopped: go on at once.
             if !(full && flushed) {
@@ -193,8 +228,10 @@ impl Way {
         to: &mut impl Side,
         cx: &mut Context<'_>,
     ) -> Result<bool, bool> {
-        while !self.ended {
-            if to.queued_bytes() >= self.limit.min(to.queue_max()) {
+        let before = self.moved;
+        from.receive_sparingly(to.is_slow());
+        while !self.ended && self.moved - before < ROUND_BYTES {
+            if to.queued_bytes() >= self.limit.min(to.queue_max()) || to.is_stuck() {
                 return Ok(true);
             }
             match from.poll_receive(cx) {
@@ -211,7 +248,13 @@ impl Way {
     }
 
     /// Sends what is queued, and the end behind all of it. True when everything is sent.
-    fn push(&mut self, to: &mut impl Side, full: bool, cx: &mut Context<'_>) -> Result<bool, bool> {
+    fn push(
+        &mut self,
+        to: &mut impl Side,
+        full: bool,
+        is_last: bool,
+        cx: &mut Context<'_>,
+    ) -> Result<bool, bool> {
         if self.told {
             return Ok(true);
         }
@@ -228,7 +271,11 @@ impl Way {
             Poll::Ready(Err(_)) => Err(false),
             Poll::Ready(Ok(())) => {
                 if self.ended {
-                    to.shutdown_write();
+                    // The last end is told by closing, which follows: nothing is left to be read
+                    // that would make a reset of it.
+                    if !is_last {
+                        to.shutdown_write();
+                    }
                     self.told = true;
                 }
                 Ok(true)
@@ -260,12 +307,12 @@ pub(super) fn poll(
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), Broken>> {
     let (client_had_ended, upstream_had) = (to_up.ended, to_down.ended);
-    let more_up = to_up.turn(down, up, cx).map_err(|sender| match sender {
+    let more_up = to_up.turn(down, up, to_down.is_over(), cx).map_err(|sender| match sender {
         true => Broken::Downstream,
         false => Broken::Upstream,
     });
     // What the upstream has said is worth having even if it takes nothing any more.
-    let more_down = to_down.turn(up, down, cx).map_err(|sender| match sender {
+    let more_down = to_down.turn(up, down, to_up.is_over(), cx).map_err(|sender| match sender {
         true => Broken::Upstream,
         false => Broken::Downstream,
     });

@@ -85,6 +85,21 @@ impl Transport {
         }
     }
 
+    /// Whether the peer does not take what it was sent, see [`Stream::is_stuck`].
+    pub(crate) fn is_stuck(&mut self) -> bool {
+        self.stream_mut().is_stuck()
+    }
+
+    /// Whether the peer was stuck lately.
+    pub(crate) fn is_slow(&self) -> bool {
+        self.stream().is_slow()
+    }
+
+    /// Whether to receive little at a time, since it is for a peer that is slow.
+    pub(crate) fn receive_sparingly(&mut self, sparingly: bool) {
+        self.stream_mut().receive_sparingly(sparingly);
+    }
+
     /// Whether everything was sent.
     pub(crate) fn is_flushed(&mut self) -> bool {
         match self {
@@ -187,6 +202,14 @@ impl Transport {
             Self::Plain(stream) => stream,
             Self::Tls(secured) => &secured.stream,
             Self::Guarded(guarded) => guarded.inner.stream(),
+        }
+    }
+
+    fn stream_mut(&mut self) -> &mut Stream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(secured) => &mut secured.stream,
+            Self::Guarded(guarded) => guarded.inner.stream_mut(),
         }
     }
 }

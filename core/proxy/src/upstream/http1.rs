@@ -215,6 +215,18 @@ impl ServerSide for Box<Connection> {
         self.wire.stream.queued_bytes()
     }
 
+    fn is_stuck(&mut self) -> bool {
+        self.wire.stream.is_stuck()
+    }
+
+    fn is_slow(&self) -> bool {
+        self.wire.stream.is_slow()
+    }
+
+    fn receive_sparingly(&mut self, sparingly: bool) {
+        self.wire.stream.receive_sparingly(sparingly);
+    }
+
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ()>> {
         match self.half_close {
             true => self.poll_sent(cx),

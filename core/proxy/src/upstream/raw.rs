@@ -109,6 +109,18 @@ impl ServerSide for Box<Raw> {
         self.transport.queued_bytes()
     }
 
+    fn is_stuck(&mut self) -> bool {
+        self.transport.is_stuck()
+    }
+
+    fn is_slow(&self) -> bool {
+        self.transport.is_slow()
+    }
+
+    fn receive_sparingly(&mut self, sparingly: bool) {
+        self.transport.receive_sparingly(sparingly);
+    }
+
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ()>> {
         ready!(self.transport.poll_flush(cx)).map_err(drop)?;
         if std::mem::take(&mut self.half_close) {
