@@ -86,7 +86,7 @@ fn begin(
     let listener = listening.listener();
     let at_once = listener.accepts_at_once;
     if let Some(entry) = Entry::new(worker, &listener) {
-        let info = connection_info(&listener, &stream, peer, Instant::now());
+        let info = connection_info(&listener, &stream, peer, ringway_runtime::now());
         admit::admit(worker, listening, listener, stream, info, entry);
     }
     at_once

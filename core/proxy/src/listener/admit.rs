@@ -110,6 +110,7 @@ impl Admitted {
                         sni_cluster: false,
                         sni_port: None,
                         buffer_limit: listener.buffer_limit,
+                        has_line: open.line.is_some(),
                     };
                     tcp::refuse(entry, info, flags);
                 }
@@ -134,6 +135,7 @@ impl Admitted {
                     sni_cluster: passed.sni_cluster,
                     sni_port: passed.sni_port,
                     buffer_limit: listener.buffer_limit,
+                    has_line: open.line.is_some(),
                 };
                 ringway_runtime::spawn(async move {
                     let stream = tcp::serve(entry, accepted.ok(), info).await;

@@ -36,6 +36,8 @@ pub(crate) struct Entry {
     pub(crate) sni_port: Option<u16>,
     /// What may wait to be sent to the client, in bytes.
     pub(crate) buffer_limit: usize,
+    /// The listener has a log of its own, beside those of the proxy.
+    pub(crate) has_line: bool,
 }
 
 /// Passes a connection on, to its end, and says what became of it; one whose handshake failed is
@@ -45,7 +47,7 @@ pub(crate) async fn serve(
     down: Option<Transport>,
     info: ConnectionInfo,
 ) -> StreamInfo {
-    let mut session = Box::new(Session::new(entry, info));
+    let mut session = Session::new(entry, info);
     let Some(mut down) = down else {
         session.log();
         return session.stream;
@@ -72,6 +74,8 @@ pub(super) struct Session {
     pub(super) sni_cluster: bool,
     /// The host is the server name, at this port.
     pub(super) sni_port: Option<u16>,
+    /// Somebody reads what is noted of the connection.
+    is_logged: bool,
     pub(super) stream: StreamInfo,
     /// What the client has said before there was an upstream.
     pub(super) early: Early,
@@ -115,7 +119,8 @@ pub(super) enum Expired {
 
 impl Session {
     fn new(entry: Entry, connection: ConnectionInfo) -> Self {
-        let Entry { worker, listening, chain, proxy, sni_cluster, sni_port, buffer_limit } = entry;
+        let Entry { worker, listening, chain, proxy, buffer_limit, has_line, .. } = entry;
+        let (sni_cluster, sni_port) = (entry.sni_cluster, entry.sni_port);
         worker.page.inc(proxy.stats.downstream_cx_total);
         let start = connection.start;
         let jitter = proxy.max_duration_jitter_percent / 100.0;
@@ -129,6 +134,7 @@ impl Session {
             early: Early::default(),
             sni_cluster,
             sni_port,
+            is_logged: has_line || !proxy.access_logs.is_empty(),
             to_up: Way::new(0),
             to_down: Way::new(buffer_limit),
             deadline: Deadline::new(),
@@ -152,7 +158,8 @@ impl Session {
         let connecting = Recycled::new(|| self.connect(down));
         let Some(mut up) = connecting.await else { return Ending::Closed };
         self.to_up = Way::new(up.policy().buffer_limit);
-        self.stream.upstream_local = up.local_address();
+        // The kernel has to be asked, which a connection that nobody reads of can do without.
+        self.stream.upstream_local = if self.is_logged { up.local_address() } else { None };
         self.stream.upstream_tls = up.handshake().map(Rc::clone);
         if let Far::Tunnel(tunnel) = &up {
             self.note_answer(tunnel.head());
@@ -232,7 +239,7 @@ impl Session {
     }
 
     pub(super) fn touch(&mut self) {
-        self.idle_at = self.proxy.idle_timeout.map(|idle| Instant::now() + idle);
+        self.idle_at = self.proxy.idle_timeout.map(|idle| ringway_runtime::now() + idle);
     }
 
     pub(super) fn poll_times(&mut self, cx: &mut Context<'_>) -> Poll<Expired> {

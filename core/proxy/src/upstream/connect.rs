@@ -38,7 +38,7 @@ pub(super) async fn open(
         deadline.poll(cx).map(|()| Err(timed_out(tally)))
     })
     .await?;
-    let elapsed = start.elapsed().as_millis() as u64;
+    let elapsed = ringway_runtime::now().saturating_duration_since(start).as_millis() as u64;
     tally.page.record(tally.policy.stats.upstream_cx_connect_ms, elapsed);
     Ok(transport)
 }

@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
 use ringway_bridge::stats::Page;
 use ringway_http::{ResetReason, ResponseHead};
@@ -61,7 +60,7 @@ impl Host {
             count_failure(&tally, &failure);
             NoConnection::Failed(failure)
         })?;
-        let account = Account::new(Rc::clone(&tally), Some(unit), Instant::now());
+        let account = Account::new(Rc::clone(&tally), Some(unit), ringway_runtime::now());
         account.begin();
         tally.count(|stats| stats.upstream_rq_total);
         tally.page.raise(tally.policy.stats.upstream_rq_active, 1);
