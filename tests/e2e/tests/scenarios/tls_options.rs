@@ -165,6 +165,28 @@ fn versions_suites_and_keys_meet() {
 }
 
 #[test]
+fn with_tls_1_2_the_clients_order_of_suites_counts_among_equals_or_where_it_is_preferred() {
+    const AES128: &str = "ECDHE-ECDSA-AES128-GCM-SHA256";
+    const AES256: &str = "ECDHE-ECDSA-AES256-GCM-SHA384";
+    const CHACHA: &str = "ECDHE-ECDSA-CHACHA20-POLY1305";
+    let (certificates, _) = certificates();
+    let ours = listening(&certificates, &pair("a"), "", "");
+    let theirs = listening(&certificates, &pair("a"), "", "prefer_client_ciphers: true,");
+    for (proxy, offered, chosen) in [
+        (&ours, &[AES256, AES128][..], AES128),
+        (&ours, &[AES256, CHACHA, AES128], CHACHA),
+        (&theirs, &[AES256, AES128], AES256),
+    ] {
+        let offered = offered.join(":");
+        let Some(said) = client(proxy, &["-tls1_2", "-cipher", &offered]) else {
+            return skip("no openssl");
+        };
+        let agreed = format!("New, TLSv1.2, Cipher is {chosen}");
+        assert!(said.contains(&agreed) && said.contains("200 OK"), "{offered}: {said}");
+    }
+}
+
+#[test]
 fn a_file_that_became_bad_is_counted() {
     if !only_ringway("a watch of static certificates") {
         return;

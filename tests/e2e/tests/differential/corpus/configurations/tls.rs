@@ -217,6 +217,7 @@ pub(super) fn servers() -> Vec<(&'static str, String)> {
         ("TLS: PKCS#12 and a chain", pkcs12("certificate_chain: { filename: '{pki}/a.pem' }")),
         ("TLS: PKCS#12 of garbage", only("{ pkcs12: { filename: '{pki}/garbage' } }")),
         ("TLS: names required", beside("require_sni: true")),
+        ("TLS: the client's order of suites", beside("prefer_client_ciphers: true")),
         ("TLS: a full scan", beside("full_scan_certs_on_sni_mismatch: true")),
         ("TLS: no tickets", beside("disable_stateless_session_resumption: true")),
         ("TLS: no sessions", beside("disable_stateful_session_resumption: true")),
