@@ -35,6 +35,9 @@ impl Configuration {
         let mut support = Support::built_in();
         for factory in &registry.http_filters {
             support = support.with_http_filter(factory.type_url(), factory.supported());
+            if let Some(type_name) = factory.route_type_url() {
+                support = support.with_route_config(type_name);
+            }
         }
         let environment =
             Environment { catalog: Arc::clone(catalog), registry, workers, local_ip: local_ip() };

@@ -152,8 +152,9 @@ impl Passing {
         self.fill(message);
         let Self { chain, states, request, response, trailers, connection, stats, cluster } = self;
         let mut info = StreamInfo::new(Instant::now(), SystemTime::UNIX_EPOCH);
-        let (cluster, dynamic, names) = (Some(&*cluster), None, &NoNames);
-        let mut cx = StreamCx { connection, info: &mut info, stats, cluster, dynamic, names };
+        let (cluster, info) = (Some(&*cluster), &mut info);
+        let (dynamic, names, route_config) = (None, &NoNames, None);
+        let mut cx = StreamCx { connection, info, stats, cluster, dynamic, names, route_config };
         for &index in chain.request_head() {
             let step = chain.get(index).request_head(&mut states[index], request, &mut cx);
             assert!(matches!(step, Step::Continue), "no filter answers");

@@ -145,6 +145,33 @@ pub struct StreamCx<'a> {
     pub dynamic: Option<&'a DynamicHosts>,
     /// The caches of names.
     pub names: &'a dyn Names,
+    /// What the route says to the filter, if it does.
+    pub route_config: Option<&'a RouteConfig>,
+}
+
+/// What a route says to a filter, as the filter's own factory has made it.
+pub type RouteConfig = Arc<dyn Any + Send + Sync>;
+
+/// `typed_per_filter_config` of a route or a virtual host: by the name of the filter.
+#[derive(Clone, Default)]
+pub struct RouteConfigs(Vec<(Box<str>, RouteConfig)>);
+
+impl fmt::Debug for RouteConfigs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+impl RouteConfigs {
+    /// These, each with the name of its filter.
+    pub fn new(all: Vec<(Box<str>, RouteConfig)>) -> Self {
+        Self(all)
+    }
+
+    /// What is said to the filter of that name.
+    pub fn get(&self, filter: &str) -> Option<&RouteConfig> {
+        self.0.iter().find(|(name, _)| **name == *filter).map(|(_, config)| config)
+    }
 }
 
 /// An HTTP filter's configuration.
@@ -314,6 +341,17 @@ pub trait HttpFilterFactory: Send + Sync {
         self.compile(config)
     }
 
+    /// The type of what routes may say to its filters (`typed_per_filter_config`), if they may.
+    fn route_type_url(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Reads what a route says; `config` is the protobuf message of that type.
+    fn compile_route(&self, _config: &[u8]) -> Result<RouteConfig, Vec<FieldError>> {
+        let message = "routes say nothing to this filter".to_owned();
+        Err(vec![FieldError { path: String::new(), message }])
+    }
+
     /// The fields that it supports, by message (for the support table): message name, fields.
     fn supported(&self) -> &'static [(&'static str, &'static [&'static str])];
 }
@@ -354,5 +392,11 @@ impl Registry {
     pub fn http_filter(&self, type_url: &str) -> Option<&dyn HttpFilterFactory> {
         let found = self.http_filters.iter().find(|factory| factory.type_url() == type_url);
         found.map(Box::as_ref)
+    }
+
+    /// The factory of the filters to which routes say this.
+    pub fn of_route(&self, type_url: &str) -> Option<&dyn HttpFilterFactory> {
+        let mut all = self.http_filters.iter();
+        all.find(|factory| factory.route_type_url() == Some(type_url)).map(Box::as_ref)
     }
 }

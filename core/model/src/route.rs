@@ -46,6 +46,7 @@ pub(crate) use self::value::query_pairs;
 pub use self::value::{
     CookieMatch, Fraction, HeaderCondition, HeaderMatch, QueryCondition, QueryMatch, StringMatch,
 };
+use crate::filter::{RouteConfig, RouteConfigs};
 use crate::format::FormatContext;
 
 /// A compiled route table.
@@ -86,6 +87,8 @@ pub struct VirtualHost {
     pub request_headers: HeaderMutations,
     /// `response_headers_to_add`, `response_headers_to_remove`.
     pub response_headers: HeaderMutations,
+    /// `typed_per_filter_config`.
+    pub filter_configs: RouteConfigs,
     routes: Vec<Route>,
     index: RouteIndex,
 }
@@ -115,6 +118,8 @@ pub struct Route {
     pub request_headers: HeaderMutations,
     /// `response_headers_to_add`, `response_headers_to_remove`.
     pub response_headers: HeaderMutations,
+    /// `typed_per_filter_config`.
+    pub filter_configs: RouteConfigs,
     /// `stat_prefix`; empty when it has none.
     pub stat_prefix: Box<str>,
 }
@@ -256,6 +261,7 @@ impl VirtualHost {
             require_tls: RequireTls::None,
             request_headers: HeaderMutations::default(),
             response_headers: HeaderMutations::default(),
+            filter_configs: RouteConfigs::default(),
             routes,
             index,
         }
@@ -299,8 +305,17 @@ impl Route {
             action,
             request_headers: HeaderMutations::default(),
             response_headers: HeaderMutations::default(),
+            filter_configs: RouteConfigs::default(),
             stat_prefix: Box::from(""),
         }
+    }
+}
+
+impl<'a> Matched<'a> {
+    /// What the route says to a filter, or else its virtual host.
+    pub fn filter_config(&self, filter: &str) -> Option<&'a RouteConfig> {
+        let of_route = self.route.filter_configs.get(filter);
+        of_route.or_else(|| self.virtual_host.filter_configs.get(filter))
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime};
 
 use ringway_model::address::Address;
 use ringway_model::dns::{Authority, DynamicHosts, Lookup, NameCache, Names};
-use ringway_model::filter::StreamCx;
+use ringway_model::filter::{RouteConfig, StreamCx};
 use ringway_model::named_stats::{Catalog, NamedStats, StatName, Total};
 use ringway_model::stream::{ConnectionInfo, StreamInfo};
 
@@ -20,6 +20,7 @@ pub(super) struct Rig {
     cluster: StatName,
     pub(super) dynamic: Option<DynamicHosts>,
     pub(super) names: FakeNames,
+    pub(super) route_config: Option<RouteConfig>,
 }
 
 /// Names whose answers a test says.
@@ -61,6 +62,7 @@ impl Rig {
             cluster: StatName::new("", "", "cluster.c", &[]),
             dynamic: None,
             names: FakeNames::default(),
+            route_config: None,
         }
     }
 
@@ -72,6 +74,7 @@ impl Rig {
             cluster: Some(&self.cluster),
             dynamic: self.dynamic.as_ref(),
             names: &self.names,
+            route_config: self.route_config.as_ref(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ringway_model::filter::{HttpFilter, HttpFilterChain, Router};
+use ringway_model::filter::{HttpFilter, HttpFilterChain, RouteConfig, RouteConfigs, Router};
 
 use super::Cx;
 use super::at::At;
@@ -86,6 +86,34 @@ fn from_registry(cx: &Cx<'_>, at: &At<'_>, any: &google::Any) -> Option<Arc<dyn 
             for error in &errors {
                 at.inside(&error.path).invalid(&error.message);
             }
+            None
+        }
+    }
+}
+
+/// `typed_per_filter_config`: what a route or a virtual host says to filters.
+pub(super) fn of_route(
+    cx: &Cx<'_>,
+    at: &At<'_>,
+    all: &std::collections::HashMap<String, google::Any>,
+) -> RouteConfigs {
+    let at = at.field("typed_per_filter_config");
+    let each = all.iter().filter_map(|(name, any)| {
+        let config = one_of_route(cx, &at.key(name), any)?;
+        Some((Box::from(name.as_str()), config))
+    });
+    RouteConfigs::new(each.collect())
+}
+
+fn one_of_route(cx: &Cx<'_>, at: &At<'_>, any: &google::Any) -> Option<RouteConfig> {
+    let Some(factory) = cx.env.registry.of_route(type_name(any)) else {
+        at.unsupported(format_args!("the extension {}", type_name(any)));
+        return None;
+    };
+    match factory.compile_route(&any.value) {
+        Ok(config) => Some(config),
+        Err(errors) => {
+            errors.iter().for_each(|error| at.inside(&error.path).invalid(&error.message));
             None
         }
     }

@@ -8,7 +8,7 @@ use super::at::At;
 use super::mutation::{request, response};
 use super::proto::route;
 use super::value::data;
-use super::{Cx, format, forward, route_match};
+use super::{Cx, filters, format, forward, route_match};
 use route::redirect_action::{PathRewriteSpecifier, SchemeRewriteSpecifier};
 
 /// What a table says about its routes.
@@ -38,6 +38,7 @@ pub(super) fn route(
     compiled.name = Arc::from(route.name.as_str());
     compiled.request_headers = request_headers;
     compiled.response_headers = response_headers;
+    compiled.filter_configs = filters::of_route(cx, at, &route.typed_per_filter_config);
     Some(compiled)
 }
 

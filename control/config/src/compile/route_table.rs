@@ -7,6 +7,7 @@ use ringway_model::route::{RequireTls, RouteTable, RouteTableOptions, VirtualHos
 
 use super::Cx;
 use super::at::At;
+use super::filters;
 use super::mutation::{request, response};
 use super::proto::route as proto;
 use super::route::{self, Limits};
@@ -55,6 +56,7 @@ fn virtual_host(
     compiled.require_tls = require_tls(host.require_tls);
     compiled.request_headers = request!(at, host);
     compiled.response_headers = response!(at, host);
+    compiled.filter_configs = filters::of_route(cx, at, &host.typed_per_filter_config);
     compiled
 }
 

@@ -24,6 +24,8 @@ use tables::{AREAS, Field, HTTP_FILTERS, Message};
 pub struct Support {
     messages: HashMap<&'static str, Fields>,
     http_filters: Vec<&'static str>,
+    /// What routes may say to them.
+    of_routes: Vec<&'static str>,
 }
 
 /// The supported fields of one message.
@@ -39,7 +41,15 @@ impl Support {
     pub fn built_in() -> Support {
         let messages = AREAS.iter().flat_map(|area| area.messages);
         let messages = messages.map(|Message { name, fields }| (*name, Fields::Table(fields)));
-        Support { messages: messages.collect(), http_filters: HTTP_FILTERS.to_vec() }
+        let (http_filters, of_routes) = (HTTP_FILTERS.to_vec(), Vec::new());
+        Support { messages: messages.collect(), http_filters, of_routes }
+    }
+
+    /// Adds a type of what routes may say to an HTTP filter (`typed_per_filter_config`).
+    #[must_use]
+    pub fn with_route_config(mut self, type_name: &'static str) -> Support {
+        self.of_routes.push(type_name);
+        self
     }
 
     /// Adds an HTTP filter: its type without `type.googleapis.com/`, and the fields that it
@@ -86,6 +96,8 @@ enum Accept {
     Types(&'static [&'static str]),
     /// An `Any` that carries an HTTP filter: the types are known at run time.
     HttpFilters,
+    /// A map of `Any`s that carry what a route says to HTTP filters, as above.
+    RouteConfigs,
 }
 
 #[cfg(test)]

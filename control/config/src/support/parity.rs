@@ -90,6 +90,7 @@ fn push_message(page: &mut String, message: &Message) {
 fn described(name: &str, accept: Accept) -> String {
     match accept {
         Accept::All => format!("`{name}`"),
+        Accept::RouteConfigs => format!("`{name}` (of the filters that say so)"),
         Accept::Only(values) => format!("`{name}` ({})", values.join(", ")),
         Accept::Types(types) => format!("`{name}` ({})", quoted(types)),
         Accept::HttpFilters => format!("`{name}` ({})", quoted(HTTP_FILTERS)),

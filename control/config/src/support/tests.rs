@@ -37,7 +37,7 @@ fn values_exist(descriptor: &prost_reflect::FieldDescriptor, field: &Field) {
                 assert!(listed, "{name} has no table");
             }
         }
-        Accept::All | Accept::HttpFilters => {}
+        Accept::All | Accept::HttpFilters | Accept::RouteConfigs => {}
     }
 }
 

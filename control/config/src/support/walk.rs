@@ -98,6 +98,7 @@ impl Walk<'_> {
         let supported = match accept {
             Accept::Types(types) => types.contains(&name),
             Accept::HttpFilters => self.support.http_filters.contains(&name),
+            Accept::RouteConfigs => self.support.of_routes.contains(&name),
             Accept::All | Accept::Only(_) => false,
         };
         if supported {

@@ -2,12 +2,18 @@
 
 use std::sync::Arc;
 
-use envoy_types::pb::envoy::extensions::filters::http::dynamic_forward_proxy::v3::FilterConfig;
-use envoy_types::pb::envoy::extensions::filters::http::dynamic_forward_proxy::v3::filter_config::ImplementationSpecifier;
+use envoy_types::pb::envoy::extensions::filters::http::dynamic_forward_proxy::v3 as proto;
 use prost::Message;
-use ringway_model::filter::{FieldError, HttpFilter, HttpFilterFactory, Process};
+use ringway_model::filter::{FieldError, HttpFilter, HttpFilterFactory, Process, RouteConfig};
+use ringway_model::route::RequestField;
 
-use super::filter::Filter;
+use proto::filter_config::ImplementationSpecifier;
+use proto::per_route_config::HostRewriteSpecifier;
+use proto::{FilterConfig, PerRouteConfig};
+
+use super::filter::{Filter, HostRewrite};
+
+const PER_ROUTE: &str = "envoy.extensions.filters.http.dynamic_forward_proxy.v3.PerRouteConfig";
 
 /// Makes the filters.
 pub(crate) struct Factory;
@@ -36,11 +42,34 @@ impl HttpFilterFactory for Factory {
         Ok(Arc::new(Filter::new(cache.ok_or_else(Vec::new)?)))
     }
 
+    fn route_type_url(&self) -> Option<&'static str> {
+        Some(PER_ROUTE)
+    }
+
+    fn compile_route(&self, config: &[u8]) -> Result<RouteConfig, Vec<FieldError>> {
+        let config = PerRouteConfig::decode(config).map_err(|why| vec![error("", why)])?;
+        let rewrite = match config.host_rewrite_specifier {
+            Some(HostRewriteSpecifier::HostRewriteLiteral(host)) if !host.is_empty() => {
+                HostRewrite::Literal(host.into())
+            }
+            Some(HostRewriteSpecifier::HostRewriteHeader(name)) if !name.is_empty() => {
+                let none = || vec![error("host_rewrite_header", "not the name of a header")];
+                HostRewrite::Header(RequestField::new(&name).ok_or_else(none)?)
+            }
+            // As in Envoy, one that is empty says nothing.
+            _ => return Ok(Arc::new(())),
+        };
+        Ok(Arc::new(rewrite))
+    }
+
     fn supported(&self) -> &'static [(&'static str, &'static [&'static str])] {
-        &[(
-            "envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig",
-            &["dns_cache_config"],
-        )]
+        &[
+            (
+                "envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig",
+                &["dns_cache_config"],
+            ),
+            (PER_ROUTE, &["host_rewrite_literal", "host_rewrite_header"]),
+        ]
     }
 }
 

@@ -6,7 +6,31 @@ use std::sync::Arc;
 use ringway_http::RequestHead;
 use ringway_model::dns::{Answer, Authority, Lookup, NameCache, Refused};
 use ringway_model::filter::{FilterState, HttpFilter, Interest, Step, StreamCx};
+use ringway_model::route::RequestField;
 use ringway_model::stream::{LocalReply, ResponseFlags};
+
+/// `PerRouteConfig`: who is meant, whatever the client says.
+#[derive(Debug)]
+pub(super) enum HostRewrite {
+    /// `host_rewrite_literal`
+    Literal(Box<str>),
+    /// `host_rewrite_header`: the first value of this field, where it is there.
+    Header(RequestField),
+}
+
+impl HostRewrite {
+    fn apply(&self, head: &mut RequestHead) {
+        match self {
+            Self::Literal(host) => head.set_authority(host.as_bytes()),
+            Self::Header(field) => {
+                let value = field.first(head).map(<[u8]>::to_vec);
+                if let Some(value) = value {
+                    head.set_authority(&value);
+                }
+            }
+        }
+    }
+}
 
 /// Looks names up in a cache.
 #[derive(Debug)]
@@ -35,6 +59,10 @@ impl HttpFilter for Filter {
         let Some(dynamic) = cx.dynamic.filter(|dynamic| dynamic.known_to_filter) else {
             return Step::Continue;
         };
+        let rewrite = cx.route_config.and_then(|config| config.downcast_ref::<HostRewrite>());
+        if let Some(rewrite) = rewrite {
+            rewrite.apply(head);
+        }
         if head.authority().is_empty() {
             let reply = LocalReply::new(400, "empty_host_header").body("Empty host header");
             return Step::Respond(Box::new(reply));

@@ -2,9 +2,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use envoy_types::pb::envoy::extensions::common::dynamic_forward_proxy::v3::DnsCacheConfig;
-use envoy_types::pb::envoy::extensions::filters::http::dynamic_forward_proxy::v3::FilterConfig;
-use envoy_types::pb::envoy::extensions::filters::http::dynamic_forward_proxy::v3::filter_config::ImplementationSpecifier;
+use envoy_types::pb::envoy::extensions::filters::http::dynamic_forward_proxy::v3 as proto;
 use prost::Message;
+use proto::filter_config::ImplementationSpecifier;
+use proto::per_route_config::HostRewriteSpecifier;
+use proto::{FilterConfig, PerRouteConfig};
 use ringway_http::RequestHead;
 use ringway_model::dns::{
     Answer, DynamicHosts, Limit, Lookup, LookupFamily, NameCache, NameCacheSettings, Refused,
@@ -136,4 +138,35 @@ fn while_too_many_wait_nobody_passes() {
     let step = filter(&cache).request_head(&mut None, &mut head, &mut rig.cx());
     assert_eq!(reply(step).1, "dynamic_forward_proxy_pending_request_overflow");
     assert_eq!(rig.names.refused.get(), 1);
+}
+
+/// The authority of a request to `b.test` behind a filter to which a route says this.
+fn rewritten(specifier: HostRewriteSpecifier) -> Vec<u8> {
+    let config = PerRouteConfig { host_rewrite_specifier: Some(specifier) };
+    let (mut rig, cache) = (Rig::new(), cache());
+    rig.route_config = Some(Factory.compile_route(&config.encode_to_vec()).expect("a rewrite"));
+    let of_cluster = Arc::clone(&cache);
+    rig.dynamic = Some(DynamicHosts {
+        cache: of_cluster,
+        default_port: 80,
+        known_to_filter: true,
+        auto_sni: true,
+    });
+    rig.names.answers.borrow_mut().push_back(answer(Some("10.0.0.1:80")));
+    let mut head = RequestHead::new();
+    head.set_authority(b"b.test");
+    head.fields.push(b"x-to", b"first.test");
+    head.fields.push(b"x-to", b"second.test");
+    let step = filter(&cache).request_head(&mut None, &mut head, &mut rig.cx());
+    assert!(matches!(step, Step::Continue));
+    head.authority().to_vec()
+}
+
+#[test]
+fn a_route_says_who_is_meant() {
+    use HostRewriteSpecifier::{HostRewriteHeader, HostRewriteLiteral};
+    assert_eq!(rewritten(HostRewriteLiteral("a.test".into())), b"a.test");
+    assert_eq!(rewritten(HostRewriteLiteral(String::new())), b"b.test");
+    assert_eq!(rewritten(HostRewriteHeader("X-To".into())), b"first.test");
+    assert_eq!(rewritten(HostRewriteHeader("x-none".into())), b"b.test");
 }

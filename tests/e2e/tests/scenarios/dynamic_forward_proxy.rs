@@ -82,6 +82,41 @@ fn a_request_goes_to_the_host_that_it_names() {
 }
 
 #[test]
+fn a_route_says_who_is_meant() {
+    let (names, origin) = (NameServer::start(), Origin::named("a"));
+    names.say("a.test", Says::loopback());
+    let to = format!("a.test:{}", origin.address().port());
+    let rewrite = |name: &str, value: &str| {
+        format!(
+            "typed_per_filter_config: {{ names: {{ '@type': \
+             {EXTENSIONS}.filters.http.dynamic_forward_proxy.v3.PerRouteConfig, {name}: '{value}' }} }}"
+        )
+    };
+    let yaml = yaml(&cache(&names, ""));
+    let literal = rewrite("host_rewrite_literal", &to);
+    let header = rewrite("host_rewrite_header", "x-to");
+    // The route itself goes before its virtual host.
+    let routes = format!(
+        "- {{ match: {{ prefix: /literal }}, route: {{ cluster: dynamic }}, {literal} }}\n{:14}- {{ match",
+        ""
+    );
+    let yaml = yaml.replacen("- { match", &routes, 1);
+    let yaml = yaml.replacen("- name: all\n", &format!("- name: all\n{:14}{header}\n", ""), 1);
+    let proxy = start(&yaml);
+    let mut client = RawClient::connect(proxy.listener("main"));
+    let mut ask = |path: &str, more: &str| {
+        client.ask(format!("GET {path} HTTP/1.1\r\nhost: x.test\r\n{more}\r\n")).status()
+    };
+    assert_eq!(ask("/literal", "x-to: y.test\r\n"), 200);
+    assert_eq!(ask("/", &format!("x-to: {to}\r\nx-to: y.test\r\n")), 200);
+    assert_eq!(ask("/", ""), 503);
+    assert_eq!(ask("/", "x-to: a b\r\n"), 503);
+    for asked in origin.wait_for(2) {
+        assert_eq!(asked.message.head.get("host"), Some(&*to));
+    }
+}
+
+#[test]
 fn a_name_without_an_address_is_told_apart() {
     let names = NameServer::start();
     names.say("empty.test", Says::Nothing);

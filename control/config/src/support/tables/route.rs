@@ -1,6 +1,6 @@
 //! `envoy.config.route.v3`.
 
-use super::{Message, field, message, only};
+use super::{Accept, Field, Message, field, message, only};
 
 pub(super) const MESSAGES: &[Message] = &[
     message(
@@ -31,6 +31,7 @@ pub(super) const MESSAGES: &[Message] = &[
             field("request_headers_to_remove"),
             field("response_headers_to_add"),
             field("response_headers_to_remove"),
+            Field { name: "typed_per_filter_config", accept: Accept::RouteConfigs },
             field("metadata"),
         ],
     ),
@@ -42,6 +43,7 @@ pub(super) const MESSAGES: &[Message] = &[
             field("route"),
             field("redirect"),
             field("direct_response"),
+            Field { name: "typed_per_filter_config", accept: Accept::RouteConfigs },
             field("metadata"),
             field("request_headers_to_add"),
             field("request_headers_to_remove"),
