@@ -256,6 +256,8 @@ impl Engine {
                     result => Ok(result?),
                 };
             }
+            // Without ALPN nothing is left to begin again for.
+            self.replay = self.replay.take().filter(|replay| replay.config.is_some());
         }
         match notes::with(&mut opening.notes, || records.receive(piece)) {
             Err(rustls::Error::NoApplicationProtocol) => self.begin_again(),
