@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use ringway_control::admin::{self, ServerState};
+use ringway_model::listener::Listeners;
 use ringway_model::snapshot::Snapshot;
 use ringway_proxy::worker::Command;
 use socket2::SockRef;
@@ -63,7 +64,7 @@ impl Server {
         // Workers take what has connected before they close their sockets; one that does not
         // answer must not keep the port open.
         tokio::time::sleep(LAST_ACCEPTS).await;
-        stop_listening(&self.control.current());
+        stop_listening(&self.control.current(), Listeners::All);
         let workers = &mut self.workers;
         let drained = async {
             while !workers.are_drained() {
@@ -83,7 +84,7 @@ impl Server {
     /// Ends now.
     pub(crate) async fn stop(self) -> ExitCode {
         tracing::info!(target: "main", "exiting");
-        stop_listening(&self.control.current());
+        stop_listening(&self.control.current(), Listeners::All);
         self.leave_given_sockets().await;
         self.workers.tell(&self.control, Command::Stop);
         let (done, joined) = oneshot::channel();
@@ -108,8 +109,8 @@ impl Server {
     /// taken apart would lose connections that are for the next process.
     async fn leave_given_sockets(&self) {
         let current = self.control.current();
-        if current.listeners.iter().any(|listener| listener.sockets.given) {
-            self.workers.tell(&self.control, Command::StopListening);
+        if current.listeners.iter().any(|listener| listener.all_sockets().any(|one| one.given)) {
+            self.workers.tell(&self.control, Command::StopListening(Listeners::All));
             tokio::time::sleep(LAST_ACCEPTS).await;
         }
     }
@@ -125,15 +126,21 @@ async fn quit(commands: &mut tokio::sync::mpsc::Receiver<admin::Command>) {
     std::future::pending().await
 }
 
-/// Stops the sockets of all listeners from listening. Closing them would not: the kernel holds a
+/// Stops the sockets of listeners from listening. Closing them would not: the kernel holds a
 /// socket for as long as an `accept` waits on it or anybody has a descriptor of it, and takes an
 /// io_uring apart only some time after its process has ended.
-pub(crate) fn stop_listening(snapshot: &Snapshot) {
-    // Those that were given are for the next process.
-    for listener in snapshot.listeners.iter().filter(|listener| !listener.sockets.given) {
-        for socket in &listener.sockets.fds {
-            // An error means that it does not listen any more: it is shut down already.
-            let _ = SockRef::from(socket).shutdown(std::net::Shutdown::Both);
+pub(crate) fn stop_listening(snapshot: &Snapshot, which: Listeners) {
+    for listener in snapshot.listeners.iter().filter(|listener| which.takes(listener)) {
+        // Those that were given are for the next process.
+        for sockets in listener.all_sockets().filter(|sockets| !sockets.given) {
+            sockets.fds.each(|socket| {
+                // An error means that it does not listen any more: it is shut down already.
+                let _ = SockRef::from(socket).shutdown(std::net::Shutdown::Both);
+            });
+            // Nothing but closing it frees a port of UDP.
+            if listener.udp.is_some() {
+                sockets.fds.close();
+            }
         }
     }
 }

@@ -21,6 +21,7 @@ use ringway_control::publish::Control;
 use ringway_control::watch::FileWatch;
 use ringway_model::access_log::SinkId;
 use ringway_model::address::Address;
+use ringway_model::listener::Listeners;
 use ringway_model::snapshot::Snapshot;
 use ringway_proxy::worker::Command;
 use ringway_runtime::worker::{self, Driver};
@@ -161,7 +162,7 @@ pub(crate) struct Server {
     watch: Option<FileWatch>,
     secrets: Secrets,
     /// When the listeners close that `/drain_listeners?graceful` gave some time.
-    close_at: Option<tokio::time::Instant>,
+    close_at: Option<(tokio::time::Instant, Listeners)>,
 }
 
 impl Server {
@@ -295,7 +296,7 @@ impl Server {
                 () = changed(&mut self.watch) => self.reload().await,
                 () = self.secrets.changed() => self.renew_secrets().await,
                 cluster = self.names.changed() => self.follow_names(&cluster).await,
-                () = at(self.close_at) => self.close_listeners(),
+                which = at(self.close_at) => self.close_listeners(which),
                 _ = flush.tick() => self.admin.flush(),
             }
         }
@@ -304,10 +305,9 @@ impl Server {
     fn obey(&mut self, command: admin::Command) {
         match command {
             admin::Command::Quit => {}
-            // Listeners with a `traffic_direction` are not built yet: none is inbound.
-            admin::Command::DrainListeners { inbound_only: true, .. } => {}
-            admin::Command::DrainListeners { graceful, skip_exit, .. } => {
-                self.drain_listeners(graceful, skip_exit);
+            admin::Command::DrainListeners { graceful, skip_exit, inbound_only } => {
+                let which = if inbound_only { Listeners::Inbound } else { Listeners::All };
+                self.drain_listeners(graceful, skip_exit, which);
             }
             admin::Command::ReopenLogs => self.reopen_logs(),
             admin::Command::FailHealthChecks => {
@@ -320,23 +320,24 @@ impl Server {
     }
 
     /// `/drain_listeners`: close them now, or ask connections to go and close after the drain time.
-    fn drain_listeners(&mut self, graceful: bool, skip_exit: bool) {
+    fn drain_listeners(&mut self, graceful: bool, skip_exit: bool, which: Listeners) {
         if graceful {
-            self.workers.tell(&self.control, Command::SoftDrain(true));
+            self.workers.tell(&self.control, Command::SoftDrain(which));
         }
         match (graceful, skip_exit) {
             (true, true) => {}
             (true, false) => {
-                self.close_at = Some(tokio::time::Instant::now() + self.options.drain_time());
+                let end = tokio::time::Instant::now() + self.options.drain_time();
+                self.close_at = Some((end, which));
             }
-            (false, _) => self.close_listeners(),
+            (false, _) => self.close_listeners(which),
         }
     }
 
-    fn close_listeners(&mut self) {
+    fn close_listeners(&mut self, which: Listeners) {
         self.close_at = None;
-        self.workers.tell(&self.control, Command::StopListening);
-        stop_listening(&self.control.current());
+        self.workers.tell(&self.control, Command::StopListening(which));
+        stop_listening(&self.control.current(), which);
     }
 
     fn reopen_logs(&self) {
@@ -428,9 +429,12 @@ async fn changed(watch: &mut Option<FileWatch>) {
     }
 }
 
-async fn at(when: Option<tokio::time::Instant>) {
+async fn at<T>(when: Option<(tokio::time::Instant, T)>) -> T {
     match when {
-        Some(when) => tokio::time::sleep_until(when).await,
+        Some((when, what)) => {
+            tokio::time::sleep_until(when).await;
+            what
+        }
         None => std::future::pending().await,
     }
 }

@@ -11,7 +11,7 @@ use ringway_bridge::stats::Catalog;
 use ringway_control::dns::NameEnd;
 use ringway_control::publish::{Control, WorkerEnd};
 use ringway_proxy::names::NameLine;
-use ringway_proxy::worker::{Command, Parts, run};
+use ringway_proxy::worker::{Command, Neighbours, Parts, run};
 use ringway_runtime::worker::{self, Driver, Spec};
 
 /// Commands that may wait for a worker.
@@ -40,7 +40,9 @@ impl Workers {
         let cores = worker::cores();
         let (drained, reports) = mailbox(count);
         let (mut threads, mut commands) = (Vec::new(), Vec::new());
-        for ((end, log), names) in ends.into_iter().zip(logs).zip(names) {
+        let neighbours = Neighbours::of(ends.iter().map(|end| Arc::clone(&end.bell)).collect());
+        let ends = ends.into_iter().zip(logs).zip(names).zip(neighbours);
+        for (((end, log), names), neighbours) in ends {
             let (sender, inbox) = mailbox(COMMANDS_MAX);
             commands.push(sender);
             let index = end.worker;
@@ -57,6 +59,7 @@ impl Workers {
                 drain_time,
                 adopted: end.adopted,
                 drained: drained.clone(),
+                neighbours,
             };
             // More workers than cores share cores; pinning them would only fix the imbalance.
             let core = (count <= cores).then_some(index);

@@ -35,6 +35,8 @@ pub struct WorkerEnd {
     pub snapshots: Subscriber<Snapshot>,
     /// Becomes readable when there is something new; see [`Bell`].
     pub ear: UnixStream,
+    /// For whoever else has something for this worker.
+    pub bell: Arc<Bell>,
     /// Takes the generation that the worker has adopted.
     pub adopted: mailbox::Sender<u64>,
 }
@@ -70,8 +72,9 @@ impl Control {
         for (worker, snapshots) in subscribers.into_iter().enumerate() {
             let (bell, ear) = Bell::pair()?;
             let (adopted, reports) = mailbox(REPORTS_MAX);
-            near.push(Worker { bell: Arc::new(bell), reports, adopted: 0 });
-            far.push(WorkerEnd { worker, snapshots, ear, adopted });
+            let bell = Arc::new(bell);
+            far.push(WorkerEnd { worker, snapshots, ear, bell: Arc::clone(&bell), adopted });
+            near.push(Worker { bell, reports, adopted: 0 });
         }
         let stats = ManagerStats::register(catalog, workers);
         let current = watch::Sender::new(Arc::default());

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use ringway_bridge::balance::Balance;
+use ringway_bridge::descriptors::Descriptors;
 use ringway_bridge::limit::Limit;
 
 mod filter;
@@ -35,6 +37,20 @@ pub struct Listener {
     /// address is an error of the configuration and not of a worker. The same `Arc` as in the
     /// generation before means: keep listening on it.
     pub sockets: Arc<Sockets>,
+    /// `additional_addresses`, in the same way.
+    pub additional: Vec<Arc<Sockets>>,
+    /// `traffic_direction`
+    pub direction: TrafficDirection,
+    /// `drain_type: MODIFY_ONLY`: failing health checks do not drain it.
+    pub modify_only: bool,
+    /// `use_original_dst`: a connection whose destination turns out to be the address of another
+    /// listener goes to that one.
+    pub hands_off: bool,
+    /// `connection_balance_config.exact_balance`: connections go to the worker with the fewest.
+    pub exact_balance: bool,
+    /// `tcp_fast_open_queue_length`: how many connections may wait whose first bytes came with the
+    /// SYN; 0 turns it off.
+    pub fast_open: Option<u32>,
     /// `listener_filters`: what reads the first bytes, before a chain is chosen.
     pub filters: ListenerFilters,
     /// What becomes of datagrams, where the address is one of UDP; it has no chains then.
@@ -64,6 +80,39 @@ impl Listener {
     pub fn has_chain(&self, name: &str) -> bool {
         self.chains.iter().any(|chain| *chain.name == *name)
     }
+
+    /// The sockets of all of its addresses.
+    pub fn all_sockets(&self) -> impl Iterator<Item = &Arc<Sockets>> {
+        std::iter::once(&self.sockets).chain(&self.additional)
+    }
+}
+
+/// Envoy `TrafficDirection`: where connections come from, as seen from the workload beside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TrafficDirection {
+    /// Not told.
+    #[default]
+    Unspecified,
+    /// From elsewhere.
+    Inbound,
+    /// From that workload.
+    Outbound,
+}
+
+/// Which listeners are meant by a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listeners {
+    /// All of them.
+    All,
+    /// Those with `traffic_direction: INBOUND`.
+    Inbound,
+}
+
+impl Listeners {
+    /// Whether a listener is one of them.
+    pub fn takes(self, listener: &Listener) -> bool {
+        self == Self::All || listener.direction == TrafficDirection::Inbound
+    }
 }
 
 /// The limits on connections that the runtime sets; each is process-wide.
@@ -77,16 +126,27 @@ pub struct ConnectionLimits {
     pub ignores_global: bool,
 }
 
-/// The listening sockets of one listener, one per worker.
+/// The listening sockets of one address of a listener, one per worker.
 #[derive(Debug)]
 pub struct Sockets {
-    /// Indexed by worker; for a Unix socket all of them are duplicates of one.
-    pub fds: Vec<OwnedFd>,
+    /// Indexed by worker; for a Unix socket all of them are duplicates of one. None where
+    /// `bind_to_port` is false: connections come from other listeners then.
+    pub fds: Descriptors,
     /// Keeps the kind at hand: accepted peers have an IP address or none.
     pub address: Address,
     /// The process was started with them, and somebody else listens on them after it: they are
     /// never shut down.
     pub given: bool,
+    /// How many connections each worker has by them.
+    pub balance: Arc<Balance>,
+}
+
+impl Sockets {
+    /// One socket per worker.
+    pub fn new(fds: Vec<OwnedFd>, address: Address) -> Self {
+        let balance = Balance::new(fds.len());
+        Self { fds: Descriptors::new(fds), address, given: false, balance }
+    }
 }
 
 /// A filter chain: what is done with the bytes of a connection.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use ringway_model::snapshot::Snapshot;
 
-use crate::listener::Listening;
+use crate::listener::{Listening, by_address};
 use crate::upstream::Upstream;
 use crate::worker::Worker;
 
@@ -49,7 +49,7 @@ fn adopt_listeners(worker: &Rc<Worker>, snapshot: &Snapshot) {
         let same = |candidate: &Rc<Listening>| candidate.listens_for(listener);
         if let Some(position) = old.iter().position(same) {
             let kept = old.swap_remove(position);
-            kept.update(listener);
+            kept.update(worker, listener);
             kept.follow_clusters();
             next.push(kept);
         } else {
@@ -59,5 +59,6 @@ fn adopt_listeners(worker: &Rc<Worker>, snapshot: &Snapshot) {
     for gone in old {
         gone.remove();
     }
+    *worker.by_address.borrow_mut() = by_address(&next);
     *worker.listening.borrow_mut() = next;
 }

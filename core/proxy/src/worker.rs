@@ -14,6 +14,7 @@ use ringway_bridge::stats::{Catalog, Page};
 use ringway_http::date::{DATE_LEN, imf_fixdate};
 use ringway_model::cluster::ClusterId;
 use ringway_model::dns::Told;
+use ringway_model::listener::{Listener, Listeners};
 use ringway_model::named_stats::NamedStats;
 use ringway_model::snapshot::Snapshot;
 use ringway_runtime::{deadline, stream::Stream};
@@ -21,7 +22,8 @@ use rustc_hash::FxHashMap;
 
 use crate::adopt;
 use crate::hcm::Spare;
-use crate::listener::Listening;
+pub use crate::listener::Neighbours;
+use crate::listener::{ByAddress, Listening, handed};
 use crate::log::Log;
 use crate::names::{LocalNames, NameLine};
 use crate::transport::{Gate, MetNames};
@@ -38,10 +40,10 @@ pub enum Command {
     /// Stop accepting; answer with `connection: close`; end idle connections; report when none
     /// is left.
     Drain,
-    /// Close the listening sockets and nothing else (`/drain_listeners`).
-    StopListening,
-    /// Responses carry `connection: close` (`/drain_listeners?graceful`), or no longer do.
-    SoftDrain(bool),
+    /// Close these listening sockets and nothing else (`/drain_listeners`).
+    StopListening(Listeners),
+    /// Responses carry `connection: close` from now on (`/drain_listeners?graceful`).
+    SoftDrain(Listeners),
     /// The same, and they say that health checks fail (`/healthcheck/fail`), or no longer do.
     FailHealthChecks(bool),
     /// End now, whatever is under way.
@@ -75,6 +77,8 @@ pub struct Parts {
     pub adopted: Sender<u64>,
     /// Takes the worker's number once it drains and has no connection left.
     pub drained: Sender<usize>,
+    /// The other workers, as far as connections go from one to another.
+    pub neighbours: Neighbours,
 }
 
 type Names = FxHashMap<usize, (Arc<str>, Rc<str>)>;
@@ -110,7 +114,10 @@ pub(crate) struct Worker {
     connections: Cell<usize>,
     draining: Cell<Option<Instant>>,
     drained_reported: Cell<bool>,
-    soft_drain: Cell<bool>,
+    soft_drain: Cell<Option<Listeners>>,
+    pub(crate) neighbours: Neighbours,
+    /// Listeners by their addresses, where some hands connections to others.
+    pub(crate) by_address: RefCell<ByAddress>,
     failing: Cell<bool>,
     stopped: Cell<bool>,
     /// Names of the snapshot, copied for this worker, by the address of the original.
@@ -165,7 +172,9 @@ impl Worker {
             connections: Cell::new(0),
             draining: Cell::new(None),
             drained_reported: Cell::new(false),
-            soft_drain: Cell::new(false),
+            soft_drain: Cell::new(None),
+            neighbours: parts.neighbours,
+            by_address: RefCell::default(),
             failing: Cell::new(false),
             names: RefCell::default(),
             stopped: Cell::new(false),
@@ -198,7 +207,7 @@ impl Worker {
                 break;
             }
         }
-        self.end_datagrams();
+        self.end_datagrams(Listeners::All);
         self.log.flush();
     }
 
@@ -217,6 +226,7 @@ impl Worker {
         while let Some(command) = inbox.commands.receive() {
             self.obey(command);
         }
+        handed::receive(self);
     }
 
     fn obey(&self, command: Command) {
@@ -225,29 +235,40 @@ impl Worker {
                 if self.draining.get().is_none() {
                     self.draining.set(Some(Instant::now()));
                 }
-                self.stop_listening();
+                self.stop_listening(Listeners::All);
                 // Idle connections look again at how long they may stay.
                 deadline::wake_all();
             }
-            Command::StopListening => {
-                self.stop_listening();
-                self.end_datagrams();
+            Command::StopListening(which) => {
+                self.stop_listening(which);
+                self.end_datagrams(which);
             }
-            Command::SoftDrain(on) => self.soft_drain.set(on),
+            Command::SoftDrain(which) => self.soft_drains(which),
             Command::FailHealthChecks(on) => self.failing.set(on),
             Command::Stop => self.stopped.set(true),
         }
     }
 
-    fn stop_listening(&self) {
+    fn stop_listening(&self, which: Listeners) {
         for listening in self.listening.borrow().iter() {
-            listening.stop();
+            if which.takes(&listening.listener()) {
+                listening.stop();
+            }
         }
     }
 
-    fn end_datagrams(&self) {
+    fn end_datagrams(&self, which: Listeners) {
         for listening in self.listening.borrow().iter() {
-            listening.end_datagrams();
+            if which.takes(&listening.listener()) {
+                listening.end_datagrams();
+            }
+        }
+    }
+
+    /// What drains already goes on doing so.
+    fn soft_drains(&self, which: Listeners) {
+        if self.soft_drain.get() != Some(Listeners::All) {
+            self.soft_drain.set(Some(which));
         }
     }
 
@@ -270,9 +291,11 @@ impl Worker {
         self.draining.get()
     }
 
-    /// Whether responses should ask the client to go away.
-    pub(crate) fn wants_close(&self) -> bool {
-        self.draining.get().is_some() || self.soft_drain.get() || self.failing.get()
+    /// Whether what this listener serves should ask its clients to go away.
+    pub(crate) fn wants_close(&self, listener: &Listener) -> bool {
+        self.draining.get().is_some()
+            || self.soft_drain.get().is_some_and(|which| which.takes(listener))
+            || (self.failing.get() && !listener.modify_only)
     }
 
     /// Whether `/healthcheck/fail` was asked for.

@@ -91,6 +91,27 @@ impl Listener {
         }
     }
 
+    /// As [`Listener::accept`], for a connection that this worker may give to another one.
+    pub async fn accept_fd(&self) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
+        let fd = match &self.kind {
+            Kind::Ring { listener, .. } => {
+                std::future::poll_fn(|cx| listener.poll_accept(cx)).await?
+            }
+            Kind::Tcp(listener) => {
+                let (stream, _) = self.flag.unless_stopped(listener.accept()).await?;
+                // SAFETY: the stream gives up its descriptor, which is open.
+                unsafe { OwnedFd::from_raw_fd(stream.into_raw_fd()) }
+            }
+            Kind::Unix(listener) => {
+                let (stream, _) = self.flag.unless_stopped(listener.accept()).await?;
+                // SAFETY: the stream gives up its descriptor, which is open.
+                unsafe { OwnedFd::from_raw_fd(stream.into_raw_fd()) }
+            }
+        };
+        let peer = peer(&fd);
+        Ok((fd, peer))
+    }
+
     fn new(kind: Kind) -> Self {
         Self { kind, flag: Rc::default() }
     }
@@ -160,6 +181,25 @@ impl std::fmt::Debug for Stopper {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Stopper")
     }
+}
+
+/// `TCP_FASTOPEN`: at most so many connections may wait whose first bytes came with the SYN.
+///
+/// # Errors
+/// The kernel has no such option, or it is no socket of TCP.
+pub fn set_fast_open(socket: &OwnedFd, queue: u32) -> io::Result<()> {
+    let value = libc::c_int::try_from(queue).unwrap_or(libc::c_int::MAX);
+    // SAFETY: the descriptor is open, and the kernel reads an int of the size that it is told.
+    let done = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_FASTOPEN,
+            std::ptr::from_ref(&value).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// One armed accept yields many connections, so the kernel does not say whose they are.

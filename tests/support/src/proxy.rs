@@ -202,7 +202,7 @@ impl Proxy {
         let answer = self.admin("/listeners?format=json");
         let json: Value = serde_json::from_slice(&answer.body).expect("/listeners gives JSON");
         let statuses = json["listener_statuses"].as_array().cloned().unwrap_or_default();
-        self.listeners = statuses.iter().filter_map(listener_address).collect();
+        self.listeners = statuses.iter().flat_map(listener_addresses).collect();
     }
 
     /// Where the listener of that name accepts TCP.
@@ -294,14 +294,19 @@ impl DerefMut for Proxy {
     }
 }
 
-fn listener_address(status: &Value) -> Option<(String, Address)> {
-    let name = status["name"].as_str()?.to_owned();
-    let address = &status["local_address"];
+fn listener_addresses(status: &Value) -> Vec<(String, Address)> {
+    let name = status["name"].as_str().unwrap_or_default();
+    let more = status["additional_local_addresses"].as_array();
+    let all = std::iter::once(&status["local_address"]).chain(more.into_iter().flatten());
+    all.filter_map(address).map(|address| (name.to_owned(), address)).collect()
+}
+
+fn address(address: &Value) -> Option<Address> {
     if let Some(path) = address["pipe"]["path"].as_str() {
-        return Some((name, Address::Pipe(path.to_owned())));
+        return Some(Address::Pipe(path.to_owned()));
     }
     let socket = &address["socket_address"];
     let ip = socket["address"].as_str()?.parse().ok()?;
     let port = u16::try_from(socket["port_value"].as_u64()?).ok()?;
-    Some((name, Address::Socket(SocketAddr::new(ip, port))))
+    Some(Address::Socket(SocketAddr::new(ip, port)))
 }

@@ -20,7 +20,7 @@ use super::endpoints::{self, Listed};
 use super::proto::{cluster as cluster_proto, listener as listener_proto};
 use super::reads::Reads;
 use super::sockets::{OpenSockets, SocketSpec};
-use super::value::{buffer_limit, or_u32, without_number};
+use super::value::{buffer_limit, or_bool, or_u32, without_number};
 use super::{Cause, Cx, Watched, tls};
 use super::{
     access_log, chain, cluster, dynamic, listener, listener_filters, name_cache, network_filters,
@@ -50,7 +50,8 @@ pub(super) struct KeptCluster {
 #[derive(Debug)]
 pub(super) struct KeptListener {
     message: listener_proto::Listener,
-    spec: SocketSpec,
+    /// Of its own address, then of additional ones.
+    specs: Vec<SocketSpec>,
     reads: Reads,
     compiled: Arc<Listener>,
 }
@@ -227,7 +228,8 @@ fn chains_keep_secrets(
     message: &listener_proto::Listener,
     kept: &KeptListener,
 ) -> bool {
-    let scope = listener::scope(message, &kept.spec.address.to_string());
+    let text = kept.specs.first().map(|spec| spec.address.to_string()).unwrap_or_default();
+    let scope = listener::scope(message, &text);
     let mut before = kept.compiled.chains.iter();
     cx.cause == Cause::Secrets
         && kept.message == *message
@@ -270,7 +272,8 @@ fn dns_target(
 pub(super) struct Prepared {
     index: usize,
     message: listener_proto::Listener,
-    spec: SocketSpec,
+    /// Of its own address, then of additional ones.
+    specs: Vec<SocketSpec>,
     reads: Reads,
     parts: Parts,
 }
@@ -309,7 +312,8 @@ pub(super) fn listeners(
     let prepared: Vec<Prepared> = each
         .filter_map(|(index, message)| one_listener(cx, &at.index(index), message, index, last))
         .collect();
-    listener::check_addresses(&at, prepared.iter().map(|one| (one.index, &one.spec)));
+    let specs = prepared.iter().flat_map(|one| one.specs.iter().map(|spec| (one.index, spec)));
+    listener::check_addresses(&at, specs);
     prepared
 }
 
@@ -337,8 +341,8 @@ fn one_listener(
         for (index, one) in chain::each(message) {
             chain::at_chain(at, index, |at| network_filters::check_clusters(cx, at, one));
         }
-        let (spec, parts) = (kept.spec.clone(), Parts::Kept(Arc::clone(&kept.compiled)));
-        Some(Prepared { index, message: message.clone(), spec, reads, parts })
+        let (specs, parts) = (kept.specs.clone(), Parts::Kept(Arc::clone(&kept.compiled)));
+        Some(Prepared { index, message: message.clone(), specs, reads, parts })
     };
     if let Some((kept, _)) = unchanged {
         return as_before(kept, kept.reads.clone());
@@ -352,8 +356,8 @@ fn one_listener(
     }
     let same_reads = kept.filter(|(_, same_reads)| *same_reads).map(|(kept, _)| kept);
     let (prepared, reads) = cx.reading(|| new_listener(cx, at, message, name, same_reads));
-    let (spec, parts) = prepared?;
-    Some(Prepared { index, message: message.clone(), spec, reads, parts })
+    let (specs, parts) = prepared?;
+    Some(Prepared { index, message: message.clone(), specs, reads, parts })
 }
 
 /// `kept` is the listener of the last generation whose chains may be taken over.
@@ -363,9 +367,10 @@ fn new_listener(
     message: &listener_proto::Listener,
     name: Arc<str>,
     kept: Option<&KeptListener>,
-) -> Option<(SocketSpec, Parts)> {
-    let address = listener::address(at, message);
-    let text = address.as_ref().map(ToString::to_string).unwrap_or_default();
+) -> Option<(Vec<SocketSpec>, Parts)> {
+    let addresses = listener::addresses(at, message);
+    let text = addresses.as_ref().and_then(|all| all.first());
+    let text = text.map(ToString::to_string).unwrap_or_default();
     let scope = listener::scope(message, &text);
     let is_udp = udp::is_udp(message);
     let filters = match is_udp {
@@ -378,7 +383,7 @@ fn new_listener(
     if !is_udp {
         listener::check_chains(at, message, &text);
     }
-    let spec = listener::sockets(at, message, &name, address?, cx.env.workers);
+    let specs = listener::sockets(at, message, &name, addresses?, cx.env.workers);
     let stats = stat_names::listener(&cx.env.catalog, &scope);
     let worker_stats = stat_names::listener_workers(&cx.env.catalog, &scope, cx.env.workers);
     let access_logs = access_log::logs(cx, &at.field("access_log"), &message.access_log);
@@ -390,7 +395,7 @@ fn new_listener(
     };
     let compiled =
         Compiled { filters, udp, chains, matcher, access_logs, limits, stats, worker_stats };
-    Some((spec, Parts::New(Box::new(compiled))))
+    Some((specs, Parts::New(Box::new(compiled))))
 }
 
 /// The chains in the order of [`chain::each`]; one whose message is that of a chain of the last
@@ -443,15 +448,18 @@ fn with_sockets(
     last: &Generation,
     sockets: &mut dyn OpenSockets,
 ) -> Option<KeptListener> {
-    let Prepared { message, spec, reads, parts, .. } = prepared;
+    let Prepared { message, specs, reads, parts, .. } = prepared;
     let compiled = match parts {
         Parts::Kept(compiled) => compiled,
         Parts::New(parts) => {
-            let sockets = opened(at, &spec, last, sockets)?;
-            Arc::new(parts.listening(&message, &spec, sockets))
+            // Each address that cannot be had is reported.
+            let all: Vec<_> = specs.iter().map(|spec| opened(at, spec, last, sockets)).collect();
+            let mut all = all.into_iter().collect::<Option<Vec<_>>>()?.into_iter();
+            let (spec, own) = (specs.first()?, all.next()?);
+            Arc::new(parts.listening(&message, spec, own, all.collect()))
         }
     };
-    Some(KeptListener { message, spec, reads, compiled })
+    Some(KeptListener { message, specs, reads, compiled })
 }
 
 /// The sockets of the last generation, where they serve, or new ones.
@@ -461,17 +469,25 @@ fn opened(
     last: &Generation,
     sockets: &mut dyn OpenSockets,
 ) -> Option<Arc<Sockets>> {
-    if let Some(kept) = last.listeners.iter().find(|kept| kept.spec.serves(spec)) {
-        return Some(Arc::clone(&kept.compiled.sockets));
+    let mut known = last.listeners.iter().flat_map(|kept| {
+        let specs = kept.specs.iter();
+        specs.zip(kept.compiled.all_sockets())
+    });
+    if let Some((_, sockets)) = known.find(|(known, _)| known.serves(spec)) {
+        return Some(Arc::clone(sockets));
     }
     sockets
         .open(spec)
         .inspect_err(|error| {
             let (name, address) = (&spec.listener, &spec.address);
-            at.field("address").io(format_args!(
-                "listener \"{name}\": cannot bind {address}: {}",
-                without_number(error)
-            ));
+            let error = without_number(error);
+            let text = format!("listener \"{name}\": cannot bind {address}: {error}");
+            match spec.place.checked_sub(1) {
+                None => at.field("address").io(text),
+                Some(more) => {
+                    at.field("additional_addresses").index(more).field("address").io(text);
+                }
+            }
         })
         .ok()
 }
@@ -482,6 +498,7 @@ impl Compiled {
         message: &listener_proto::Listener,
         spec: &SocketSpec,
         sockets: Arc<Sockets>,
+        additional: Vec<Arc<Sockets>>,
     ) -> Listener {
         // The API's own rules keep it above zero.
         let accepts_at_once = or_u32(message.max_connections_to_accept_per_socket_event, u32::MAX);
@@ -489,6 +506,12 @@ impl Compiled {
             name: Arc::clone(&spec.listener),
             address: sockets.address.clone(),
             sockets,
+            additional,
+            direction: listener::direction(message),
+            modify_only: listener::drains_when_modified_only(message),
+            hands_off: or_bool(message.use_original_dst, false),
+            exact_balance: listener::exact_balance(message),
+            fast_open: message.tcp_fast_open_queue_length.map(|wrapper| wrapper.value),
             filters: self.filters,
             udp: self.udp,
             chains: self.chains,

@@ -33,11 +33,37 @@ pub(super) fn filters(
     let list: Vec<Option<ListenerFilter>> =
         each.map(|(index, one)| filter(cx, &at_list.index(index), one)).collect();
     let at_timeout = at.field("listener_filters_timeout");
+    let mut list: Vec<ListenerFilter> = list.into_iter().collect::<Option<_>>()?;
+    list.extend(implied(cx, at, listener));
     Some(ListenerFilters {
-        list: list.into_iter().collect::<Option<_>>()?,
+        list,
         timeout: timeout(&at_timeout, listener.listener_filters_timeout, Some(TIMEOUT)),
         continue_on_timeout: listener.continue_on_listener_filters_timeout,
     })
+}
+
+/// Filters that other fields ask for, behind those that are listed, as in Envoy.
+fn implied(
+    cx: &Cx<'_>,
+    at: &At<'_>,
+    listener: &listener::Listener,
+) -> impl Iterator<Item = ListenerFilter> {
+    let is_plain = |kind: ListenerFilterKind| ListenerFilter { kind, disabled: None };
+    let original = or_bool(listener.use_original_dst, false);
+    // Envoy asks the first chain, on behalf of all of them.
+    let first = listener.filter_chains.first().and_then(|chain| chain.use_proxy_proto);
+    let header = or_bool(first, false).then(|| {
+        let config = proxy_protocol::ProxyProtocol::default();
+        ListenerFilterKind::ProxyProtocol(Arc::new(proxy(cx, at, &config)))
+    });
+    for (index, chain) in listener.filter_chains.iter().enumerate().skip(1) {
+        if chain.use_proxy_proto.is_some() {
+            let at = at.field("filter_chains");
+            let at = at.index(index);
+            at.field("use_proxy_proto").no_effect("that of the first chain counts");
+        }
+    }
+    original.then_some(ListenerFilterKind::OriginalDst).into_iter().chain(header).map(is_plain)
 }
 
 fn filter(cx: &Cx<'_>, at: &At<'_>, filter: &listener::ListenerFilter) -> Option<ListenerFilter> {

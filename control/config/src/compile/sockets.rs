@@ -30,6 +30,10 @@ pub use options::{OptionValue, SocketOption, SocketState};
 pub struct SocketSpec {
     /// The listener's name.
     pub listener: Arc<str>,
+    /// Which of its addresses this is: 0 is `address`, and `additional_addresses` follow.
+    pub place: usize,
+    /// `bind_to_port`: otherwise the address is a name for other listeners to find.
+    pub bound: bool,
     /// Where to listen; port 0 takes a free port, the same for all workers.
     pub address: Address,
     /// Sockets for UDP: they are bound and do not listen.
@@ -64,9 +68,11 @@ impl SocketSpec {
         if self.address != other.address {
             return false;
         }
-        let named = Self { listener: Arc::clone(&self.listener), ..other.clone() };
+        let (listener, place) = (Arc::clone(&self.listener), self.place);
+        let named = Self { listener, place, ..other.clone() };
         let is_any_port = self.address.ip().is_some_and(|ip| ip.port() == 0);
-        *self == named && (!is_any_port || self.listener == other.listener)
+        let is_same = self.listener == other.listener && self.place == other.place;
+        *self == named && (!is_any_port || is_same)
     }
 }
 
@@ -85,7 +91,7 @@ pub struct NoSockets;
 
 impl OpenSockets for NoSockets {
     fn open(&mut self, spec: &SocketSpec) -> io::Result<Arc<Sockets>> {
-        Ok(Arc::new(Sockets { fds: Vec::new(), address: spec.address.clone(), given: false }))
+        Ok(Arc::new(Sockets::new(Vec::new(), spec.address.clone())))
     }
 }
 
@@ -95,6 +101,9 @@ pub struct BindSockets;
 
 impl OpenSockets for BindSockets {
     fn open(&mut self, spec: &SocketSpec) -> io::Result<Arc<Sockets>> {
+        if !spec.bound {
+            return NoSockets.open(spec);
+        }
         let sockets = match &spec.address {
             Address::Ip(address) => ip(spec, *address)?,
             Address::Pipe(path) => unix::open(spec, path)?,
@@ -121,7 +130,7 @@ fn ip(spec: &SocketSpec, address: SocketAddr) -> io::Result<Sockets> {
         duplicates(first, spec.workers)?
     };
     let fds = sockets.into_iter().map(OwnedFd::from).collect();
-    Ok(Sockets { fds, address: Address::Ip(bound), given: false })
+    Ok(Sockets::new(fds, Address::Ip(bound)))
 }
 
 /// A bound socket that does not listen yet.

@@ -84,6 +84,9 @@ fn check(cx: &Cx<'_>, at: &At<'_>, listener: &listener::Listener, address: &str)
         ("per_connection_buffer_limit_bytes", listener.per_connection_buffer_limit_bytes.is_some()),
         ("tcp_backlog_size", listener.tcp_backlog_size.is_some()),
         ("tcp_keepalive", listener.tcp_keepalive.is_some()),
+        ("tcp_fast_open_queue_length", listener.tcp_fast_open_queue_length.is_some()),
+        ("use_original_dst", listener.use_original_dst.is_some()),
+        ("connection_balance_config", listener.connection_balance_config.is_some()),
     ] {
         if is_set {
             at.field(field).no_effect(unused);

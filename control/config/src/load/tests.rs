@@ -61,7 +61,7 @@ static_resources:
   listeners:
   - name: l
     adress: {socket_address: {address: 0.0.0.0, port_value: 99999}}
-    connection_balance_config: {exact_balance: {}}
+    api_listener: {}
   clusters:
   - name: ''
     type: EDS
@@ -72,7 +72,7 @@ static_resources:
         &[source("envoy.yaml", text)],
         expect![[r#"
         envoy.yaml:5:5: static_resources.listeners[0].adress: unknown field (did you mean "address"?)
-        envoy.yaml:6:5: not supported yet: static_resources.listeners[0].connection_balance_config
+        envoy.yaml:6:5: not supported yet: static_resources.listeners[0].api_listener
         envoy.yaml:8:5: static_resources.clusters[0].name: value length must be at least 1 characters
         envoy.yaml:9:5: not supported yet: static_resources.clusters[0].type: EDS
         envoy.yaml:10:5: static_resources.clusters[0].connect_timeout: value must be greater than 0s

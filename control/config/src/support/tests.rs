@@ -85,13 +85,13 @@ static_resources:
             '@type': type.googleapis.com/envoy.extensions.load_balancing_policies.maglev.v3.Maglev
   listeners:
   - name: l
-    connection_balance_config: {exact_balance: {}}
+    api_listener: {}
 dynamic_resources: {}
 ";
     expect![[r#"
         x:5:5: not supported yet: static_resources.clusters[0].type: EDS
         x:7:5: not supported yet: static_resources.clusters[0].outlier_detection
-        x:16:5: not supported yet: static_resources.listeners[0].connection_balance_config
+        x:16:5: not supported yet: static_resources.listeners[0].api_listener
         x:17:1: not supported yet: dynamic_resources"#]]
     .assert_eq(&unsupported(&Support::built_in(), yaml));
 }

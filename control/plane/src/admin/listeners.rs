@@ -14,11 +14,21 @@ pub(crate) fn listeners(state: &AdminState, request: &Request) -> Reply {
     let listeners = snapshot.listeners.iter();
     if request.params.get("format") == Some("json") {
         let status = listeners.map(|listener| {
-            json!({"name": &*listener.name, "local_address": address(&listener.address)})
+            let mut shown =
+                json!({"name": &*listener.name, "local_address": address(&listener.address)});
+            let more = listener.additional.iter().map(|sockets| address(&sockets.address));
+            let more: Vec<Value> = more.collect();
+            if !more.is_empty() {
+                shown["additional_local_addresses"] = more.into();
+            }
+            shown
         });
         return Reply::pretty(&json!({"listener_statuses": status.collect::<Vec<_>>()}));
     }
-    let lines = listeners.map(|listener| format!("{}::{}\n", listener.name, listener.address));
+    let lines = listeners.flat_map(|listener| {
+        let all = listener.all_sockets();
+        all.map(|sockets| format!("{}::{}\n", listener.name, sockets.address))
+    });
     Reply::text(lines.collect::<String>())
 }
 

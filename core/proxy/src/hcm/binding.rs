@@ -147,7 +147,7 @@ impl Binding {
     /// Whether the connection should end after what it does now. Counts why.
     pub(super) fn wants_close(&self, now: Instant) -> bool {
         let (page, stats) = (&self.worker.page, &self.manager.stats);
-        if self.orphaned || self.worker.wants_close() || self.listening.removed_since().is_some() {
+        if self.orphaned || self.listening.wants_close(&self.worker) {
             page.inc(stats.downstream_cx_drain_close);
             return true;
         }

@@ -8,33 +8,45 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use ringway_model::address::Address;
-use ringway_model::listener::Listener;
+use ringway_model::listener::{Listener, Sockets};
 use ringway_model::stream::ConnectionInfo;
 use ringway_runtime::listener::{self as socket, canonical};
 use ringway_runtime::stream::Stream;
 
 use super::entry::Entry;
-use super::{Listening, admit};
+use super::{Listening, admit, handed};
 use crate::worker::Worker;
 
 /// Pause after an `accept` that failed for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
-pub(super) fn open(worker: &Worker, listener: &Listener) -> io::Result<socket::Listener> {
-    let fd = listener.sockets.fds.get(worker.index);
-    let fd = fd.ok_or_else(|| io::Error::other("no socket for this worker"))?.try_clone()?;
-    match listener.sockets.address {
+pub(super) fn open(
+    worker: &Worker,
+    listener: &Listener,
+    sockets: &Sockets,
+) -> io::Result<socket::Listener> {
+    let fd = sockets.fds.duplicate(worker.index)?;
+    if let (Some(queue), Address::Ip(_)) = (listener.fast_open, &sockets.address)
+        && let Err(error) = socket::set_fast_open(&fd, queue)
+    {
+        tracing::warn!(listener = %listener.name, %error, "TCP Fast Open was refused");
+    }
+    match sockets.address {
         Address::Ip(_) => socket::Listener::tcp(fd),
         Address::Pipe(_) => socket::Listener::unix(fd),
     }
 }
 
-pub(super) async fn accept(worker: Rc<Worker>, listening: Rc<Listening>, socket: socket::Listener) {
+pub(super) async fn accept(
+    worker: Rc<Worker>,
+    listening: Rc<Listening>,
+    sockets: Arc<Sockets>,
+    socket: socket::Listener,
+) {
     let mut accepted: u32 = 0;
     loop {
-        match socket.accept().await {
-            Ok((stream, peer)) => {
-                let at_once = begin(&worker, &listening, stream, peer);
+        match one(&worker, &listening, &sockets, &socket).await {
+            Ok(at_once) => {
                 accepted += 1;
                 if accepted >= at_once {
                     accepted = 0;
@@ -43,7 +55,7 @@ pub(super) async fn accept(worker: Rc<Worker>, listening: Rc<Listening>, socket:
             }
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
                 // On a socket that was given, whoever connects now is for the next process.
-                if !listening.listener().sockets.given {
+                if !sockets.given {
                     socket.close();
                 }
                 return;
@@ -76,35 +88,58 @@ fn is_about_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }
 
-/// Serves a connection. Returns after how many of them others have their turn.
-fn begin(
+/// Accepts a connection, which is served here or by another worker. Returns after how many of them
+/// others have their turn.
+async fn one(
     worker: &Rc<Worker>,
     listening: &Rc<Listening>,
+    sockets: &Arc<Sockets>,
+    socket: &socket::Listener,
+) -> io::Result<u32> {
+    if worker.neighbours.are_none() || !listening.listener().exact_balance {
+        let (stream, peer) = socket.accept().await?;
+        let listener = listening.listener();
+        if let Some(entry) = Entry::new(worker, &listener) {
+            begin(worker, listening, sockets, stream, peer, entry);
+        }
+        return Ok(listener.accepts_at_once);
+    }
+    let (fd, peer) = socket.accept_fd().await?;
+    let listener = listening.listener();
+    if let Some(entry) = Entry::new(worker, &listener) {
+        handed::place(worker, listening, sockets, (fd, peer), entry);
+    }
+    Ok(listener.accepts_at_once)
+}
+
+/// Serves a connection.
+pub(super) fn begin(
+    worker: &Rc<Worker>,
+    listening: &Rc<Listening>,
+    sockets: &Sockets,
     stream: Stream,
     peer: Option<SocketAddr>,
-) -> u32 {
+    entry: Entry,
+) {
     let listener = listening.listener();
-    let at_once = listener.accepts_at_once;
-    if let Some(entry) = Entry::new(worker, &listener) {
-        let info = connection_info(&listener, &stream, peer, ringway_runtime::now());
-        admit::admit(worker, listening, listener, stream, info, entry);
-    }
-    at_once
+    let info = connection_info(&listener, sockets, &stream, peer, ringway_runtime::now());
+    admit::admit(worker, listening, listener, stream, info, entry);
 }
 
 fn connection_info(
     listener: &Listener,
+    sockets: &Sockets,
     stream: &Stream,
     peer: Option<SocketAddr>,
     start: Instant,
 ) -> ConnectionInfo {
     let direct_remote = match peer {
         Some(peer) => Address::Ip(canonical(peer)),
-        None => listener.address.clone(),
+        None => sockets.address.clone(),
     };
     ConnectionInfo {
         id: 0,
-        local: local_address(listener, stream),
+        local: local_address(sockets, stream),
         direct_remote,
         listener: Arc::clone(&listener.name),
         tls: None,
@@ -116,8 +151,8 @@ fn connection_info(
 }
 
 /// The address that the client connected to. Only a wildcard socket has to ask the kernel.
-fn local_address(listener: &Listener, stream: &Stream) -> Address {
-    match listener.address {
+fn local_address(sockets: &Sockets, stream: &Stream) -> Address {
+    match sockets.address {
         Address::Ip(bound) if bound.ip().is_unspecified() => {
             Address::Ip(stream.local_address().map_or(bound, canonical))
         }

@@ -34,13 +34,42 @@ pub(super) fn admit(
         return;
     }
     ringway_runtime::spawn(async move {
-        if let Some((info, stream)) = look(&worker, &listener, stream, info).await
-            // There may be a new generation by now, which the connection follows from here on.
-            && let Some(admitted) = Admitted::find(&worker, &listening.listener(), info, entry)
+        let accepted_at = listener.hands_off.then(|| info.local.clone());
+        let Some((info, stream)) = look(&worker, &listener, stream, info).await else { return };
+        // Only what was found to be meant for another address goes to another listener.
+        if accepted_at.is_some_and(|address| address != info.local)
+            && let Some(owner) = worker.owner_of(&info.local)
+            && !Rc::ptr_eq(&owner, &listening)
         {
+            return take_over(worker, owner, stream, info, entry).await;
+        }
+        // There may be a new generation by now, which the connection follows from here on.
+        if let Some(admitted) = Admitted::find(&worker, &listening.listener(), info, entry) {
             admitted.serve(worker, listening, stream).await;
         }
     });
+}
+
+/// The listener that a connection was meant for takes it: its filters look as well, and it stays
+/// there whatever they find.
+async fn take_over(
+    worker: Rc<Worker>,
+    owner: Rc<Listening>,
+    stream: Stream,
+    mut info: ConnectionInfo,
+    mut entry: Entry,
+) {
+    let listener = owner.listener();
+    entry.moves_to(&listener);
+    info.listener = Arc::clone(&listener.name);
+    let looked = match listener.filters.list.is_empty() {
+        true => Some((info, stream)),
+        false => look(&worker, &listener, stream, info).await,
+    };
+    let Some((info, stream)) = looked else { return };
+    if let Some(admitted) = Admitted::find(&worker, &owner.listener(), info, entry) {
+        admitted.serve(worker, owner, stream).await;
+    }
 }
 
 async fn look(

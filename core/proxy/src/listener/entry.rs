@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use ringway_bridge::balance::Seat;
 use ringway_bridge::limit::{Limit, Permit};
 use ringway_model::listener::Listener;
 
@@ -13,6 +14,8 @@ use crate::worker::Worker;
 pub(super) struct Entry {
     _own: Option<Permit>,
     _global: Option<Permit>,
+    /// Its place among the workers, where they are to have equally many.
+    seat: Option<Seat>,
 }
 
 impl Entry {
@@ -43,6 +46,18 @@ impl Entry {
             }
             None => None,
         };
-        Some(Self { _own: own, _global: global })
+        Some(Self { _own: own, _global: global, seat: None })
+    }
+
+    /// Takes a place with the worker that is to serve it.
+    pub(super) fn sit(&mut self, seat: Seat) {
+        self.seat = Some(seat);
+    }
+
+    /// The connection is one of another listener from here on, whose limit it counts against and
+    /// which refuses none that comes in this way, as in Envoy.
+    pub(super) fn moves_to(&mut self, listener: &Listener) {
+        self._own = listener.limits.own.as_ref().map(Limit::permit_anyway);
+        self.seat = None;
     }
 }

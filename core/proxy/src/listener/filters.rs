@@ -60,7 +60,8 @@ pub(super) async fn run(
     let filters = &listener.filters;
     let mut deadline = Deadline::new();
     deadline.set(filters.timeout.map(|timeout| info.start + timeout));
-    let found = Preamble::default();
+    // Another listener may have looked before this one.
+    let found = info.preamble.as_deref().cloned().unwrap_or_default();
     let mut peek = Peek { page, stream, info, bytes: Buf::default(), found };
     let outcome = peek.run(listener, &deadline).await;
     let stats = &listener.stats;

@@ -9,6 +9,7 @@ use ringway_runtime::buffer::Buf;
 
 use crate::listener::Listening;
 use crate::transport::Transport;
+use crate::worker::Worker;
 
 /// The filter chain of a connection, through all generations of the configuration.
 pub(super) struct Origin {
@@ -37,9 +38,10 @@ impl Origin {
         self.listening.removed_since().or(self.gone)
     }
 
-    /// Whether one of them was gone when that was asked last.
-    pub(super) fn is_removed(&self) -> bool {
-        self.listening.removed_since().or(self.gone).is_some()
+    /// Whether the connection should come to its end: one of them was gone when that was asked
+    /// last, or the listener drains.
+    pub(super) fn wants_close(&self, worker: &Worker) -> bool {
+        self.gone.is_some() || self.listening.wants_close(worker)
     }
 }
 

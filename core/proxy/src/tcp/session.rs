@@ -199,7 +199,7 @@ impl Session {
 
     /// `check_drain_close`: whether the bytes that came now are the last.
     fn is_told_to_go(&self) -> bool {
-        let told = self.worker.wants_close() || self.origin.is_removed();
+        let told = self.origin.wants_close(&self.worker);
         let goes = self.proxy.checks_drain && told;
         if goes {
             self.worker.page.inc(self.proxy.stats.downstream_cx_drain_close);

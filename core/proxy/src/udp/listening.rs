@@ -401,8 +401,7 @@ impl Key {
 }
 
 fn open(worker: &Worker, listener: &Listener) -> io::Result<Rc<Socket>> {
-    let fd = listener.sockets.fds.get(worker.index);
-    let fd = fd.ok_or_else(|| io::Error::other("no socket for this worker"))?.try_clone()?;
+    let fd = listener.sockets.fds.duplicate(worker.index)?;
     let is_any = listener.address.ip().is_some_and(|bound| bound.ip().is_unspecified());
     let max_payload = listener.udp.as_ref().map_or(0, |udp| udp.max_payload);
     Ok(Rc::new(Socket::new(fd, Options { max_payload, peers: true, locals: is_any })?))

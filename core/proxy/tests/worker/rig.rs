@@ -196,6 +196,7 @@ impl Rig {
             drain_time: Duration::from_secs(600),
             adopted,
             drained: report,
+            neighbours: Default::default(),
         };
         let (driver, _) = worker::detect();
         let thread = worker::start("w".into(), None, driver, move || run(parts));
@@ -273,7 +274,13 @@ fn snapshot(
     let listener = Listener {
         name: "l".into(),
         address: address.clone(),
-        sockets: Arc::new(Sockets { fds: vec![socket.into()], address, given: false }),
+        sockets: Arc::new(Sockets::new(vec![socket.into()], address)),
+        additional: Vec::new(),
+        direction: Default::default(),
+        modify_only: false,
+        hands_off: false,
+        exact_balance: false,
+        fast_open: None,
         filters: ListenerFilters::default(),
         udp: None,
         chains: vec![Arc::new(chain)],

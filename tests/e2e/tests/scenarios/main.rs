@@ -30,6 +30,7 @@ mod interim_responses;
 mod keep_alive;
 mod leaks;
 mod limits;
+mod listener_addresses;
 mod listener_filters;
 mod listeners;
 mod local_replies;

@@ -51,7 +51,8 @@ impl GivenSockets {
 impl OpenSockets for GivenSockets {
     fn open(&mut self, spec: &SocketSpec) -> io::Result<Arc<Sockets>> {
         // Those that are given are for streams.
-        let serves = |given: &&mut Given| !spec.datagrams && given.address == spec.address;
+        let serves =
+            |given: &&mut Given| !spec.datagrams && spec.bound && given.address == spec.address;
         let mut found: Vec<_> = self.given.iter_mut().filter(serves).collect();
         if found.is_empty() {
             return BindSockets.open(spec);
@@ -69,7 +70,7 @@ impl OpenSockets for GivenSockets {
         // Fewer than workers: they share.
         let shared = (0..spec.workers).map(|worker| found[worker % found.len()].socket.try_clone());
         let fds = shared.map(|socket| socket.map(OwnedFd::from)).collect::<io::Result<_>>()?;
-        Ok(Arc::new(Sockets { fds, address: spec.address.clone(), given: true }))
+        Ok(Arc::new(Sockets { given: true, ..Sockets::new(fds, spec.address.clone()) }))
     }
 }
 

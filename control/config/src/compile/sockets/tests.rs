@@ -1,6 +1,5 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
@@ -11,6 +10,8 @@ use super::*;
 
 fn spec(address: Address, workers: usize) -> SocketSpec {
     SocketSpec {
+        place: 0,
+        bound: true,
         listener: Arc::from("web"),
         address,
         datagrams: false,
@@ -35,6 +36,10 @@ fn open(spec: &SocketSpec) -> Arc<Sockets> {
     BindSockets.open(spec).unwrap()
 }
 
+fn fd_of(sockets: &Sockets, worker: usize) -> OwnedFd {
+    sockets.fds.duplicate(worker).unwrap()
+}
+
 fn port(sockets: &Sockets) -> u16 {
     sockets.address.ip().unwrap().port()
 }
@@ -45,7 +50,7 @@ fn reaches(sockets: &Sockets, to: SocketAddr) -> bool {
     client.write_all(b"x").unwrap();
     drop(client);
     let listeners: Vec<TcpListener> =
-        sockets.fds.iter().map(|fd| TcpListener::from(fd.try_clone().unwrap())).collect();
+        (0..sockets.fds.len()).map(|worker| TcpListener::from(fd_of(&sockets, worker))).collect();
     // The kernel has put it into the queue of one of them before `connect` returned.
     for listener in &listeners {
         listener.set_nonblocking(true).unwrap();
@@ -63,8 +68,9 @@ fn each_worker_has_a_socket_on_the_port_that_the_kernel_chose() {
     let sockets = open(&spec(any_port("127.0.0.1"), 3));
     assert_eq!(sockets.fds.len(), 3);
     assert_ne!(port(&sockets), 0);
-    for fd in &sockets.fds {
-        let socket = SockRef::from(fd);
+    for worker in 0..3 {
+        let fd = fd_of(&sockets, worker);
+        let socket = SockRef::from(&fd);
         assert_eq!(socket.local_addr().unwrap().as_socket(), sockets.address.ip());
         assert!(socket.reuse_port().unwrap() && socket.is_listener().unwrap());
         assert!(socket.tcp_nodelay().unwrap());
@@ -78,7 +84,7 @@ fn without_reuse_port_all_workers_share_one_socket() {
     let spec = SocketSpec { reuse_port: false, ..spec(any_port("127.0.0.1"), 2) };
     let sockets = open(&spec);
     assert_eq!(sockets.fds.len(), 2);
-    assert!(!SockRef::from(&sockets.fds[0]).reuse_port().unwrap());
+    assert!(!SockRef::from(&fd_of(&sockets, 0)).reuse_port().unwrap());
     assert!(reaches(&sockets, sockets.address.ip().unwrap()));
 }
 
@@ -98,7 +104,7 @@ fn a_dual_stack_socket_takes_ipv4_too_and_another_does_not() {
             println!("skipped: no IPv6 here");
             return;
         };
-        assert_eq!(SockRef::from(&sockets.fds[0]).only_v6().unwrap(), !ipv4_compat);
+        assert_eq!(SockRef::from(&fd_of(&sockets, 0)).only_v6().unwrap(), !ipv4_compat);
         let port = port(&sockets);
         assert!(reaches(&sockets, SocketAddr::new("::1".parse().unwrap(), port)));
         let by_ipv4 = SocketAddr::new("127.0.0.1".parse().unwrap(), port);
@@ -113,7 +119,7 @@ fn accepted_connections_inherit_keepalive_and_nodelay() {
     let spec = SocketSpec { keepalive: Some(keepalive), ..spec(any_port("127.0.0.1"), 1) };
     let sockets = open(&spec);
     let _client = TcpStream::connect(sockets.address.ip().unwrap()).unwrap();
-    let listener = TcpListener::from(sockets.fds[0].try_clone().unwrap());
+    let listener = TcpListener::from(fd_of(&sockets, 0));
     let (accepted, _) = listener.accept().unwrap();
     let accepted = SockRef::from(&accepted);
     assert!(accepted.keepalive().unwrap() && accepted.tcp_nodelay().unwrap());
@@ -135,7 +141,8 @@ fn options_are_set_in_every_state() {
         option(1, 9, OptionValue::Int(1), SocketState::Listening),
     ];
     let sockets = open(&SocketSpec { options, ..spec(any_port("127.0.0.1"), 1) });
-    let socket = SockRef::from(&sockets.fds[0]);
+    let fd = fd_of(&sockets, 0);
+    let socket = SockRef::from(&fd);
     assert!(socket.recv_buffer_size().unwrap() >= 65536);
     assert_eq!(socket.tos_v4().unwrap(), 0x20);
     assert!(socket.tcp_congestion().unwrap().starts_with(b"reno"));
@@ -212,7 +219,7 @@ fn an_abstract_name_needs_no_file() {
 /// Whether the last of the duplicates accepts.
 fn accepts(sockets: &Sockets, connect: impl Fn() -> io::Result<UnixStream>) -> bool {
     let _client = connect().unwrap();
-    let last = sockets.fds.last().unwrap().as_fd().try_clone_to_owned().unwrap();
+    let last = fd_of(&sockets, sockets.fds.len() - 1);
     UnixListener::from(last).accept().is_ok()
 }
 
@@ -252,8 +259,8 @@ fn a_given_socket_is_shared_by_all_workers_and_can_be_had_again() {
         let spec = SocketSpec { backlog, ..spec(address.clone(), 3) };
         let opened = sockets.open(&spec).unwrap();
         assert_eq!((opened.fds.len(), opened.given), (3, true));
-        assert!(!SockRef::from(&opened.fds[0]).nonblocking().unwrap());
-        assert!(SockRef::from(&opened.fds[2]).tcp_nodelay().unwrap());
+        assert!(!SockRef::from(&fd_of(&opened, 0)).nonblocking().unwrap());
+        assert!(SockRef::from(&fd_of(&opened, 2)).tcp_nodelay().unwrap());
         assert!(reaches(&opened, address.ip().unwrap()));
     }
     assert_eq!(sockets.unused().count(), 0);
@@ -265,7 +272,7 @@ fn a_given_socket_is_shared_by_all_workers_and_can_be_had_again() {
 #[test]
 fn more_given_sockets_than_workers_are_refused() {
     let bound = open(&spec(any_port("127.0.0.1"), 3));
-    let fds = bound.fds.iter().map(|fd| fd.try_clone().unwrap()).collect();
+    let fds = (0..bound.fds.len()).map(|worker| fd_of(&bound, worker)).collect();
     let mut sockets = GivenSockets::new(fds).unwrap();
     let error = sockets.open(&spec(bound.address.clone(), 2)).unwrap_err().to_string();
     assert!(error.starts_with("3 sockets were given for 2 workers"), "{error}");
@@ -294,4 +301,23 @@ fn what_does_not_listen_cannot_be_given() {
     for fd in [OwnedFd::from(bound), OwnedFd::from(datagrams)] {
         assert!(GivenSockets::new(vec![fd]).is_err());
     }
+}
+
+#[test]
+fn an_address_that_is_not_bound_opens_nothing() {
+    let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = Address::Ip(holder.local_addr().unwrap());
+    let sockets = open(&SocketSpec { bound: false, ..spec(address.clone(), 2) });
+    assert!(sockets.fds.is_empty());
+    assert_eq!(sockets.address, address);
+}
+
+#[test]
+fn any_port_of_one_place_serves_no_other() {
+    let own = spec(any_port("127.0.0.1"), 1);
+    assert!(own.serves(&own.clone()));
+    assert!(!own.serves(&SocketSpec { place: 1, ..own.clone() }));
+    let fixed = spec(Address::Ip("127.0.0.1:8080".parse().unwrap()), 1);
+    assert!(fixed.serves(&SocketSpec { place: 1, ..fixed.clone() }));
+    assert!(!fixed.serves(&SocketSpec { bound: false, ..fixed.clone() }));
 }

@@ -31,7 +31,7 @@ pub(super) fn open(spec: &SocketSpec, path: &Arc<PathBuf>) -> io::Result<Sockets
     options::apply(&socket, &spec.options, SocketState::Bound)?;
     listen(spec, &socket)?;
     let fds = duplicates(socket, spec.workers)?.into_iter().map(OwnedFd::from).collect();
-    Ok(Sockets { fds, address: Address::Pipe(Arc::clone(path)), given: false })
+    Ok(Sockets::new(fds, Address::Pipe(Arc::clone(path))))
 }
 
 /// `pipe.mode`; an abstract name has no permissions.

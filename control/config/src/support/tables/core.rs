@@ -1,6 +1,16 @@
 //! Messages of `envoy.config.core.v3` and `envoy.type` that many others use.
 
-use super::{Message, field, message};
+use super::{Field, Message, field, message};
+
+/// `StringMatcher`, which Envoy's API and that of xDS have each with the same fields.
+pub(super) const STRING_MATCHER: &[Field] = &[
+    field("exact"),
+    field("prefix"),
+    field("suffix"),
+    field("safe_regex"),
+    field("contains"),
+    field("ignore_case"),
+];
 
 pub(super) const MESSAGES: &[Message] = &[
     message("envoy.config.core.v3.Address", &[field("socket_address"), field("pipe")]),
@@ -80,17 +90,7 @@ pub(super) const MESSAGES: &[Message] = &[
     message("envoy.type.v3.Percent", &[field("value")]),
     message("envoy.type.v3.Int32Range", &[field("start"), field("end")]),
     message("envoy.type.v3.Int64Range", &[field("start"), field("end")]),
-    message(
-        "envoy.type.matcher.v3.StringMatcher",
-        &[
-            field("exact"),
-            field("prefix"),
-            field("suffix"),
-            field("safe_regex"),
-            field("contains"),
-            field("ignore_case"),
-        ],
-    ),
+    message("envoy.type.matcher.v3.StringMatcher", STRING_MATCHER),
     message("envoy.type.matcher.v3.RegexMatcher", &[field("google_re2"), field("regex")]),
     message("envoy.type.matcher.v3.RegexMatcher.GoogleRE2", &[]),
     message(

@@ -1,5 +1,6 @@
 //! The UDP proxy, and the matchers by which it finds a cluster.
 
+use super::core::STRING_MATCHER;
 use super::{Message, extension, field, message};
 
 pub(super) const UDP_PROXY: &str = "envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig";
@@ -93,17 +94,7 @@ pub(super) const MESSAGES: &[Message] = &[
     message(DESTINATION_IP, &[]),
     message(DESTINATION_PORT, &[]),
     message(IP, &[field("cidr_ranges"), field("stat_prefix")]),
-    message(
-        "xds.type.matcher.v3.StringMatcher",
-        &[
-            field("exact"),
-            field("prefix"),
-            field("suffix"),
-            field("safe_regex"),
-            field("contains"),
-            field("ignore_case"),
-        ],
-    ),
+    message("xds.type.matcher.v3.StringMatcher", STRING_MATCHER),
     message("xds.type.matcher.v3.RegexMatcher", &[field("google_re2"), field("regex")]),
     message("xds.type.matcher.v3.RegexMatcher.GoogleRE2", &[]),
 ];
