@@ -519,7 +519,7 @@ fn open_admin(
     }
     let bound = server.address().to_owned();
     tracing::info!(target: "main", "admin on {bound}");
-    tokio::spawn(server.run(Arc::clone(state)));
+    tokio::spawn(server.run(Arc::clone(state), settings.limits.clone()));
     Ok(bound)
 }
 

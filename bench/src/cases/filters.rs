@@ -114,6 +114,8 @@ impl Passing {
             tls: None,
             preamble: None,
             notes: None,
+            chain: None,
+            direct_local: Address::Ip(([127, 0, 0, 1], 10000).into()),
             transport_failure: None,
             start: Instant::now(),
         };

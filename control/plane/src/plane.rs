@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
 
+use ringway_model::listener::ConnectionLimits;
+
 use crate::admin::{AdminServer, AdminState};
 
 /// The services that need no decision of the composition root.
@@ -14,17 +16,19 @@ pub struct Plane {
     pub admin: Option<AdminServer>,
     /// What it shows.
     pub state: Arc<AdminState>,
+    /// The limits on connections that those of the admin server count against.
+    pub limits: ConnectionLimits,
     /// `stats_flush_interval`, 5 s: how long an interval of a histogram is. Zero counts as 1 ms.
     pub flush_interval: Duration,
 }
 
 /// Runs the services until the future is dropped.
 pub async fn run(plane: Plane) {
-    let Plane { admin, state, flush_interval } = plane;
+    let Plane { admin, state, limits, flush_interval } = plane;
     let flush = flush_for_ever(Arc::clone(&state), flush_interval);
     match admin {
         Some(server) => {
-            tokio::join!(server.run(state), flush);
+            tokio::join!(server.run(state, limits), flush);
         }
         None => flush.await,
     }

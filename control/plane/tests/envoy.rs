@@ -173,7 +173,7 @@ fn serve(listener: SocketAddr) -> (SocketAddr, mpsc::Sender<()>) {
             tell.send(server.address().parse().expect("an address")).expect("heard");
             let (state, _commands) = state(listener);
             tokio::select! {
-                () = server.run(Arc::new(state)) => {}
+                () = server.run(Arc::new(state), Default::default()) => {}
                 _ = ended.recv() => {}
             }
         });

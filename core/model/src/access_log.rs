@@ -87,21 +87,13 @@ impl LogFilter {
             Self::Flags(flags) if flags.is_empty() => !cx.info.flags.is_empty(),
             Self::Flags(flags) => cx.info.flags.intersects(*flags),
             Self::Grpc { statuses, exclude } => {
-                let found = statuses & 1 << grpc_status(cx) != 0;
+                let found = statuses & 1 << grpc::status_of(cx) != 0;
                 found != *exclude
             }
             Self::And(all) => all.iter().all(|filter| filter.accepts(cx)),
             Self::Or(any) => any.iter().any(|filter| filter.accepts(cx)),
         }
     }
-}
-
-/// As in Envoy: what the trailers say, else the head, else what the HTTP status stands for, else 2.
-fn grpc_status(cx: &FormatContext<'_>) -> u8 {
-    let of_trailers = cx.trailers.and_then(grpc::status);
-    let of_head = || cx.response.and_then(|head| grpc::status(&head.fields));
-    let told = of_trailers.or_else(of_head);
-    told.unwrap_or_else(|| grpc::status_of_http(cx.info.response_code))
 }
 
 #[cfg(test)]
@@ -133,6 +125,8 @@ mod tests {
             start: Instant::now(),
             preamble: None,
             notes: None,
+            chain: None,
+            direct_local: Address::Ip(([127, 0, 0, 1], 10000).into()),
         };
         let not_found = LogFilter::Grpc { statuses: 1 << 5, exclude: false };
         let others = LogFilter::Grpc { statuses: 1 << 5, exclude: true };

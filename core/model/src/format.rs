@@ -5,12 +5,15 @@
 //! headers whose values are formats (`route::mutation`).
 
 mod address;
+mod call_status;
 mod json;
+mod moment;
 mod operator;
 mod parse;
 mod time;
 mod tls;
 mod tunnel;
+mod unique;
 
 use std::fmt;
 
@@ -67,6 +70,45 @@ pub struct FormatContext<'a> {
     pub info: &'a StreamInfo,
     /// Its connection.
     pub connection: &'a ConnectionInfo,
+    /// On what occasion it is written.
+    pub occasion: Occasion,
+}
+
+/// Why a line is written (`%ACCESS_LOG_TYPE%`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Occasion {
+    /// No line of a log, or the line of a listener.
+    #[default]
+    NotSet,
+    /// `flush_access_log_on_start` of the TCP proxy.
+    TcpConnectionStart,
+    /// `flush_access_log_on_connected`
+    TcpUpstreamConnected,
+    /// `access_log_flush_interval`
+    TcpPeriodic,
+    /// The end of a connection.
+    TcpConnectionEnd,
+    /// The end of a request.
+    DownstreamEnd,
+    /// `access_log_flush_interval` of the UDP proxy.
+    UdpPeriodic,
+    /// The end of a session of UDP.
+    UdpSessionEnd,
+}
+
+impl Occasion {
+    fn name(self) -> &'static str {
+        match self {
+            Self::NotSet => "NotSet",
+            Self::TcpConnectionStart => "TcpConnectionStart",
+            Self::TcpUpstreamConnected => "TcpUpstreamConnected",
+            Self::TcpPeriodic => "TcpPeriodic",
+            Self::TcpConnectionEnd => "TcpConnectionEnd",
+            Self::DownstreamEnd => "DownstreamEnd",
+            Self::UdpPeriodic => "UdpPeriodic",
+            Self::UdpSessionEnd => "UdpSessionEnd",
+        }
+    }
 }
 
 /// What is wrong with a format string.
@@ -111,7 +153,15 @@ impl<'a> FormatContext<'a> {
             local_reply_body: None,
             info,
             connection,
+            occasion: Occasion::NotSet,
         }
+    }
+
+    /// The same on that occasion.
+    #[must_use]
+    pub fn on(mut self, occasion: Occasion) -> Self {
+        self.occasion = occasion;
+        self
     }
 
     /// The same with a request head.
@@ -193,6 +243,13 @@ impl Format {
             Kind::SparseJson(tree) => json::sparse::write(tree, self.missing, cx, out),
         }
     }
+}
+
+/// A random UUID as text, such as `%UNIQUE_ID%` writes. Nothing secret depends on it.
+pub(crate) fn unique_id() -> String {
+    let mut out = Vec::new();
+    unique::write(&mut out);
+    out.into_iter().map(char::from).collect()
 }
 
 fn write_segments(segments: &[Segment], missing: &[u8], cx: &FormatContext<'_>, out: &mut Vec<u8>) {

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use ringway_http::{Fields, Known, RequestHead};
 
+use crate::format::FormatContext;
+
 /// `content-type` of gRPC over HTTP/2.
 pub const CONTENT_TYPE: &[u8] = b"application/grpc";
 
@@ -46,6 +48,16 @@ pub fn service_and_method(head: &RequestHead) -> Option<(&[u8], &[u8])> {
 pub fn status(fields: &Fields) -> Option<u8> {
     let text = std::str::from_utf8(fields.known(Known::GrpcStatus)?).ok()?;
     text.parse().ok().filter(|status| *status <= LAST_STATUS)
+}
+
+/// The status of a call, as in Envoy: what the trailers say, else the head, else what the HTTP
+/// status stands for, else 2.
+#[must_use]
+pub fn status_of(cx: &FormatContext<'_>) -> u8 {
+    let of_trailers = cx.trailers.and_then(status);
+    let of_head = || cx.response.and_then(|head| status(&head.fields));
+    let told = of_trailers.or_else(of_head);
+    told.unwrap_or_else(|| status_of_http(cx.info.response_code))
 }
 
 /// The status that stands for an HTTP one (Envoy's `Grpc::Utility::httpToGrpcStatus`).

@@ -20,6 +20,7 @@ pub use filter::{
 use crate::access_log::AccessLog;
 use crate::address::Address;
 use crate::http::ConnectionManager;
+use crate::matching::Tree;
 use crate::network::NetworkFilter;
 use crate::stats::{ListenerStats, ListenerWorkerStats};
 use crate::tcp::TcpProxy;
@@ -154,6 +155,8 @@ impl Sockets {
 pub struct FilterChain {
     /// `filter_chains[].name`, or a name made of its position.
     pub name: Arc<str>,
+    /// Whether the name is one of the configuration.
+    pub is_named: bool,
     /// Network filters before the last one, in their order.
     pub filters: Vec<NetworkFilter>,
     /// What the chain ends in.
@@ -234,6 +237,9 @@ pub struct ChainMatch {
 pub struct ChainMatcher {
     /// Conditions with the index of their chain.
     pub rules: Vec<(ChainMatch, usize)>,
+    /// `filter_chain_matcher`, which takes the place of the rules: the chain of the name that it
+    /// finds, or none where no chain has that name.
+    pub tree: Option<Box<Tree<Option<usize>>>>,
     /// `default_filter_chain`.
     pub default: Option<usize>,
 }
@@ -245,6 +251,9 @@ impl ChainMatcher {
     /// each time to the most specific match, and never goes back: a chain that loses on the
     /// destination port is out even when the winner fails on the server name.
     pub fn find(&self, query: &ChainQuery<'_>) -> Option<usize> {
+        if let Some(tree) = &self.tree {
+            return tree.find(query).copied().unwrap_or(self.default);
+        }
         let mut candidates: Vec<&(ChainMatch, usize)> = self.rules.iter().collect();
         for criterion in CRITERIA {
             let best = candidates.iter().filter_map(|(rule, _)| criterion(rule, query)).max();
@@ -325,7 +334,7 @@ fn server_name_rank(name: &str, actual: &str) -> Option<usize> {
     }
 }
 
-fn is_local(query: &ChainQuery<'_>) -> bool {
+pub(crate) fn is_local(query: &ChainQuery<'_>) -> bool {
     let Some(source) = query.source else { return true };
     let source = canonical(source.ip());
     source.is_loopback() || query.destination.is_some_and(|to| canonical(to.ip()) == source)

@@ -7,7 +7,7 @@ use ringway_bridge::limit::Limit;
 use ringway_bridge::rate::TokenBucket;
 
 use crate::dns::NameCache;
-use crate::rbac::Policies;
+use crate::rbac::Judge;
 use crate::stats::{ConnectionLimitStats, LocalRateLimitStats, RbacStats, ShadowRbacStats};
 
 /// A network filter in front of the one that takes the bytes.
@@ -59,10 +59,10 @@ pub struct LocalRateLimit {
 /// Envoy `RBAC`: whether a client's bytes may pass.
 #[derive(Debug)]
 pub struct Rbac {
-    /// `rules`; none lets everything pass and counts nothing.
-    pub rules: Option<Policies>,
-    /// `shadow_rules`: counted and logged, not enforced.
-    pub shadow_rules: Option<Policies>,
+    /// `matcher` or `rules`; none lets everything pass and counts nothing.
+    pub rules: Option<Judge>,
+    /// `shadow_matcher` or `shadow_rules`: counted and logged, not enforced.
+    pub shadow_rules: Option<Judge>,
     /// `enforcement_type: CONTINUOUS`: each time that bytes arrive, not only the first.
     pub continuous: bool,
     /// `delay_deny`: how long a denied connection stays open.

@@ -9,6 +9,7 @@ use std::ops::Range;
 use ipnet::IpNet;
 use ringway_tls::Handshake;
 
+use crate::matching::Tree;
 use crate::route::StringMatch;
 use crate::stream::ConnectionInfo;
 
@@ -69,6 +70,24 @@ pub enum Rule {
     Authenticated(Option<StringMatch>),
 }
 
+/// `Action` of a `matcher`: what becomes of a connection, and the name of that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ruling {
+    /// `name`, which stands for that of a policy.
+    pub name: Box<str>,
+    /// `action`.
+    pub action: Action,
+}
+
+/// How it is found out what becomes of a connection.
+#[derive(Debug)]
+pub enum Judge {
+    /// `rules`
+    Policies(Policies),
+    /// `matcher`
+    Tree(Box<Tree<Ruling>>),
+}
+
 /// What rules look at.
 #[derive(Debug, Clone, Copy)]
 pub struct Evidence<'a> {
@@ -86,6 +105,22 @@ pub struct Verdict<'a> {
     pub allowed: bool,
     /// The policy that matched.
     pub policy: Option<&'a str>,
+}
+
+impl Judge {
+    /// Whether this may pass, and by what name. As in Envoy, what no matcher knows may not.
+    pub fn judge(&self, evidence: &Evidence<'_>) -> Verdict<'_> {
+        match self {
+            Self::Policies(policies) => policies.judge(evidence),
+            Self::Tree(tree) => {
+                let found = evidence.connection.ask(|query| tree.find(query));
+                Verdict {
+                    allowed: found.is_some_and(|ruling| ruling.action != Action::Deny),
+                    policy: found.map(|ruling| &*ruling.name),
+                }
+            }
+        }
+    }
 }
 
 impl Policies {

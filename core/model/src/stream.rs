@@ -11,6 +11,7 @@ use ringway_http::Version;
 use ringway_tls::Handshake;
 
 use crate::address::Address;
+use crate::listener::ChainQuery;
 use crate::tcp::TunnelAnswer;
 
 /// Envoy's response flags (`%RESPONSE_FLAGS%`), a set.
@@ -104,12 +105,16 @@ impl ResponseFlags {
 pub struct ConnectionInfo {
     /// Numbers connections within the process (`%CONNECTION_ID%`).
     pub id: u64,
-    /// Where the client connected to.
+    /// Where the client connected to, or was about to before it was redirected.
     pub local: Address,
+    /// The address of the socket (`%DOWNSTREAM_DIRECT_LOCAL_ADDRESS%`).
+    pub direct_local: Address,
     /// The peer of the socket (`%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%`).
     pub direct_remote: Address,
     /// The name of the listener.
     pub listener: Arc<str>,
+    /// The name of the filter chain, where the configuration gives it one.
+    pub chain: Option<Arc<str>>,
     /// What the handshake came to, if the client speaks TLS.
     pub tls: Option<Rc<Handshake>>,
     /// Why the handshake failed (`%DOWNSTREAM_TRANSPORT_FAILURE_REASON%`).
@@ -164,6 +169,24 @@ impl ConnectionInfo {
     pub fn remote(&self) -> &Address {
         let told = self.preamble.as_ref().and_then(|preamble| preamble.remote.as_ref());
         told.unwrap_or(&self.direct_remote)
+    }
+
+    /// Asks what is known of the connection where a filter chain or a matcher is looked for.
+    pub fn ask<'i, R>(&'i self, ask: impl FnOnce(&ChainQuery<'_>) -> R) -> R {
+        let preamble = self.preamble.as_deref();
+        let names = preamble.map_or(&[][..], |preamble| &preamble.application_protocols);
+        let protocols: Vec<&'i str> = names.iter().map(|name| &**name).collect();
+        ask(&ChainQuery {
+            destination: self.local.ip(),
+            source: self.remote().ip(),
+            direct_source: self.direct_remote.ip(),
+            server_name: preamble.map_or("", |preamble| &preamble.server_name),
+            transport_protocol: match preamble {
+                Some(preamble) if preamble.tls => "tls",
+                _ => "raw_buffer",
+            },
+            application_protocols: &protocols,
+        })
     }
 }
 
@@ -232,6 +255,10 @@ pub struct StreamInfo {
     pub cluster: Option<Rc<str>>,
     /// Address of the endpoint that was tried last.
     pub upstream_host: Option<Rc<str>>,
+    /// Its name, or else its address (`%UPSTREAM_HOST_NAME%`).
+    pub upstream_name: Option<Rc<str>>,
+    /// What is spoken with it.
+    pub upstream_protocol: Option<Version>,
     /// Our own address towards the endpoint.
     pub upstream_local: Option<SocketAddr>,
     /// What the handshake with the endpoint came to, if it speaks TLS.
@@ -248,8 +275,12 @@ pub struct StreamInfo {
     pub request_received: Option<Duration>,
     /// The request head was sent upstream.
     pub upstream_sent: Option<Duration>,
+    /// The whole request was sent upstream (`%REQUEST_TX_DURATION%`).
+    pub request_sent: Option<Duration>,
     /// The first byte of the response arrived (`%RESPONSE_DURATION%`).
     pub response_received: Option<Duration>,
+    /// The whole response had arrived.
+    pub response_complete: Option<Duration>,
     /// The response head was sent downstream.
     pub response_sent: Option<Duration>,
     /// The stream was finished (`%DURATION%`).
@@ -287,6 +318,8 @@ impl StreamInfo {
             virtual_host: None,
             cluster: None,
             upstream_host: None,
+            upstream_name: None,
+            upstream_protocol: None,
             upstream_local: None,
             upstream_tls: None,
             notes: None,
@@ -295,7 +328,9 @@ impl StreamInfo {
             tunnel: None,
             request_received: None,
             upstream_sent: None,
+            request_sent: None,
             response_received: None,
+            response_complete: None,
             response_sent: None,
             finished: None,
         }

@@ -6,7 +6,7 @@ use crate::access_log::AccessLog;
 use ringway_http::{Fields, RequestHead};
 
 use crate::cluster::ClusterRef;
-use crate::format::{Format, FormatContext};
+use crate::format::{Format, FormatContext, unique_id};
 use crate::proxy_header::{AddedTlv, TlvMerge};
 use crate::route::{HeaderMutations, Scratch};
 use crate::stats::TcpProxyStats;
@@ -73,6 +73,8 @@ pub struct Tunneling {
     pub keep_headers: bool,
     /// `propagate_response_trailers`.
     pub keep_trailers: bool,
+    /// Requests for tunnels have an id.
+    pub request_id: Option<TunnelRequestId>,
 }
 
 /// What the other proxy answered to a tunnel, for the access log.
@@ -91,6 +93,15 @@ pub struct Backoff {
     pub base: Duration,
     /// `max_interval`, ten times the base.
     pub max: Duration,
+}
+
+/// `request_id_extension` of a tunnel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TunnelRequestId {
+    /// `request_id_header`, in lower case.
+    pub header: Box<str>,
+    /// `request_id_metadata_key`, in the namespace `envoy.filters.network.tcp_proxy`.
+    pub metadata_key: Box<str>,
 }
 
 /// When a connection's line is written, beside its end.
@@ -126,7 +137,13 @@ impl TcpClusters {
 
 impl Tunneling {
     /// Writes the request for a tunnel; `scheme` is that of the connection to the other proxy.
-    pub fn write_request(&self, scheme: &[u8], cx: &FormatContext<'_>, head: &mut RequestHead) {
+    /// Returns its id, if it has one.
+    pub fn write_request(
+        &self,
+        scheme: &[u8],
+        cx: &FormatContext<'_>,
+        head: &mut RequestHead,
+    ) -> Option<String> {
         head.clear();
         match &self.post_path {
             Some(path) => {
@@ -140,7 +157,14 @@ impl Tunneling {
         let mut authority = Vec::new();
         self.hostname.write(cx, &mut authority);
         head.set_authority(&authority);
+        // As in Envoy, before the headers that are added, which may be of the same name.
+        let id = self.request_id.as_ref().map(|request_id| {
+            let id = unique_id();
+            head.fields.push(request_id.header.as_bytes(), id.as_bytes());
+            id
+        });
         self.headers.apply_request(head, cx, &mut Scratch::new());
+        id
     }
 }
 

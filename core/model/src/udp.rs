@@ -1,15 +1,38 @@
 //! The UDP proxy's configuration (Envoy `UdpProxyConfig`), and that of the socket under it.
 
-mod routing;
-
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use routing::{Addresses, Choice, Input, OnMatch, Predicate, Table, Tree};
-
 use crate::access_log::AccessLog;
+use crate::cluster::ClusterRef;
+use crate::listener::ChainQuery;
+use crate::matching::Choice;
 use crate::route::hash_of_ip;
 use crate::stats::{UdpListenerStats, UdpProxyStats};
+
+/// Between whom a session is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Addresses {
+    /// The client.
+    pub source: SocketAddr,
+    /// Where it sends its datagrams.
+    pub destination: SocketAddr,
+}
+
+impl Addresses {
+    /// What a matcher may ask.
+    pub fn query(&self) -> ChainQuery<'static> {
+        ChainQuery {
+            destination: Some(self.destination),
+            source: Some(self.source),
+            direct_source: Some(self.source),
+            server_name: "",
+            transport_protocol: "",
+            application_protocols: &[],
+        }
+    }
+}
 
 /// What a listener with a UDP address does.
 #[derive(Debug)]
@@ -28,7 +51,7 @@ pub struct UdpListener {
 #[derive(Debug)]
 pub struct UdpProxy {
     /// `cluster` or `matcher`.
-    pub routes: Choice,
+    pub routes: Choice<ClusterRef>,
     /// `hash_policies`, of which there may be one: what a cluster that balances by a hash goes by.
     pub hash: Option<HashPolicy>,
     /// `idle_timeout`, 1 min; one of zero ends a session with its first datagram.

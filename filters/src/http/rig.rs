@@ -53,6 +53,8 @@ impl Rig {
                 tls: None,
                 preamble: None,
                 notes: None,
+                chain: None,
+                direct_local: Address::Ip(([127, 0, 0, 1], 10000).into()),
                 transport_failure: None,
                 start: Instant::now(),
             },

@@ -23,6 +23,22 @@ const RESPONSE: u128 = mask(&[
     Known::Upgrade,
 ]);
 
+/// RFC 9110 section 6.5.1: fields for framing, routing and the connection have no meaning in
+/// trailers, and are dangerous to whoever merges trailers into the head.
+pub(crate) const NOT_IN_TRAILERS: u128 = mask(&[
+    Known::Connection,
+    Known::ContentLength,
+    Known::Expect,
+    Known::Host,
+    Known::Http2Settings,
+    Known::KeepAlive,
+    Known::ProxyConnection,
+    Known::Te,
+    Known::Trailer,
+    Known::TransferEncoding,
+    Known::Upgrade,
+]);
+
 const UPGRADE: u128 = mask(&[Known::Connection, Known::Upgrade]);
 
 /// Removes hop-by-hop fields of a request: `connection` and every field that it names,

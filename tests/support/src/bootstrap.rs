@@ -35,6 +35,17 @@ impl Bootstrap {
         Self::new().routes("main", all).cluster("origin", &[origin])
     }
 
+    /// Requests to the cluster `origin` may take as long as they like: how long large bodies take
+    /// is a matter of the machine.
+    #[must_use]
+    pub fn patient(mut self) -> Self {
+        let quick = "route: { cluster: origin }";
+        let patient = "route: { cluster: origin, timeout: 0s }";
+        assert!(self.listeners.contains(quick), "{}", self.listeners);
+        self.listeners = self.listeners.replace(quick, patient);
+        self
+    }
+
     /// Adds a listener with an HTTP connection manager and the router; `manager` holds the rest of
     /// the manager's fields, `route_config` among them.
     pub fn http(self, name: &str, manager: &str) -> Self {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use ringway_model::access_log::AccessLog;
 use ringway_model::address::Address;
+use ringway_model::listener::ConnectionLimits;
 
 use super::at::At;
 use super::proto::{bootstrap, google};
@@ -16,6 +17,8 @@ pub struct Admin {
     pub address: Option<Address>,
     /// `access_log`.
     pub access_logs: Vec<AccessLog>,
+    /// The limit on all connections, which those of the admin server count against.
+    pub limits: ConnectionLimits,
 }
 
 pub(super) fn admin(cx: &Cx<'_>, at: &At<'_>, admin: &bootstrap::Admin) -> Admin {
@@ -28,6 +31,7 @@ pub(super) fn admin(cx: &Cx<'_>, at: &At<'_>, admin: &bootstrap::Admin) -> Admin
     Admin {
         address: address.and_then(|address| address::resolved(&at_address, address, "")),
         access_logs: access_log::logs(cx, &at.field("access_log"), &admin.access_log),
+        limits: cx.admin_limits(admin.ignore_global_conn_limit),
     }
 }
 

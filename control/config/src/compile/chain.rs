@@ -1,13 +1,15 @@
 //! Filter chains of a listener, and how a connection finds its own.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use ringway_model::listener::{ChainMatch, ChainMatcher, FilterChain, SourceType};
+use ringway_model::matching::Tree;
 
 use super::at::At;
-use super::proto::listener;
-use super::value::{cidrs, duration};
+use super::matching::{self, Rules};
+use super::proto::{google, listener, xds, xds_core};
+use super::value::{cidrs, duration, unpack};
 use super::{Cx, network_filters, tls};
 
 /// A listener's chains as configured, each with its place.
@@ -52,6 +54,7 @@ pub(super) fn chain(
     };
     Some(FilterChain {
         name,
+        is_named: !chain.name.is_empty(),
         filters: filters.before,
         terminal: filters.terminal,
         tls,
@@ -61,7 +64,56 @@ pub(super) fn chain(
 }
 
 /// The conditions of all chains. Chains are numbered as [`each`] lists them.
-pub(super) fn matcher(at: &At<'_>, listener: &listener::Listener) -> ChainMatcher {
+pub(super) fn matcher(at: &At<'_>, listener: &listener::Listener) -> Option<ChainMatcher> {
+    let default = listener.default_filter_chain.as_ref().map(|_| listener.filter_chains.len());
+    match &listener.filter_chain_matcher {
+        None => Some(ChainMatcher { rules: rules(at, listener), tree: None, default }),
+        Some(matcher) => {
+            let tree = Some(Box::new(tree(at, listener, matcher)?));
+            Some(ChainMatcher { rules: Vec::new(), tree, default })
+        }
+    }
+}
+
+/// `filter_chain_matcher`, whose actions are the names of chains.
+fn tree(
+    at: &At<'_>,
+    listener: &listener::Listener,
+    matcher: &xds::Matcher,
+) -> Option<Tree<Option<usize>>> {
+    check_names(&at.field("filter_chains"), listener);
+    let named = |at: &At<'_>, action: &xds_core::TypedExtensionConfig| {
+        let any = matching::extension::<google::StringValue>(at, action)?;
+        let at = at.field("typed_config");
+        let name: google::StringValue = unpack(&at, any)?;
+        let found = listener.filter_chains.iter().position(|chain| chain.name == name.value);
+        if found.is_none() {
+            at.no_effect("no filter chain has this name: such connections are closed");
+        }
+        Some(found)
+    };
+    let rules = Rules { action: &named, input: matching::input_of_connection };
+    matching::tree(&rules, &at.field("filter_chain_matcher"), matcher)
+}
+
+/// A matcher finds chains by their names.
+fn check_names(at: &At<'_>, listener: &listener::Listener) {
+    let mut seen = HashSet::new();
+    for (index, chain) in listener.filter_chains.iter().enumerate() {
+        let at = at.index(index);
+        if chain.name.is_empty() {
+            at.invalid("\"name\" field is required when using a listener matcher");
+        } else if !seen.insert(&chain.name) {
+            at.field("name")
+                .invalid(format_args!("\"name\" field is duplicated with value '{}'", chain.name));
+        }
+        if chain.filter_chain_match.is_some() {
+            at.field("filter_chain_match").no_effect("filter_chain_matcher chooses the chain");
+        }
+    }
+}
+
+fn rules(at: &At<'_>, listener: &listener::Listener) -> Vec<(ChainMatch, usize)> {
     let at_chains = at.field("filter_chains");
     let mut rules = Vec::with_capacity(listener.filter_chains.len());
     for (index, chain) in listener.filter_chains.iter().enumerate() {
@@ -72,8 +124,7 @@ pub(super) fn matcher(at: &At<'_>, listener: &listener::Listener) -> ChainMatche
         rules.push((chain_match(&at, conditions), index));
     }
     check_overlap(&at_chains, listener, &rules);
-    let default = listener.default_filter_chain.as_ref();
-    ChainMatcher { default: default.map(|_| listener.filter_chains.len()), rules }
+    rules
 }
 
 fn chain_match(at: &At<'_>, conditions: &listener::FilterChainMatch) -> ChainMatch {

@@ -388,7 +388,7 @@ fn new_listener(
     let worker_stats = stat_names::listener_workers(&cx.env.catalog, &scope, cx.env.workers);
     let access_logs = access_log::logs(cx, &at.field("access_log"), &message.access_log);
     let limits = cx.connection_limits(&name, message.ignore_global_conn_limit);
-    let (filters, chains) = (filters?, listener::all(chains)?);
+    let (filters, chains, matcher) = (filters?, listener::all(chains)?, matcher?);
     let udp = match datagrams {
         Some(datagrams) => Some(datagrams?),
         None => None,

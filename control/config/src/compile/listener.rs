@@ -162,7 +162,7 @@ fn more_sockets(at: &At<'_>, one: &listener::AdditionalAddress, own: &SocketSpec
         ipv4_compat,
         mode,
         options: other.unwrap_or_else(|| own.options.clone()),
-        keepalive: keepalive.or_else(|| own.keepalive.clone()),
+        keepalive: keepalive.or(own.keepalive),
         ..own.clone()
     }
 }

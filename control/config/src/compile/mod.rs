@@ -29,6 +29,7 @@ mod http2;
 mod layer4_stats;
 mod listener;
 mod listener_filters;
+mod matching;
 mod mutation;
 mod name_cache;
 mod network_filters;
@@ -270,6 +271,13 @@ impl Cx<'_> {
         let global = || self.connections.global.get_or_init(|| Limit::new(u64::MAX));
         let global = self.runtime.global.map(|_| Arc::clone(global()));
         ConnectionLimits { own, global, ignores_global }
+    }
+
+    /// As [`Cx::connection_limits`], for a server that outlives the generation: it has the limit
+    /// from the start, and a later generation may set its number.
+    fn admin_limits(&self, ignores_global: bool) -> ConnectionLimits {
+        let global = self.connections.global.get_or_init(|| Limit::new(u64::MAX));
+        ConnectionLimits { own: None, global: Some(Arc::clone(global)), ignores_global }
     }
 
     /// The circuit breakers of a cluster, whose numbers are not set before all is right.

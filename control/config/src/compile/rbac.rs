@@ -3,20 +3,24 @@
 use std::ops::Range;
 
 use ringway_model::network::Rbac;
-use ringway_model::rbac::{Action, Policies, Policy, Rule};
+use ringway_model::rbac::{Action, Judge, Policies, Policy, Rule, Ruling};
 
 use super::at::At;
-use super::proto::{network_rbac, rbac, typed};
-use super::value::{cidr, duration};
+use super::matching::{self, Rules};
+use super::proto::{network_rbac, rbac, typed, xds, xds_core};
+use super::value::{cidr, duration, unpack};
 use super::{Cx, layer4_stats, pattern};
 
 /// `envoy.filters.network.rbac`.
 pub(super) fn network(cx: &Cx<'_>, at: &At<'_>, config: &network_rbac::Rbac) -> Option<Rbac> {
     use network_rbac::rbac::EnforcementType;
     let mark = at.mark();
-    let of = |at: &At<'_>, rules: &Option<rbac::Rbac>| rules.as_ref().map(|one| policies(at, one));
-    let rules = of(&at.field("rules"), &config.rules);
-    let shadow_rules = of(&at.field("shadow_rules"), &config.shadow_rules);
+    let rules = judge(at, ("rules", &config.rules), ("matcher", &config.matcher));
+    let shadow_rules = judge(
+        at,
+        ("shadow_rules", &config.shadow_rules),
+        ("shadow_matcher", &config.shadow_matcher),
+    );
     let delay = duration(&at.field("delay_deny"), config.delay_deny);
     let (prefix, shadow) = (&config.stat_prefix, &config.shadow_rules_stat_prefix);
     let stats = layer4_stats::rbac(&cx.env.catalog, prefix, shadow);
@@ -33,6 +37,35 @@ pub(super) fn network(cx: &Cx<'_>, at: &At<'_>, config: &network_rbac::Rbac) -> 
             format!("{shadow}shadow_engine_result").into(),
         ),
     })
+}
+
+/// A matcher takes the place of rules.
+fn judge(
+    at: &At<'_>,
+    (rules_field, rules): (&'static str, &Option<rbac::Rbac>),
+    (matcher_field, matcher): (&'static str, &Option<xds::Matcher>),
+) -> Option<Judge> {
+    let Some(matcher) = matcher else {
+        let rules = rules.as_ref()?;
+        return Some(Judge::Policies(policies(&at.field(rules_field), rules)));
+    };
+    if rules.is_some() {
+        at.field(rules_field).no_effect("the matcher takes its place");
+    }
+    let rules = Rules { action: &ruling, input: matching::input_of_connection };
+    let tree = matching::tree(&rules, &at.field(matcher_field), matcher)?;
+    Some(Judge::Tree(Box::new(tree)))
+}
+
+fn ruling(at: &At<'_>, action: &xds_core::TypedExtensionConfig) -> Option<Ruling> {
+    let any = matching::extension::<rbac::Action>(at, action)?;
+    let found: rbac::Action = unpack(&at.field("typed_config"), any)?;
+    let action = match found.action() {
+        rbac::rbac::Action::Allow => Action::Allow,
+        rbac::rbac::Action::Deny => Action::Deny,
+        rbac::rbac::Action::Log => Action::Log,
+    };
+    Some(Ruling { name: found.name.into(), action })
 }
 
 fn policies(at: &At<'_>, rules: &rbac::Rbac) -> Policies {

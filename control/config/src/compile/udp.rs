@@ -1,16 +1,18 @@
 //! Listeners with a UDP address, and the UDP proxy (Envoy `UdpProxyConfig`).
 
-mod routing;
-
 use std::sync::Arc;
 use std::time::Duration;
 
+use ringway_model::cluster::ClusterRef;
+use ringway_model::matching::Choice;
 use ringway_model::udp::{HashPolicy, UdpListener, UdpProxy};
 
 use super::at::At;
-use super::proto::{core, google, listener, udp_proxy};
+use super::matching::{self, Rules};
+use super::proto::{core, google, listener, udp_proxy, xds_core};
 use super::value::{duration, is, or_bool, type_name, unpack};
 use super::{Cx, access_log, layer4_stats, stat_names};
+use options::RouteSpecifier;
 use udp_proxy::udp_proxy_config as options;
 
 /// `idle_timeout`.
@@ -137,7 +139,7 @@ pub(super) fn unregistered(name: &str, any: &google::Any) -> String {
 }
 
 fn proxy(cx: &Cx<'_>, at: &At<'_>, config: &udp_proxy::UdpProxyConfig) -> Option<UdpProxy> {
-    let routes = routing::routes(cx, at, config);
+    let routes = routes(cx, at, config);
     let idle = duration(&at.field("idle_timeout"), config.idle_timeout);
     let log_options = config.access_log_options.as_ref();
     let at_options = at.field("access_log_options");
@@ -170,4 +172,38 @@ fn hash_policy(policy: &options::HashPolicy) -> Option<HashPolicy> {
         PolicySpecifier::SourceIp(_) => Some(HashPolicy::SourceIp),
         PolicySpecifier::Key(key) => Some(HashPolicy::Key(ringway_lb::hash(key.as_bytes()))),
     }
+}
+
+// ---- routes --------------------------------------------------------------------------------------
+
+/// A cluster that does not exist is no error, as in Envoy: its datagrams are dropped and counted.
+fn routes(
+    cx: &Cx<'_>,
+    at: &At<'_>,
+    config: &udp_proxy::UdpProxyConfig,
+) -> Option<Choice<ClusterRef>> {
+    match &config.route_specifier {
+        Some(RouteSpecifier::Cluster(name)) => Some(Choice::Action(cluster(cx, name))),
+        Some(RouteSpecifier::Matcher(matcher)) => {
+            let action = |at: &At<'_>, action: &xds_core::TypedExtensionConfig| {
+                route(at, action).map(|route| cluster(cx, &route.cluster))
+            };
+            let rules = Rules { action: &action, input: matching::input_of_addresses };
+            let tree = matching::tree(&rules, &at.field("matcher"), matcher)?;
+            Some(Choice::Tree(Box::new(tree)))
+        }
+        None => {
+            at.invalid("a cluster or a matcher is necessary");
+            None
+        }
+    }
+}
+
+fn cluster(cx: &Cx<'_>, name: &str) -> ClusterRef {
+    ClusterRef { name: name.into(), id: cx.cluster_id(name) }
+}
+
+fn route(at: &At<'_>, action: &xds_core::TypedExtensionConfig) -> Option<udp_proxy::Route> {
+    let any = matching::extension::<udp_proxy::Route>(at, action)?;
+    unpack(&at.field("typed_config"), any)
 }

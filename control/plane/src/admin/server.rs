@@ -22,6 +22,9 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use ringway_bridge::limit::Permit;
+use ringway_model::listener::ConnectionLimits;
+
 use super::commands;
 use super::query::{Params, Request};
 use super::state::AdminState;
@@ -111,7 +114,7 @@ impl AdminServer {
     }
 
     /// Serves until the future is dropped; connections end with it.
-    pub async fn run(self, state: Arc<AdminState>) {
+    pub async fn run(self, state: Arc<AdminState>, limits: ConnectionLimits) {
         let tally = Arc::new(Tally::new(&state.catalog));
         let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let mut connections = JoinSet::new();
@@ -124,12 +127,16 @@ impl AdminServer {
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             };
+            let Some(permit) = permit(&limits) else {
+                tally.refused();
+                continue;
+            };
             let (state, tally) = (Arc::clone(&state), Arc::clone(&tally));
             connections.spawn(async move {
                 tally.opened();
                 serve(stream, state, &tally).await;
                 tally.closed();
-                drop(slot);
+                drop((permit, slot));
             });
         }
     }
@@ -139,6 +146,15 @@ impl AdminServer {
             Socket::Tcp(listener) => Box::new(listener.accept().await?.0),
             Socket::Pipe(listener) => Box::new(listener.accept().await?.0),
         })
+    }
+}
+
+/// What a connection counts as against the limit on all of them; `None` for one too many.
+fn permit(limits: &ConnectionLimits) -> Option<Option<Permit>> {
+    match &limits.global {
+        Some(limit) if limits.ignores_global => Some(Some(limit.permit_anyway())),
+        Some(limit) => limit.permit().map(Some),
+        None => Some(None),
     }
 }
 

@@ -64,6 +64,14 @@ fn network(address: IpAddr, bits: u8, out: &mut Vec<u8>) -> bool {
     }
 }
 
+/// A name without the port behind it.
+pub(super) fn host_of(name: &str) -> &str {
+    match name.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => name,
+    }
+}
+
 /// As [`write`] for an address that is text already.
 pub(super) fn write_text(text: &str, part: Part, out: &mut Vec<u8>) -> bool {
     if let Part::Network(bits) = part {

@@ -2,15 +2,18 @@
 
 use std::io::Write as _;
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ringway_http::{FieldName, Known, ResponseHead};
 
 use super::FormatContext;
 use super::address::{self, Part};
+use super::call_status::{self, Spelling};
+use super::moment::Between;
 use super::time::TimeFormat;
 use super::tls::TlsValue;
 use super::tunnel;
+use super::unique;
 use crate::route::RequestField;
 
 /// An operator with its arguments.
@@ -25,11 +28,26 @@ pub(super) struct Operator {
 #[derive(Debug)]
 pub(super) enum Source {
     StartTime(TimeFormat),
-    Request { name: RequestField, fallback: Option<RequestField> },
-    RequestWithoutQuery { name: RequestField, fallback: Option<RequestField> },
-    Response { name: ResponseField, fallback: Option<ResponseField> },
-    Trailer { name: FieldName, fallback: Option<FieldName> },
-    Path { query: bool, original: Original },
+    Request {
+        name: RequestField,
+        fallback: Option<RequestField>,
+    },
+    RequestWithoutQuery {
+        name: RequestField,
+        fallback: Option<RequestField>,
+    },
+    Response {
+        name: ResponseField,
+        fallback: Option<ResponseField>,
+    },
+    Trailer {
+        name: FieldName,
+        fallback: Option<FieldName>,
+    },
+    Path {
+        query: bool,
+        original: Original,
+    },
     QueryParameter(Box<[u8]>),
     QueryParameters,
     RequestHeadersBytes,
@@ -38,7 +56,9 @@ pub(super) enum Source {
     Constant(Box<[u8]>),
     Protocol,
     ResponseCode,
-    ResponseCodeDetails { keep_blanks: bool },
+    ResponseCodeDetails {
+        keep_blanks: bool,
+    },
     ResponseFlags,
     ResponseFlagsLong,
     BytesReceived,
@@ -53,13 +73,35 @@ pub(super) enum Source {
     DownstreamLocal(Part),
     DownstreamRemote(Part),
     DownstreamDirectRemote(Part),
+    DownstreamDirectLocal(Part),
+    UpstreamName {
+        port: bool,
+    },
+    UpstreamProtocol,
+    Occasion,
+    ChainName,
+    EmitTime(TimeFormat),
+    UniqueId,
+    CallStatus(Spelling),
+    Between(Between),
+    /// What only QUIC counts.
+    Zero,
+    /// What nothing that is built can tell.
+    Nothing,
     ConnectionId,
     WireBytes(Wire),
     Ja3,
     Ja4,
-    Metadata { namespace: Box<str>, key: Box<str> },
-    TunnelHead { typed: bool },
-    TunnelTrailers { typed: bool },
+    Metadata {
+        namespace: Box<str>,
+        key: Box<str>,
+    },
+    TunnelHead {
+        typed: bool,
+    },
+    TunnelTrailers {
+        typed: bool,
+    },
     RouteName,
     ListenerName,
     LocalReplyBody,
@@ -87,6 +129,7 @@ pub(super) enum Span {
     Request,
     Response,
     ResponseTx,
+    RequestTx,
 }
 
 /// Which bytes of a connection's two sockets.
@@ -141,6 +184,9 @@ impl Operator {
             | Source::BytesSent
             | Source::Duration(_)
             | Source::ConnectionId
+            | Source::Between(_)
+            | Source::Zero
+            | Source::CallStatus(Spelling::Number)
             | Source::WireBytes(_)
             | Source::UpstreamAttempts
             | Source::RequestHeadersBytes
@@ -150,6 +196,7 @@ impl Operator {
             | Source::UpstreamLocal(part)
             | Source::DownstreamLocal(part)
             | Source::DownstreamRemote(part)
+            | Source::DownstreamDirectLocal(part)
             | Source::DownstreamDirectRemote(part) => *part == Part::Port,
             Source::TunnelHead { typed } | Source::TunnelTrailers { typed } => *typed,
             // All but one of the values that the UDP proxy tells are numbers.
@@ -223,6 +270,39 @@ impl Source {
             Self::ResponseTrailersBytes => {
                 number(cx.trailers.map_or(0, |trailers| trailers.byte_size() as u64), out)
             }
+            _ => self.write_rest(cx, out),
+        }
+    }
+
+    /// What fewer logs ask for.
+    fn write_rest(&self, cx: &FormatContext<'_>, out: &mut Vec<u8>) -> bool {
+        match self {
+            Self::EmitTime(format) => {
+                format.write(SystemTime::now(), out);
+                true
+            }
+            Self::Between(between) => between.of(cx.info).is_some_and(|time| number(time, out)),
+            Self::CallStatus(spelling) => call_status::write(cx, *spelling, out),
+            Self::UniqueId => unique::write(out),
+            Self::Zero => number(0, out),
+            Self::Nothing => false,
+            _ => self.write_name(cx, out),
+        }
+    }
+
+    /// Names of what is on the way of a stream.
+    fn write_name(&self, cx: &FormatContext<'_>, out: &mut Vec<u8>) -> bool {
+        match self {
+            Self::Occasion => text_of(Some(cx.occasion.name().as_bytes()), out),
+            Self::ChainName => text_of(cx.connection.chain.as_deref().map(str::as_bytes), out),
+            Self::UpstreamProtocol => {
+                text_of(cx.info.upstream_protocol.map(|v| v.text().as_bytes()), out)
+            }
+            Self::UpstreamName { port } => {
+                let name = cx.info.upstream_name.as_deref();
+                let cut = |name| if *port { name } else { address::host_of(name) };
+                text_of(name.map(cut).map(str::as_bytes), out)
+            }
             _ => self.write_head(cx, out).unwrap_or_else(|| self.write_address(cx, out)),
         }
     }
@@ -276,6 +356,9 @@ impl Source {
                 None => false,
             },
             Self::DownstreamLocal(part) => address::write(&cx.connection.local, *part, out),
+            Self::DownstreamDirectLocal(part) => {
+                address::write(&cx.connection.direct_local, *part, out)
+            }
             Self::DownstreamDirectRemote(part) => {
                 address::write(&cx.connection.direct_remote, *part, out)
             }
@@ -308,6 +391,7 @@ impl Span {
             Self::Request => cx.info.request_received,
             Self::Response => cx.info.response_received,
             Self::ResponseTx => cx.info.finished?.checked_sub(cx.info.response_received?),
+            Self::RequestTx => cx.info.request_sent,
         }
     }
 }

@@ -5,6 +5,8 @@ use std::sync::OnceLock;
 use ringway_http::FieldName;
 
 use super::address::Part;
+use super::call_status::Spelling;
+use super::moment::{Between, Wrong};
 use super::operator::{Operator, Original, ResponseField, ServerName, Source, Span, Wire};
 use super::time::TimeFormat;
 use super::tls::{self, Side, TlsValue};
@@ -163,6 +165,19 @@ fn filter_state(raw: &Raw<'_>) -> Result<Source, FormatProblem> {
 fn with_arguments(raw: &Raw<'_>) -> Result<Option<Source>, FormatProblem> {
     Ok(Some(match raw.name {
         "START_TIME" => Source::StartTime(time_format(raw)?),
+        "EMIT_TIME" => Source::EmitTime(time_format(raw)?),
+        "COMMON_DURATION" => between(raw)?,
+        "GRPC_STATUS" => Source::CallStatus(match raw.arguments.unwrap_or_default() {
+            "" | "CAMEL_STRING" => Spelling::Camel,
+            "SNAKE_STRING" => Spelling::Snake,
+            "NUMBER" => Spelling::Number,
+            other => {
+                return Err(raw.wrong(format!(
+                    "GrpcStatusFormatter only supports CAMEL_STRING, SNAKE_STRING or NUMBER. Got: \
+                     {other}"
+                )));
+            }
+        }),
         "REQ" | "REQUEST_HEADER" => {
             let (name, fallback) = two_names(raw, request_field)?;
             Source::Request { name, fallback }
@@ -223,6 +238,13 @@ fn sided(name: &str, value: TlsValue) -> Source {
     }
 }
 
+fn between(raw: &Raw<'_>) -> Result<Source, FormatProblem> {
+    Between::parse(raw.required()?).map(Source::Between).map_err(|wrong| match wrong {
+        Wrong::Form => raw.wrong("takes two moments and ms, us or ns, with colons between them"),
+        Wrong::Moment(name) => FormatProblem::Unsupported(format!("COMMON_DURATION({name})")),
+    })
+}
+
 /// What TLS knows of a side.
 fn of_tls(name: &str) -> Option<Source> {
     let downstream = name.strip_prefix("DOWNSTREAM_").map(|rest| (Side::Downstream, rest));
@@ -264,7 +286,31 @@ fn without_arguments(name: &str) -> Option<Source> {
         "HOSTNAME" => Source::Constant(hostname().as_bytes().into()),
         "STREAM_ID" => Source::Request { name: RequestField::new("x-request-id")?, fallback: None },
         "DOWNSTREAM_TRANSPORT_FAILURE_REASON" => Source::DownstreamTransportFailure,
-        _ => return address(name).or_else(|| of_tls(name)),
+        "ACCESS_LOG_TYPE" => Source::Occasion,
+        "FILTER_CHAIN_NAME" => Source::ChainName,
+        "GRPC_STATUS_NUMBER" => Source::CallStatus(Spelling::Number),
+        "REQUEST_TX_DURATION" => Source::Duration(Span::RequestTx),
+        "UNIQUE_ID" => Source::UniqueId,
+        "UPSTREAM_PROTOCOL" => Source::UpstreamProtocol,
+        "UPSTREAM_HOST_NAME" => Source::UpstreamName { port: true },
+        "UPSTREAM_HOST_NAME_WITHOUT_PORT" => Source::UpstreamName { port: false },
+        _ => return address(name).or_else(|| of_tls(name)).or_else(|| of_what_is_not_built(name)),
+    })
+}
+
+/// What Envoy can tell only of things that no configuration can ask for here.
+fn of_what_is_not_built(name: &str) -> Option<Source> {
+    Some(match name {
+        // Retransmissions and round trips are known of QUIC.
+        "BYTES_RETRANSMITTED" | "PACKETS_RETRANSMITTED" => Source::Zero,
+        "ROUNDTRIP_DURATION" => Source::Nothing,
+        // `virtual_clusters`
+        "VIRTUAL_CLUSTER_NAME" => Source::Nothing,
+        // Flags of filters, and the endpoints of internal listeners: without any, an empty text.
+        "CUSTOM_FLAGS"
+        | "DOWNSTREAM_LOCAL_ADDRESS_ENDPOINT_ID"
+        | "DOWNSTREAM_DIRECT_LOCAL_ADDRESS_ENDPOINT_ID" => Source::Constant(Box::default()),
+        _ => return None,
     })
 }
 
@@ -279,6 +325,8 @@ fn address(name: &str) -> Option<Source> {
         "DOWNSTREAM_REMOTE_ADDRESS" => Source::DownstreamRemote(Part::Whole),
         "DOWNSTREAM_REMOTE_PORT" => Source::DownstreamRemote(Part::Port),
         "DOWNSTREAM_DIRECT_REMOTE_ADDRESS" => Source::DownstreamDirectRemote(Part::Whole),
+        "DOWNSTREAM_DIRECT_LOCAL_ADDRESS" => Source::DownstreamDirectLocal(Part::Whole),
+        "DOWNSTREAM_DIRECT_LOCAL_PORT" => Source::DownstreamDirectLocal(Part::Port),
         "DOWNSTREAM_DIRECT_REMOTE_PORT" => Source::DownstreamDirectRemote(Part::Port),
         _ => return None,
     })
@@ -298,6 +346,7 @@ fn without_port(raw: &Raw<'_>) -> Result<Option<Source>, FormatProblem> {
         "UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT" => Source::UpstreamLocal(part),
         "DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT" => Source::DownstreamLocal(part),
         "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT" => Source::DownstreamRemote(part),
+        "DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT" => Source::DownstreamDirectLocal(part),
         "DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT" => Source::DownstreamDirectRemote(part),
         _ => return Ok(None),
     }))

@@ -39,6 +39,8 @@ impl Stream {
             tls: None,
             preamble: None,
             notes: None,
+            chain: None,
+            direct_local: Address::Ip(([127, 0, 0, 1], 10000).into()),
             transport_failure: None,
             start: Instant::now(),
         };
@@ -74,6 +76,11 @@ impl Stream {
         info.route_name = Some(Rc::from("rname"));
         info.cluster = Some(Rc::from("c1"));
         info.upstream_host = Some(Rc::from("[fd00::1]:8080"));
+        info.upstream_name = Some(Rc::from("up.example:8080"));
+        info.upstream_protocol = Some(Version::Http2);
+        info.request_sent = Some(Duration::from_millis(3));
+        stream.connection.chain = Some(Arc::from("chain"));
+        let info = &mut stream.info;
         info.upstream_local = Some("127.0.0.1:6666".parse().expect("an address"));
         info.upstream_transport_failure = Some("refused".into());
         info.attempts = 2;
@@ -87,7 +94,7 @@ impl Stream {
 
     fn cx(&self) -> FormatContext<'_> {
         let cx = FormatContext::new(&self.info, &self.connection).request(&self.request);
-        cx.response(&self.response).trailers(&self.trailers)
+        cx.response(&self.response).trailers(&self.trailers).on(Occasion::DownstreamEnd)
     }
 
     fn write(&self, format: &Format) -> String {
@@ -143,6 +150,23 @@ const OPERATORS: &[(&str, &str, &str)] = &[
     ("%UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%", "fd00::1", "-"),
     ("%UPSTREAM_REMOTE_PORT%", "8080", "-"),
     ("%UPSTREAM_CLUSTER%", "c1", "-"),
+    ("%UPSTREAM_PROTOCOL%", "HTTP/2", "-"),
+    ("%UPSTREAM_HOST_NAME%", "up.example:8080", "-"),
+    ("%UPSTREAM_HOST_NAME_WITHOUT_PORT%", "up.example", "-"),
+    ("%FILTER_CHAIN_NAME%", "chain", "-"),
+    ("%ACCESS_LOG_TYPE%", "DownstreamEnd", "DownstreamEnd"),
+    ("%DOWNSTREAM_DIRECT_LOCAL_ADDRESS%", "127.0.0.1:10000", "127.0.0.1:10000"),
+    ("%DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT%", "127.0.0.1", "127.0.0.1"),
+    ("%DOWNSTREAM_DIRECT_LOCAL_PORT%", "10000", "10000"),
+    ("%REQUEST_TX_DURATION%", "3", "-"),
+    ("%COMMON_DURATION(DS_RX_BEG:US_RX_BEG:us)%", "5000", "-"),
+    ("%COMMON_DURATION(US_TX_END:US_RX_BEG:ms)%", "2", "-"),
+    ("%GRPC_STATUS%", "-", "-"),
+    ("%GRPC_STATUS_NUMBER%", "-", "-"),
+    ("%CUSTOM_FLAGS%", "", ""),
+    ("%VIRTUAL_CLUSTER_NAME%", "-", "-"),
+    ("%ROUNDTRIP_DURATION%", "-", "-"),
+    ("%BYTES_RETRANSMITTED%", "0", "0"),
     ("%UPSTREAM_LOCAL_ADDRESS%", "127.0.0.1:6666", "-"),
     ("%UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT%", "127.0.0.1", "-"),
     ("%UPSTREAM_LOCAL_PORT%", "6666", "-"),
@@ -349,4 +373,26 @@ fn a_line_is_written_without_the_time_of_day_of_the_machine() {
     let mut stream = Stream::new();
     stream.info.start_time = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
     assert_eq!(stream.text("%START_TIME%"), "1970-01-01T00:00:00.000Z");
+}
+
+#[test]
+fn the_status_of_a_call_has_three_spellings() {
+    let mut stream = Stream::finished();
+    stream.request.fields.push(b"content-type", b"application/grpc");
+    stream.trailers = Fields::new();
+    stream.trailers.push(b"grpc-status", b"5");
+    let all = "%GRPC_STATUS% %GRPC_STATUS(SNAKE_STRING)% %GRPC_STATUS(NUMBER)%";
+    assert_eq!(stream.text(all), "NotFound NOT_FOUND 5");
+    // What gRPC does not say, HTTP does.
+    stream.trailers = Fields::new();
+    stream.info.response_code = 503;
+    assert_eq!(stream.text(all), "Unavailable UNAVAILABLE 14");
+    assert!(Format::text("%GRPC_STATUS(OTHER)%").is_err());
+}
+
+#[test]
+fn moments_that_nobody_knows_are_refused() {
+    let error = Format::text("%COMMON_DURATION(US_CX_BEG:US_CX_END:ms)%").expect_err("unknown");
+    let unknown = FormatProblem::Unsupported("COMMON_DURATION(US_CX_BEG)".to_owned());
+    assert_eq!(error.problem, unknown);
 }

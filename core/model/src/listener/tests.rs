@@ -12,7 +12,7 @@ fn query<'a>(destination: &str, source: &str, server_name: &'a str) -> ChainQuer
 }
 
 fn matcher(rules: Vec<ChainMatch>, default: Option<usize>) -> ChainMatcher {
-    ChainMatcher { rules: rules.into_iter().zip(0..).collect(), default }
+    ChainMatcher { tree: None, rules: rules.into_iter().zip(0..).collect(), default }
 }
 
 fn names(names: &[&str]) -> ChainMatch {

@@ -147,14 +147,19 @@ impl HashCookie {
         }
         let ttl = self.ttl?;
         // One connection gets one value, even if its streams ask at the same time.
-        let value = hash(format!("{}{}", subject.ends.0, subject.ends.1).as_bytes());
-        let value = format!("{value:016x}");
+        let value = hexadecimal(hash_of_ends(subject));
         set_cookie(self.set_cookie(&value, ttl));
-        Some(hash(value.as_bytes()))
+        Some(hash(&value))
     }
 
-    fn set_cookie(&self, value: &str, ttl: Duration) -> String {
-        let mut text = format!("{}=\"{value}\"", String::from_utf8_lossy(&self.name));
+    fn set_cookie(&self, value: &[u8; 16], ttl: Duration) -> String {
+        let attributes = self.attributes.iter().map(|(name, value)| name.len() + value.len() + 3);
+        let variable = self.name.len() + self.path.len() + attributes.sum::<usize>();
+        let mut text = String::with_capacity(variable + COOKIE_REST);
+        text.push_str(&String::from_utf8_lossy(&self.name));
+        text.push_str("=\"");
+        text.extend(value.iter().map(|digit| char::from(*digit)));
+        text.push('"');
         // Writing to a string cannot fail.
         if ttl.as_secs() > 0 {
             let _ = write!(text, "; Max-Age={}", ttl.as_secs());
@@ -171,6 +176,27 @@ impl HashCookie {
         text.push_str("; HttpOnly");
         text
     }
+}
+
+/// Bytes of a cookie beside its name, path and attributes: the value, an age, `HttpOnly`.
+const COOKIE_REST: usize = 80;
+/// Bytes of two addresses as text, paths of Unix sockets included.
+const ENDS: usize = 256;
+
+/// The hash of both addresses as one text.
+fn hash_of_ends(subject: &HashSubject<'_>) -> u64 {
+    let mut text = [0; ENDS];
+    let mut rest = text.as_mut_slice();
+    // What does not fit is not hashed: a path is shorter than that.
+    let _ = write!(rest, "{}{}", subject.ends.0, subject.ends.1);
+    let left = rest.len();
+    hash(&text[..ENDS - left])
+}
+
+/// Sixteen digits.
+fn hexadecimal(value: u64) -> [u8; 16] {
+    let digit = |place: usize| b"0123456789abcdef"[(value >> (60 - 4 * place)) as usize & 0xf];
+    std::array::from_fn(digit)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ringway_http::Method;
 use ringway_http::h1::{RequestError, Upgrade};
 use ringway_model::filter::{FilterState, HttpFilterChain};
-use ringway_model::format::FormatContext;
+use ringway_model::format::{FormatContext, Occasion};
 use ringway_model::http::ConnectionManager;
 use ringway_model::route::{Action, Found, Matched, WeightedCluster};
 use ringway_model::stats::status_class;
@@ -359,7 +359,8 @@ impl<'c, C: ClientSide> Exchange<'c, C> {
         let cx = FormatContext::new(&self.info, &self.down.info)
             .request(&self.down.request)
             .response(&self.down.response)
-            .trailers(&self.down.trailers);
+            .trailers(&self.down.trailers)
+            .on(Occasion::DownstreamEnd);
         self.down.worker.log.write(&self.manager.access_logs, &cx);
     }
 }

@@ -195,6 +195,7 @@ impl<C: ClientSide> Exchange<'_, C> {
     ) -> Result<(), Ended> {
         self.info.attempts += 1;
         self.info.upstream_host = Some(Rc::clone(&host.address_text));
+        self.info.upstream_name = Some(Rc::clone(&host.name));
         about_stream!(debug, "router", self, "upstream host {}", host.address_text);
         let suppress = self.filters.router().suppress_envoy_headers;
         let hostname = &host.endpoint.hostname;
@@ -278,6 +279,9 @@ impl<C: ClientSide> Exchange<'_, C> {
             return Err(ended);
         }
         let (head, side) = (&self.down.request, &self.down.side);
+        if side.body().is_empty() && !self.asks_for_tunnel {
+            self.info.request_sent = self.info.upstream_sent;
+        }
         match carrier {
             Carrier::Http1(mut connection) => {
                 // What goes through a tunnel is no body.
@@ -370,6 +374,7 @@ impl<C: ClientSide> Exchange<'_, C> {
         upstream: &Rc<Upstream>,
     ) -> Result<(), Ended> {
         self.info.upstream_local = server.local_address();
+        self.info.upstream_protocol = server.version();
         self.info.upstream_tls = server.handshake().map(Rc::clone);
         let mut pump = Pump::new(self, &mut server, upstream);
         let result = std::future::poll_fn(|cx| pump.poll(cx)).await;

@@ -265,6 +265,7 @@ impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
 
     fn end_request(&mut self, trailers: bool) -> Result<(), Ended> {
         self.exchange.note_request_complete();
+        self.exchange.info.request_sent = self.exchange.info.request_received;
         if self.exchange.filters_request_bodies() {
             return self.end_filtered_request(trailers);
         }
@@ -332,6 +333,7 @@ impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
                     self.end_response(false)?;
                 }
                 self.response_complete = true;
+                self.exchange.info.response_complete = Some(self.exchange.elapsed());
             }
         }
         Ok(())

@@ -201,6 +201,9 @@ pub(crate) trait ServerSide {
     /// Our own address towards the endpoint.
     fn local_address(&self) -> Option<SocketAddr>;
 
+    /// The protocol that is spoken; none where bytes pass as they are.
+    fn version(&self) -> Option<Version>;
+
     /// What the handshake with the endpoint came to, if there was one.
     fn handshake(&self) -> Option<&Rc<Handshake>>;
 

@@ -137,9 +137,12 @@ fn connection_info(
         Some(peer) => Address::Ip(canonical(peer)),
         None => sockets.address.clone(),
     };
+    let local = local_address(sockets, stream);
     ConnectionInfo {
         id: 0,
-        local: local_address(sockets, stream),
+        direct_local: local.clone(),
+        local,
+        chain: None,
         direct_remote,
         listener: Arc::clone(&listener.name),
         tls: None,

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ringway_model::listener::{ChainQuery, FilterChain, Listener, Terminal};
+use ringway_model::listener::{FilterChain, Listener, Terminal};
 use ringway_model::stream::{ConnectionInfo, ResponseFlags};
 use ringway_runtime::stream::Stream;
 
@@ -114,7 +114,8 @@ impl Admitted {
             return None;
         };
         let mut open = Open::new(worker, listener, info.start, entry);
-        let info = ConnectionInfo { id: open.id, ..info };
+        let name = chain.is_named.then(|| Arc::clone(&chain.name));
+        let info = ConnectionInfo { id: open.id, chain: name, ..info };
         open.line = Line::new(worker, listener, &info);
         let (name, peer) = (&listener.name, &info.direct_remote);
         about_connection!(debug, "conn_handler", info.id, "new connection from {peer} to '{name}'");
@@ -203,21 +204,7 @@ pub(crate) fn find_chain(listener: &Listener, info: &ConnectionInfo) -> Option<A
 }
 
 fn find_index(listener: &Listener, info: &ConnectionInfo) -> Option<usize> {
-    let preamble = info.preamble.as_deref();
-    let protocols: Vec<&str> = preamble
-        .map(|preamble| preamble.application_protocols.iter().map(|name| &**name).collect())
-        .unwrap_or_default();
-    listener.matcher.find(&ChainQuery {
-        destination: info.local.ip(),
-        source: info.remote().ip(),
-        direct_source: info.direct_remote.ip(),
-        server_name: preamble.map_or("", |preamble| &preamble.server_name),
-        transport_protocol: match preamble {
-            Some(preamble) if preamble.tls => "tls",
-            _ => "raw_buffer",
-        },
-        application_protocols: &protocols,
-    })
+    info.ask(|query| listener.matcher.find(query))
 }
 
 /// Counts an open connection until it is dropped.

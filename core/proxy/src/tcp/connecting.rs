@@ -2,6 +2,7 @@
 //! asked for.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -17,6 +18,9 @@ use super::session::{Expired, Session};
 use crate::tell::about_connection;
 use crate::transport::Transport;
 use crate::upstream::{Client, Host, Named, NoConnection, Unit, Upstream};
+
+/// Of the metadata that a tunnel leaves behind.
+const NAMESPACE: &str = "envoy.filters.network.tcp_proxy";
 
 impl Session {
     /// A connection to an endpoint of the cluster, after so many attempts as are allowed.
@@ -171,7 +175,7 @@ impl Session {
                 self.expire(Expired::Duration);
             }
             None => self.expire(Expired::Idle),
-            Some(Ok(_)) => self.stream.upstream_host = Some(Rc::clone(&host.address_text)),
+            Some(Ok(_)) => self.note_host(host),
             Some(Err(_)) => {}
         }
         outcome
@@ -186,12 +190,22 @@ impl Session {
     }
 
     /// The request for a tunnel, if there is to be one.
-    fn tunnel_request(&self, host: &Host) -> Option<Box<RequestHead>> {
-        let tunneling = self.proxy.tunneling.as_ref()?;
+    fn tunnel_request(&mut self, host: &Host) -> Option<Box<RequestHead>> {
+        let proxy = Arc::clone(&self.proxy);
+        let tunneling = proxy.tunneling.as_ref()?;
         let mut head = Box::new(RequestHead::new());
         let cx = FormatContext::new(&self.stream, &self.connection);
-        tunneling.write_request(host.scheme(), &cx, &mut head);
+        let id = tunneling.write_request(host.scheme(), &cx, &mut head);
+        if let (Some(id), Some(request_id)) = (id, &tunneling.request_id) {
+            let notes = self.stream.notes.get_or_insert_default();
+            notes.set_metadata(NAMESPACE, &request_id.metadata_key, &id);
+        }
         Some(head)
+    }
+
+    fn note_host(&mut self, host: &Host) {
+        self.stream.upstream_host = Some(Rc::clone(&host.address_text));
+        self.stream.upstream_name = Some(Rc::clone(&host.name));
     }
 
     fn note_failure(&mut self, host: &Host, failure: NoConnection) {
@@ -205,7 +219,7 @@ impl Session {
                 format!("tunnel_response:{}", head.status).into()
             }
         };
-        self.stream.upstream_host = Some(Rc::clone(&host.address_text));
+        self.note_host(host);
         self.stream.upstream_transport_failure = Some(reason);
         self.stream.flags.insert(ResponseFlags::UPSTREAM_CONNECTION_FAILURE);
     }

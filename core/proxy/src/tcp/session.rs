@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use ringway_model::format::FormatContext;
+use ringway_model::format::{FormatContext, Occasion};
 use ringway_model::stream::{ConnectionInfo, ResponseFlags, StreamInfo, WireBytes};
 use ringway_model::tcp::TcpProxy;
 use ringway_runtime::deadline::Deadline;
@@ -49,7 +49,7 @@ pub(crate) async fn serve(
 ) -> StreamInfo {
     let mut session = Session::new(entry, info);
     let Some(mut down) = down else {
-        session.log();
+        session.log(Occasion::TcpConnectionEnd);
         return session.stream;
     };
     let ending = session.run(&mut down).await;
@@ -62,7 +62,7 @@ pub(crate) async fn serve(
 pub(crate) fn refuse(entry: Entry, info: ConnectionInfo, flags: ResponseFlags) {
     let mut session = Session::new(entry, info);
     session.stream.flags.insert(flags);
-    session.log();
+    session.log(Occasion::TcpConnectionEnd);
 }
 
 pub(super) struct Session {
@@ -152,7 +152,7 @@ impl Session {
 
     async fn run(&mut self, down: &mut Transport) -> Ending {
         if self.proxy.log_times.on_start {
-            self.log();
+            self.log(Occasion::TcpConnectionStart);
         }
         // To connect takes more than all of the time that follows.
         let connecting = Recycled::new(|| self.connect(down));
@@ -167,7 +167,7 @@ impl Session {
         self.to_up.begin(&mut self.early, &mut up);
         self.up = Some(up);
         if self.proxy.log_times.on_connected {
-            self.log();
+            self.log(Occasion::TcpUpstreamConnected);
         }
         self.touch();
         let outcome = std::future::poll_fn(|cx| self.poll_relay(down, cx)).await;
@@ -262,7 +262,7 @@ impl Session {
                 return Poll::Ready(Expired::Drained);
             }
             if is_over(self.log_at) {
-                self.log();
+                self.log(Occasion::TcpPeriodic);
                 self.log_at = self.proxy.log_times.interval.map(|interval| now + interval);
             }
         }
@@ -324,7 +324,7 @@ impl Session {
     }
 
     /// Writes a line in each access log that wants one.
-    fn log(&mut self) {
+    fn log(&mut self, occasion: Occasion) {
         let (received, sent) = self.counted;
         let up = self.up.as_ref().map_or((0, 0), Far::transferred);
         let refused = self.connection.notes.as_ref().map_or(0, |notes| notes.refused_bytes.get());
@@ -337,14 +337,14 @@ impl Session {
             upstream_sent: up.1,
         };
         self.stream.finished = Some(self.connection.start.elapsed());
-        let cx = FormatContext::new(&self.stream, &self.connection);
+        let cx = FormatContext::new(&self.stream, &self.connection).on(occasion);
         self.worker.log.write(&self.proxy.access_logs, &cx);
     }
 
     fn finish(&mut self, down: &Transport) {
         self.count_bytes(down.transferred());
         self.note_trailers();
-        self.log();
+        self.log(Occasion::TcpConnectionEnd);
         let (id, flags) = (self.connection.id, self.stream.flags);
         let (up, down) = (self.to_up.moved, self.to_down.moved);
         about_connection!(debug, "filter", id, "ends: {up} bytes up, {down} down, {flags:?}");

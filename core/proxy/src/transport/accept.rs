@@ -64,8 +64,8 @@ async fn secure(
         key_log::write(worker, tls.key_log.as_ref(), outcome, local, remote);
     }
     match outcome {
-        Some(Ok(established)) => {
-            count::established(worker, &tls.stats, &tls.scope, &established);
+        Some(Ok(mut established)) => {
+            count::established(worker, &tls.stats, &tls.scope, &mut established);
             info.tls = Some(Rc::clone(established.secured.handshake()));
             Ok(Transport::Tls(Box::new(established.secured)))
         }

@@ -45,8 +45,8 @@ async fn secure(
     let remote = endpoint.address.ip();
     key_log::write(worker, tls.key_log.as_ref(), &outcome, local, remote);
     match outcome {
-        Ok(established) => {
-            count::established(worker, &tls.stats, &tls.scope, &established);
+        Ok(mut established) => {
+            count::established(worker, &tls.stats, &tls.scope, &mut established);
             Ok(Transport::Tls(Box::new(established.secured)))
         }
         Err(failure) => {

@@ -54,12 +54,12 @@ fn stat_name(scope: &StatName, kind: &'static str, name: &str) -> StatName {
     StatName { full, base: format!("{}.{kind}", scope.base), tags }
 }
 
-/// Counts a handshake that came to its end.
+/// Counts a handshake that came to its end, and whatever the peer finds wrong with it later.
 pub(super) fn established(
     worker: &Worker,
     stats: &SslStats,
     scope: &StatName,
-    outcome: &Established,
+    outcome: &mut Established,
 ) {
     let page = &worker.page;
     let handshake = outcome.secured.handshake();
@@ -82,6 +82,7 @@ pub(super) fn established(
             page.inc(worker.met_names.counter(worker, scope, kind, name));
         }
     }
+    outcome.secured.counts_fault(page, stats.connection_error);
 }
 
 /// Counts one that failed. A peer that just goes away is no error.

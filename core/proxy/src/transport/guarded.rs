@@ -12,7 +12,7 @@ use std::time::Instant;
 use ringway_bridge::stats::CounterId;
 use ringway_model::listener::{FilterChain, Terminal};
 use ringway_model::network::{NetworkFilter, Rbac};
-use ringway_model::rbac::{Evidence, Policies, Verdict};
+use ringway_model::rbac::{Evidence, Judge, Verdict};
 use ringway_model::stream::ConnectionInfo;
 use ringway_runtime::buffer::Buf;
 use ringway_runtime::deadline::Deadline;
@@ -138,7 +138,7 @@ impl Guarded {
         verdict.allowed
     }
 
-    fn ask<'r>(&self, rules: &'r Policies, allowed: CounterId, denied: CounterId) -> Verdict<'r> {
+    fn ask<'r>(&self, rules: &'r Judge, allowed: CounterId, denied: CounterId) -> Verdict<'r> {
         let connection = &self.connection;
         let verdict = rules.judge(&Evidence { connection, remote: connection.remote().ip() });
         self.worker.page.inc(if verdict.allowed { allowed } else { denied });

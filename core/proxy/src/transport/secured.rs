@@ -5,8 +5,10 @@
 
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
+use ringway_bridge::stats::{CounterId, Page};
 use ringway_runtime::buffer::{self, Buf, Class};
 use ringway_runtime::stream::Stream;
 use ringway_tls::{Engine, Handshake, TlsError};
@@ -30,6 +32,8 @@ pub(crate) struct Secured {
     unsealed: Unsealed,
     /// `close_notify` follows the plaintext.
     leaving: bool,
+    /// Where it is counted that the peer ends it with an error, which it may do once.
+    fault: Option<(Arc<Page>, CounterId)>,
     received_bytes: u64,
     sent_bytes: u64,
 }
@@ -98,6 +102,7 @@ impl Secured {
             input,
             unsealed: Unsealed::default(),
             leaving: false,
+            fault: None,
             received_bytes: 0,
             sent_bytes: 0,
         }
@@ -133,10 +138,23 @@ impl Secured {
             // An answer to the peer (an alert, a key update) leaves at once; whether it could is
             // for the next flush to find out.
             let _ = self.stream.poll_flush_unattended(cx);
-            opened.map_err(io::Error::other)?;
+            opened.map_err(|error| self.fail(error))?;
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Counts an error from here on: our side of a handshake of TLS 1.3 is over before the other
+    /// has judged it.
+    pub(super) fn counts_fault(&mut self, page: &Arc<Page>, counter: CounterId) {
+        self.fault = Some((Arc::clone(page), counter));
+    }
+
+    fn fail(&mut self, error: TlsError) -> io::Error {
+        if let (TlsError::Protocol(_), Some((page, counter))) = (&error, self.fault.take()) {
+            page.inc(counter);
+        }
+        io::Error::other(error)
     }
 
     fn open(&mut self) -> Result<(), TlsError> {

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use ringway_bridge::stats::StatName;
 use ringway_lb::Health;
 use ringway_model::cluster::ClusterId;
+use ringway_model::format::Occasion;
 use ringway_model::listener::Listener;
 use ringway_model::route::Priority;
 use ringway_model::stats::UdpClusterStats;
@@ -149,7 +150,7 @@ impl Datagrams {
         let mut clusters = self.clusters.borrow_mut();
         clusters.clear();
         let Some(udp) = &self.listener.borrow().udp else { return };
-        udp.proxy.routes.each_cluster(&mut |cluster| {
+        udp.proxy.routes.each_action(&mut |cluster| {
             if let Some(upstream) = self.worker.upstream(cluster.id) {
                 clusters.insert(cluster.id, stats_of(&self.worker, &upstream));
             }
@@ -312,7 +313,7 @@ impl Datagrams {
 
     fn choose(&self, udp: &UdpListener, key: &Key) -> Result<(Rc<Upstream>, Rc<Host>), NoSession> {
         let addresses = key.addresses();
-        let route = udp.proxy.routes.find(&addresses);
+        let route = udp.proxy.routes.find(&addresses.query());
         let upstream = route.and_then(|cluster| self.worker.upstream(cluster.id));
         let upstream = upstream.ok_or(NoSession::NoRoute)?;
         let policy = udp.proxy.hash.filter(|_| upstream.hashes());
@@ -349,7 +350,8 @@ impl Datagrams {
         let Some(unit) = upstream.leases.connection(Priority::Default) else {
             self.worker.page.inc(upstream.cluster.policy.stats.upstream_cx_overflow);
             let flags = ResponseFlags::UPSTREAM_OVERFLOW;
-            Line { flags, ..origin.line() }.write(&self.worker, proxy, &sides.down.counts);
+            let line = Line { flags, ..origin.line() };
+            line.write(&self.worker, proxy, &sides.down.counts, Occasion::UdpSessionEnd);
             return Err(NoSession::Overflow);
         };
         let session = Session::open(self, origin, key.clone(), host, sides, unit);

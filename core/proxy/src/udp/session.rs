@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use ringway_model::address::Address;
+use ringway_model::format::Occasion;
 use ringway_model::stream::ResponseFlags;
 use ringway_model::udp::{Addresses, UdpProxy};
 use ringway_runtime::buffer::Buf;
@@ -201,19 +202,19 @@ impl Session {
                 return Poll::Ready(());
             }
             if log_at.is_some_and(|at| at <= now) {
-                self.log();
+                self.log(Occasion::UdpPeriodic);
                 *log_at = proxy.log_interval.map(|pause| now + pause);
             }
         }
     }
 
-    fn log(&self) {
+    fn log(&self, occasion: Occasion) {
         let line = Line {
-            host: Some(&self.host.address_text),
+            host: Some(&self.host),
             upstream_local: self.socket.local_address(),
             ..self.origin.line()
         };
-        line.write(self.owner.worker(), &self.origin.proxy, &self.down.counts);
+        line.write(self.owner.worker(), &self.origin.proxy, &self.down.counts, occasion);
     }
 
     /// Ends the session: nobody finds it any more, and its socket closes with its task.
@@ -223,7 +224,7 @@ impl Session {
         }
         self.owner.forget(&self.key);
         drop(self.unit.take());
-        self.log();
+        self.log(Occasion::UdpSessionEnd);
         self.page().lower(self.origin.proxy.stats.downstream_sess_active, 1);
         about_connection!(debug, "filter", self.origin.id, "session ends");
         if let Some(waker) = self.waker.take() {

@@ -9,13 +9,14 @@ use std::time::{Instant, SystemTime};
 use ringway_bridge::stats::Page;
 use ringway_model::address::Address;
 use ringway_model::cluster::ClusterPolicy;
-use ringway_model::format::FormatContext;
+use ringway_model::format::{FormatContext, Occasion};
 use ringway_model::stats::{UdpClusterStats, UdpProxyStats};
 use ringway_model::stream::{ConnectionInfo, Preamble, ResponseFlags, StreamInfo};
 use ringway_model::udp::{Addresses, UdpProxy};
 use ringway_runtime::datagram::Sent;
 use ringway_runtime::listener::canonical;
 
+use crate::upstream::Host;
 use crate::worker::Worker;
 
 /// The namespaces of Envoy's dynamic metadata.
@@ -141,14 +142,20 @@ pub(super) struct Line<'l> {
     pub(super) listener: &'l Arc<str>,
     pub(super) cluster: &'l str,
     pub(super) start: Instant,
-    pub(super) host: Option<&'l Rc<str>>,
+    pub(super) host: Option<&'l Host>,
     pub(super) upstream_local: Option<std::net::SocketAddr>,
     pub(super) flags: ResponseFlags,
 }
 
 impl Line<'_> {
     /// Writes the session's line in each log that wants one.
-    pub(super) fn write(&self, worker: &Worker, proxy: &UdpProxy, counts: &Counts) {
+    pub(super) fn write(
+        &self,
+        worker: &Worker,
+        proxy: &UdpProxy,
+        counts: &Counts,
+        occasion: Occasion,
+    ) {
         if proxy.access_logs.is_empty() {
             return;
         }
@@ -158,6 +165,7 @@ impl Line<'_> {
         let connection = ConnectionInfo {
             id: self.id,
             local: Address::Ip(canonical(self.addresses.destination)),
+            direct_local: Address::Ip(canonical(self.addresses.destination)),
             direct_remote: Address::Ip(canonical(self.addresses.source)),
             listener: Arc::clone(self.listener),
             tls: None,
@@ -165,15 +173,18 @@ impl Line<'_> {
             start: self.start,
             preamble: Some(Rc::new(metadata.preamble)),
             notes: None,
+            chain: None,
         };
         let mut info = StreamInfo::new(self.start, worker.wall_clock(self.start));
         info.bytes_received = counts.bytes_received.get();
         info.bytes_sent = counts.bytes_sent.get();
         info.flags = self.flags;
-        info.upstream_host = self.host.map(Rc::clone);
+        info.upstream_host = self.host.map(|host| Rc::clone(&host.address_text));
+        info.upstream_name = self.host.map(|host| Rc::clone(&host.name));
         info.upstream_local = self.upstream_local;
         info.finished = Some(self.start.elapsed());
-        worker.log.write(&proxy.access_logs, &FormatContext::new(&info, &connection));
+        let cx = FormatContext::new(&info, &connection).on(occasion);
+        worker.log.write(&proxy.access_logs, &cx);
     }
 }
 
@@ -208,6 +219,7 @@ impl Totals {
         let connection = ConnectionInfo {
             id: 0,
             local: nowhere.clone(),
+            direct_local: nowhere.clone(),
             direct_remote: nowhere,
             listener: Arc::clone(listener),
             tls: None,
@@ -215,6 +227,7 @@ impl Totals {
             start,
             preamble: Some(Rc::new(metadata.preamble)),
             notes: None,
+            chain: None,
         };
         let mut info = StreamInfo::new(start, start_time);
         info.bytes_received = self.bytes.get();

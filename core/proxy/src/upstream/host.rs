@@ -21,6 +21,8 @@ pub(crate) struct Host {
     pub(crate) endpoint: Arc<Endpoint>,
     /// The address as text, this worker's copy.
     pub(crate) address_text: Rc<str>,
+    /// Its name, or else the same text.
+    pub(crate) name: Rc<str>,
     pub(super) worker: Rc<Worker>,
     pub(super) tally: Rc<Tally>,
     pub(super) leases: Rc<Leases>,
@@ -82,8 +84,14 @@ impl Host {
             policy: Arc::clone(&cluster.policy),
             endpoint: EndpointStats::of(&worker.catalog, &cluster.name, name),
         };
+        let address_text: Rc<str> = Rc::from(&*endpoint.address_text);
+        let name = match &*endpoint.hostname {
+            "" => Rc::clone(&address_text),
+            name => Rc::from(name),
+        };
         Rc::new(Self {
-            address_text: Rc::from(&*endpoint.address_text),
+            address_text,
+            name,
             endpoint,
             worker: Rc::clone(worker),
             tally: Rc::new(tally),

@@ -9,7 +9,7 @@ use ringway_http::h1::{
     ConnectionField, Framing, HeaderKeyFormat, RequestOptions, ResponseDecoder, ResponseError,
     ResponseLimits, Upgrade, encode_request, encode_trailers,
 };
-use ringway_http::{Body, Fields, RequestHead, ResetReason, ResponseHead};
+use ringway_http::{Body, Fields, RequestHead, ResetReason, ResponseHead, Version};
 use ringway_model::stream::ResponseFlags;
 use ringway_runtime::buffer::Buf;
 use ringway_tls::Handshake;
@@ -240,6 +240,10 @@ impl ServerSide for Box<Connection> {
 
     fn local_address(&self) -> Option<SocketAddr> {
         self.local
+    }
+
+    fn version(&self) -> Option<Version> {
+        Some(Version::Http11)
     }
 
     fn handshake(&self) -> Option<&Rc<Handshake>> {

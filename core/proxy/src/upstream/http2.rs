@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use ringway_http::h2::{self, ErrorCode};
-use ringway_http::{Body, Fields, RequestHead, ResetReason, ResponseHead};
+use ringway_http::{Body, Fields, RequestHead, ResetReason, ResponseHead, Version};
 use ringway_model::stream::ResponseFlags;
 use ringway_runtime::buffer::Buf;
 use ringway_tls::Handshake;
@@ -320,6 +320,10 @@ impl ServerSide for Server {
 
     fn local_address(&self) -> Option<SocketAddr> {
         self.mux.local
+    }
+
+    fn version(&self) -> Option<Version> {
+        Some(Version::Http2)
     }
 
     fn handshake(&self) -> Option<&Rc<Handshake>> {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use ringway_http::{Body, Fields, ResetReason, ResponseHead};
+use ringway_http::{Body, Fields, ResetReason, ResponseHead, Version};
 use ringway_model::stream::ResponseFlags;
 use ringway_runtime::buffer::Buf;
 use ringway_tls::Handshake;
@@ -135,6 +135,10 @@ impl ServerSide for Box<Raw> {
 
     fn local_address(&self) -> Option<SocketAddr> {
         self.transport.local_address()
+    }
+
+    fn version(&self) -> Option<Version> {
+        None
     }
 
     fn handshake(&self) -> Option<&Rc<Handshake>> {

@@ -267,6 +267,7 @@ fn snapshot(
     let chain = FilterChain {
         filters: Vec::new(),
         name: "c".into(),
+        is_named: true,
         terminal: Terminal::Http(Arc::new(manager(catalog, routes(), filters))),
         tls: setup.downstream.map(downstream),
         transport_connect_timeout: setup.handshake_timeout,
@@ -284,7 +285,11 @@ fn snapshot(
         filters: ListenerFilters::default(),
         udp: None,
         chains: vec![Arc::new(chain)],
-        matcher: ChainMatcher { rules: vec![(ChainMatch::default(), 0)], default: None },
+        matcher: ChainMatcher {
+            tree: None,
+            rules: vec![(ChainMatch::default(), 0)],
+            default: None,
+        },
         buffer_limit: 1 << 20,
         access_logs: Vec::new(),
         limits: Default::default(),

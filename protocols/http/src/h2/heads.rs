@@ -8,6 +8,7 @@ use super::error::MessageError;
 use super::hpack::{Field, Name, Sink};
 use super::limits::Limits;
 use crate::h1::Underscores;
+use crate::hop_by_hop::NOT_IN_TRAILERS;
 use crate::known::{JOINED_IN_REQUESTS, JOINED_IN_RESPONSES, mask};
 use crate::{Fields, Known, Method, RequestHead, ResponseHead, Version};
 
@@ -171,9 +172,8 @@ impl<'a> Assembly<'a> {
             }
             Target::Response(head) => (&mut head.fields, JOINED_IN_RESPONSES),
             Target::Trailers(fields) => {
-                // RFC 9110 section 6.5.1: what frames, routes or authenticates has no place in
-                // trailers; it is dropped, as in HTTP/1.
-                if TRAILERS_DROP & known.bit() != 0 {
+                // Dropped, as in HTTP/1.
+                if NOT_IN_TRAILERS & known.bit() != 0 {
                     return Ok(());
                 }
                 (&mut **fields, 0)
@@ -244,19 +244,6 @@ impl<'a> Assembly<'a> {
         Ok(())
     }
 }
-
-/// Fields that HTTP/1 drops from trailers as well.
-const TRAILERS_DROP: u128 = mask(&[
-    Known::Host,
-    Known::ContentLength,
-    Known::Te,
-    Known::Trailer,
-    Known::Expect,
-    Known::Http2Settings,
-    Known::Cookie,
-    Known::Authorization,
-    Known::ProxyAuthorization,
-]);
 
 impl Sink for Assembly<'_> {
     #[inline]

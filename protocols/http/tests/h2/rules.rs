@@ -231,6 +231,28 @@ fn trailers_before_the_promised_length_end_the_connection() {
     assert!(matches!(events.last(), Some(Event::Reset { .. })), "{events:?}");
 }
 
+/// RFC 9110 section 6.5.1, as in HTTP/1.
+#[test]
+fn fields_that_frame_or_route_are_dropped_from_trailers() {
+    let mut server = server(Options::default());
+    feed(&mut server, &post(1)).unwrap();
+    let tail = [
+        ("content-length", "5"),
+        ("host", "h"),
+        ("te", "trailers"),
+        ("authorization", "x"),
+        ("cookie", "a=b"),
+        ("cookie", "c=d"),
+        ("x", "y"),
+    ];
+    let block: Vec<u8> = tail.iter().flat_map(|(name, value)| literal(name, value)).collect();
+    feed(&mut server, &frame(HEADERS, 5, 1, &block)).unwrap();
+    let stored: Vec<_> = server.trailers_mut().iter().collect();
+    let kept = tail[3..].iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+    let kept: Vec<_> = kept.collect();
+    assert_eq!(stored, kept);
+}
+
 #[test]
 fn streams_that_are_over_are_left_alone() {
     let mut server = server(Options::default());

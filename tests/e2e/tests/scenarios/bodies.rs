@@ -10,7 +10,7 @@ use ringway_test_support::{Bootstrap, Framing, Origin, Proxy, RawClient, RawOrig
 const MIB: usize = 1 << 20;
 
 fn proxying_to(address: std::net::SocketAddr) -> Proxy {
-    Proxy::start(Bootstrap::proxying_to(address).to_yaml())
+    Proxy::start(Bootstrap::proxying_to(address).patient().to_yaml())
 }
 
 /// Bytes in which a lost or doubled piece shows.

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ringway_test_support::{Bootstrap, Launch, Make, Origin, Proxy, RawClient, indent};
 
@@ -79,17 +79,53 @@ fn a_limit_on_all_connections_leaves_those_that_ignore_it() {
         .listener(&listener("two", "", &echo()))
         .listener(&listener("free", ignoring, &echo()));
     let keys = "overload.global_downstream_max_connections: 2";
-    if Make::subject() == Make::Envoy {
-        // There the connections of this test to the admin count as well.
-        return;
-    }
-    let proxy = start(&bootstrap, &runtime(keys));
-    let mut one = connect(&proxy, "one");
+    let yaml = bootstrap.to_yaml() + &runtime(keys);
+    // The connections of this test to the admin count as well.
+    let yaml = yaml.replacen("admin:\n", "admin:\n  ignore_global_conn_limit: true\n", 1);
+    let proxy = Proxy::start(yaml);
+    let mut one = served(&proxy, "one");
     let mut free = connect(&proxy, "free");
     assert!(answers(&mut one) && answers(&mut free));
     assert!(!answers(&mut connect(&proxy, "two")), "two connections are all there may be");
     proxy.wait_stat("listener.two.downstream_global_cx_overflow", |count| count == 1);
     assert!(answers(&mut connect(&proxy, "free")));
+}
+
+/// A connection that is served. One to the admin that this test has left behind may still count.
+fn served(proxy: &Proxy, listener: &str) -> TcpStream {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let mut client = connect(proxy, listener);
+        if answers(&mut client) {
+            return client;
+        }
+        assert!(Instant::now() < deadline, "nobody is served");
+    }
+}
+
+#[test]
+fn the_admin_server_counts_against_the_limit_on_all_connections() {
+    let ignoring = "ignore_global_conn_limit: true\n";
+    let bootstrap = Bootstrap::new().listener(&listener("free", ignoring, &echo()));
+    let keys = "overload.global_downstream_max_connections: 2";
+    let proxy = start(&bootstrap, &runtime(keys));
+    let mut clients = [connect(&proxy, "free"), connect(&proxy, "free")];
+    assert!(clients.iter_mut().all(answers));
+    let ask = |admin: &mut TcpStream| {
+        let mut answer = Vec::new();
+        let asked = admin.write_all(b"GET /ready HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+        // A connection that is one too many may be reset.
+        let _ = asked.and_then(|()| admin.read_to_end(&mut answer));
+        !answer.is_empty()
+    };
+    let admin = || TcpStream::connect(proxy.admin_address()).unwrap();
+    assert!(!ask(&mut admin()));
+    drop(clients);
+    let deadline = Instant::now() + PATIENCE;
+    while !ask(&mut admin()) {
+        assert!(Instant::now() < deadline, "the admin server does not come back");
+    }
+    proxy.wait_stat("listener.admin.downstream_global_cx_overflow", |count| count >= 1);
 }
 
 const LINE: &str = "%RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %BYTES_RECEIVED% %BYTES_SENT% \

@@ -11,6 +11,7 @@ mod admin;
 mod balancing;
 mod bodies;
 mod certificates;
+mod chain_matcher;
 mod clients;
 mod command_line;
 mod configuration_errors;

@@ -23,6 +23,11 @@ fn rbac(fields: &str) -> String {
 
 /// A TCP proxy to an origin, behind these filters, with a log of this format.
 fn start(filters: &str, origin: SocketAddr, format: &str) -> Proxy {
+    start_with(filters, origin, format, "")
+}
+
+/// The same with these fields of the listener.
+fn start_with(filters: &str, origin: SocketAddr, format: &str, fields: &str) -> Proxy {
     let log = format!(
         "{{ name: file, typed_config: {{ '@type': {FILE}, path: '{{folder}}/access.log', log_format: \
          {{ text_format_source: {{ inline_string: \"{format}\\n\" }} }} }} }}"
@@ -30,8 +35,9 @@ fn start(filters: &str, origin: SocketAddr, format: &str) -> Proxy {
     let tcp = format!("stat_prefix: tp, cluster: origin, access_log: [{log}]");
     let filters = filters.to_owned() + &filter("tcp_proxy", "TcpProxy", &tcp);
     let bootstrap = Bootstrap::new().cluster("origin", &[origin]).listener(&format!(
-        "- name: main\n  address: {{ socket_address: {{ address: 127.0.0.1, port_value: 0 }} }}\n  \
-         filter_chains:\n  - filters:\n{}",
+        "- name: main\n  address: {{ socket_address: {{ address: 127.0.0.1, port_value: 0 }} }}\n\
+         {}  filter_chains:\n  - filters:\n{}",
+        indent(fields, 2),
         indent(&filters, 4)
     ));
     Launch::new(Make::subject(), bootstrap.to_yaml()).start().unwrap()
@@ -223,4 +229,62 @@ fn only_clients_of_the_right_name_pass() {
         assert_eq!(client.read_exact(&mut echo).is_ok(), passes, "{name}");
     }
     assert_eq!((proxy.stat("door.rbac.allowed"), proxy.stat("door.rbac.denied")), (1, 1));
+}
+
+/// `matcher` in place of `rules`.
+#[test]
+fn a_matcher_rules_in_place_of_policies() {
+    let rbac_action = "type.googleapis.com/envoy.config.rbac.v3.Action";
+    let input = "type.googleapis.com/envoy.extensions.matching.common_inputs.network.v3";
+    let to = |name: &str, action: &str| {
+        format!(
+            "{{ action: {{ name: a, typed_config: {{ '@type': {rbac_action}, name: {name}, action: \
+             {action} }} }} }}"
+        )
+    };
+    let map = |entries: &str| {
+        format!(
+            "{{ matcher_tree: {{ input: {{ name: i, typed_config: {{ '@type': {input}.SourceIPInput \
+             }} }}, exact_match_map: {{ map: {{ {entries} }} }} }} }}"
+        )
+    };
+    let known = |address: &str, then: String| format!("\"{address}\": {then}");
+    let entries = [
+        known("192.0.2.1", to("good one", "ALLOW")),
+        known("192.0.2.2", to("bad one", "DENY")),
+        known("192.0.2.3", to("seen", "LOG")),
+    ];
+    let shadow = map(&known("192.0.2.1", to("other", "DENY")));
+    let fields = format!("matcher: {}, shadow_matcher: {shadow}", map(&entries.join(", ")));
+    let format = "%CONNECTION_TERMINATION_DETAILS% \
+                  %DYNAMIC_METADATA(envoy.filters.network.rbac:shadow_effective_policy_id)% \
+                  %DYNAMIC_METADATA(envoy.filters.network.rbac:shadow_engine_result)%";
+    let header = "listener_filters:\n- name: header\n  typed_config: { '@type': \
+                  type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol }\n";
+    let proxy = start_with(&rbac(&fields), greeter(), format, header);
+    let ask = |address: &str| {
+        let mut client = connect(&proxy);
+        let header = format!("PROXY TCP4 {address} 198.51.100.1 9 80\r\n");
+        client.write_all(header.as_bytes()).unwrap();
+        assert_eq!(read(&mut client, 5), b"hello");
+        client.write_all(b"again").unwrap();
+        let mut bytes = [0; 5];
+        client.read_exact(&mut bytes).is_ok()
+    };
+    let outcomes = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"].map(ask);
+    assert_eq!(outcomes, [true, false, true, false]);
+    proxy.wait_stat("door.rbac.allowed", |count| count == 2);
+    proxy.wait_stat("door.rbac.denied", |count| count == 2);
+    let log = proxy.wait_file("access.log", |log| log.lines().count() == 4);
+    let mut lines: Vec<&str> = log.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(
+        lines,
+        [
+            "- - denied",
+            "- other denied",
+            "rbac_access_denied_matched_policy[bad_one] - denied",
+            "rbac_access_denied_matched_policy[none] - denied",
+        ]
+    );
 }

@@ -38,6 +38,35 @@ fn exactly(wire: &mut Wire, length: usize) -> String {
 const BOTH: &str = "propagate_response_headers: true, propagate_response_trailers: true";
 
 #[test]
+fn a_request_for_a_tunnel_has_an_id() {
+    let uuid = "request_id_extension: { typed_config: { \"@type\": \
+                type.googleapis.com/envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig } }";
+    for (more, header, key) in [
+        ("", "x-request-id", "tunnel_request_id"),
+        (", request_id_header: X-My-Id, request_id_metadata_key: mine", "x-my-id", "mine"),
+    ] {
+        let origin = RawOrigin::bind();
+        let format =
+            format!("%CONNECTION_ID% %DYNAMIC_METADATA(envoy.filters.network.tcp_proxy:{key})%");
+        let tunneling = format!(
+            "tunneling_config: {{ hostname: h, headers_to_add: [{{ header: {{ key: x-a, value: b \
+             }} }}], {uuid}{more} }}"
+        );
+        let filter = logging(&format, &format!("cluster: origin\n{tunneling}"));
+        let proxy = start(&ending_in(&filter).cluster_with("origin", &[origin.address()], ""));
+        let client = connect(&proxy);
+        let mut wire = origin.accept();
+        let head = wire.head().unwrap();
+        let names: Vec<&str> = head.fields.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["host", header, "x-a"]);
+        let id = head.get(header).unwrap().to_owned();
+        assert_eq!((id.len(), &id[14..15]), (36, "4"), "{id}");
+        drop((client, wire));
+        assert_eq!(only_line(&proxy), id);
+    }
+}
+
+#[test]
 fn bytes_pass_a_connect_over_http1() {
     let origin = RawOrigin::bind();
     let proxy = tunnelling(origin.address(), BOTH, "", "");

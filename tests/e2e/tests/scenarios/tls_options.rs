@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use ringway_test_support::{Bootstrap, Certificates, Launch, Make, Proxy, skip};
+use ringway_test_support::{Bootstrap, Certificates, Launch, Make, Proxy, RawClient, skip};
 
 use crate::only_ringway;
 
@@ -24,6 +24,8 @@ fn listening(certificates: &Certificates, certificate: &str, common: &str, more:
     let launch = Launch::new(Make::subject(), certificates.fill(&yaml)).concurrency(2);
     launch.start().unwrap_or_else(|error| panic!("{error}"))
 }
+
+const VALIDATION: &str = "validation_context: { trusted_ca: { filename: '{pki}/ca.pem' } },";
 
 fn pair(name: &str) -> String {
     format!(
@@ -198,4 +200,25 @@ fn a_file_that_became_bad_is_counted() {
     proxy.wait_stat(rejected, |count| count == 1);
     let said = client(&proxy, &["-tls1_3"]);
     assert!(said.is_none_or(|said| said.contains("200 OK")), "the last good one stays");
+}
+
+/// With TLS 1.3 a client has done its part before the server looks at its certificate.
+#[test]
+fn an_alert_behind_the_handshake_is_counted() {
+    let (certificates, _) = certificates();
+    let strict =
+        listening(&certificates, &pair("a"), VALIDATION, "require_client_certificate: true,");
+    let socket = format!(
+        "transport_socket: {{ name: tls, typed_config: {{ '@type': {TLS}.UpstreamTlsContext, \
+         common_tls_context: {{ tls_params: {{ tls_minimum_protocol_version: TLSv1_3, \
+         tls_maximum_protocol_version: TLSv1_3 }} }} }} }}"
+    );
+    let route = "- match: { prefix: / }\n  route: { cluster: strict }";
+    let bootstrap = Bootstrap::new().routes("main", route);
+    let bootstrap = bootstrap.cluster_with("strict", &[strict.listener("main")], &socket);
+    let proxy = Proxy::start(bootstrap.to_yaml());
+    assert_eq!(RawClient::connect(proxy.listener("main")).get("/").status(), 503);
+    proxy.wait_stat("cluster.strict.ssl.connection_error", |count| count == 1);
+    assert_eq!(proxy.stat("cluster.strict.ssl.handshake"), 1);
+    strict.wait_stat("listener.127.0.0.1_0.ssl.fail_verify_no_cert", |count| count == 1);
 }

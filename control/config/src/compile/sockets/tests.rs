@@ -50,7 +50,7 @@ fn reaches(sockets: &Sockets, to: SocketAddr) -> bool {
     client.write_all(b"x").unwrap();
     drop(client);
     let listeners: Vec<TcpListener> =
-        (0..sockets.fds.len()).map(|worker| TcpListener::from(fd_of(&sockets, worker))).collect();
+        (0..sockets.fds.len()).map(|worker| TcpListener::from(fd_of(sockets, worker))).collect();
     // The kernel has put it into the queue of one of them before `connect` returned.
     for listener in &listeners {
         listener.set_nonblocking(true).unwrap();
@@ -219,7 +219,7 @@ fn an_abstract_name_needs_no_file() {
 /// Whether the last of the duplicates accepts.
 fn accepts(sockets: &Sockets, connect: impl Fn() -> io::Result<UnixStream>) -> bool {
     let _client = connect().unwrap();
-    let last = fd_of(&sockets, sockets.fds.len() - 1);
+    let last = fd_of(sockets, sockets.fds.len() - 1);
     UnixListener::from(last).accept().is_ok()
 }
 

@@ -11,7 +11,10 @@ pub(super) const MESSAGES: &[Message] = &[
         "envoy.config.bootstrap.v3.Bootstrap.StaticResources",
         &[field("listeners"), field("clusters"), field("secrets")],
     ),
-    message("envoy.config.bootstrap.v3.Admin", &[field("address"), field("access_log")]),
+    message(
+        "envoy.config.bootstrap.v3.Admin",
+        &[field("address"), field("access_log"), field("ignore_global_conn_limit")],
+    ),
     message("envoy.config.bootstrap.v3.LayeredRuntime", &[field("layers")]),
     message(
         "envoy.config.bootstrap.v3.RuntimeLayer",

@@ -34,6 +34,7 @@ pub(super) const MESSAGES: &[Message] = &[
             field("continue_on_listener_filters_timeout"),
             field("filter_chains"),
             field("default_filter_chain"),
+            field("filter_chain_matcher"),
             field("per_connection_buffer_limit_bytes"),
             field("metadata"),
             field("socket_options"),

@@ -53,6 +53,9 @@ pub(super) const MESSAGES: &[Message] = &[
             field("propagate_response_headers"),
             field("post_path"),
             field("propagate_response_trailers"),
+            field("request_id_extension"),
+            field("request_id_header"),
+            field("request_id_metadata_key"),
         ],
     ),
     message(
@@ -99,7 +102,9 @@ pub(super) const MESSAGES: &[Message] = &[
         RBAC,
         &[
             field("rules"),
+            field("matcher"),
             field("shadow_rules"),
+            field("shadow_matcher"),
             field("shadow_rules_stat_prefix"),
             field("stat_prefix"),
             field("enforcement_type"),

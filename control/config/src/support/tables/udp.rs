@@ -1,4 +1,4 @@
-//! The UDP proxy, and the matchers by which it finds a cluster.
+//! The UDP proxy, and the matchers by which it finds a cluster and a listener its filter chain.
 
 use super::core::STRING_MATCHER;
 use super::{Message, extension, field, message};
@@ -11,6 +11,18 @@ const DESTINATION_IP: &str =
     "envoy.extensions.matching.common_inputs.network.v3.DestinationIPInput";
 const DESTINATION_PORT: &str =
     "envoy.extensions.matching.common_inputs.network.v3.DestinationPortInput";
+const DIRECT_SOURCE_IP: &str =
+    "envoy.extensions.matching.common_inputs.network.v3.DirectSourceIPInput";
+const SOURCE_TYPE: &str = "envoy.extensions.matching.common_inputs.network.v3.SourceTypeInput";
+const SERVER_NAME: &str = "envoy.extensions.matching.common_inputs.network.v3.ServerNameInput";
+const TRANSPORT_PROTOCOL: &str =
+    "envoy.extensions.matching.common_inputs.network.v3.TransportProtocolInput";
+const APPLICATION_PROTOCOL: &str =
+    "envoy.extensions.matching.common_inputs.network.v3.ApplicationProtocolInput";
+/// What a matcher of `rbac` says.
+const RULING: &str = "envoy.config.rbac.v3.Action";
+/// The name of a filter chain.
+const CHAIN_NAME: &str = "google.protobuf.StringValue";
 const IP: &str = "envoy.extensions.matching.input_matchers.ip.v3.Ip";
 
 pub(super) const MESSAGES: &[Message] = &[
@@ -85,7 +97,21 @@ pub(super) const MESSAGES: &[Message] = &[
             field("name"),
             extension(
                 "typed_config",
-                &[ROUTE, SOURCE_IP, SOURCE_PORT, DESTINATION_IP, DESTINATION_PORT, IP],
+                &[
+                    ROUTE,
+                    SOURCE_IP,
+                    SOURCE_PORT,
+                    DESTINATION_IP,
+                    DESTINATION_PORT,
+                    DIRECT_SOURCE_IP,
+                    SOURCE_TYPE,
+                    SERVER_NAME,
+                    TRANSPORT_PROTOCOL,
+                    APPLICATION_PROTOCOL,
+                    CHAIN_NAME,
+                    RULING,
+                    IP,
+                ],
             ),
         ],
     ),
@@ -93,6 +119,13 @@ pub(super) const MESSAGES: &[Message] = &[
     message(SOURCE_PORT, &[]),
     message(DESTINATION_IP, &[]),
     message(DESTINATION_PORT, &[]),
+    message(RULING, &[field("name"), field("action")]),
+    message(CHAIN_NAME, &[field("value")]),
+    message(DIRECT_SOURCE_IP, &[]),
+    message(SOURCE_TYPE, &[]),
+    message(SERVER_NAME, &[]),
+    message(TRANSPORT_PROTOCOL, &[]),
+    message(APPLICATION_PROTOCOL, &[]),
     message(IP, &[field("cidr_ranges"), field("stat_prefix")]),
     message("xds.type.matcher.v3.StringMatcher", STRING_MATCHER),
     message("xds.type.matcher.v3.RegexMatcher", &[field("google_re2"), field("regex")]),

@@ -23,7 +23,7 @@ stat_group! {
 stat_group! {
     /// `listener.admin.*`
     pub struct AdminListenerStats {
-        counters { downstream_cx_total, downstream_cx_destroy }
+        counters { downstream_cx_total, downstream_cx_destroy, downstream_global_cx_overflow }
         gauges { downstream_cx_active }
         histograms {}
     }
@@ -66,6 +66,11 @@ impl Tally {
                 &prefix,
             ),
         }
+    }
+
+    /// A connection was one too many.
+    pub(super) fn refused(&self) {
+        self.page.inc(self.listener.downstream_global_cx_overflow);
     }
 
     pub(super) fn opened(&self) {

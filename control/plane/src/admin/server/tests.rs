@@ -51,7 +51,7 @@ fn serve(address: &AdminAddress) -> Served {
     let server = AdminServer::bind(address).expect("bound");
     let address = server.address().to_owned();
     let mut running = JoinSet::new();
-    running.spawn(server.run(Arc::new(state)));
+    running.spawn(server.run(Arc::new(state), Default::default()));
     Served { address, catalog, lifecycle, commands, _running: running }
 }
 

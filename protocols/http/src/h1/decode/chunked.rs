@@ -9,7 +9,8 @@ use super::body::at_most;
 use super::collect::Collected;
 use super::error::HeadError;
 use super::lenient::unfold;
-use crate::known::{Known, mask};
+use crate::hop_by_hop::NOT_IN_TRAILERS;
+use crate::known::Known;
 use crate::{Fields, Step};
 
 /// Walks over the chunks of one body.
@@ -59,22 +60,6 @@ const MAX_EXTENSION_BYTES: u16 = 4096;
 /// so many are tolerated in all.
 const MAX_OVERHEAD_BYTES: u64 = 16 * 1024;
 const FREE_EXTENSION_BYTES: u64 = 16;
-
-/// RFC 9110 section 6.5.1: fields for framing, routing and the connection have no meaning in
-/// trailers, and are dangerous to whoever merges trailers into the head.
-const NOT_IN_TRAILERS: u128 = mask(&[
-    Known::Connection,
-    Known::ContentLength,
-    Known::Expect,
-    Known::Host,
-    Known::Http2Settings,
-    Known::KeepAlive,
-    Known::ProxyConnection,
-    Known::Te,
-    Known::Trailer,
-    Known::TransferEncoding,
-    Known::Upgrade,
-]);
 
 impl ChunkedReader {
     pub(super) fn is_done(&self) -> bool {

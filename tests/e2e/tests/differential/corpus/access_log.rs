@@ -58,6 +58,8 @@ fn exchanges() -> Vec<Exchange> {
         get("rewritten", "/new/x", ""),
         get("direct", "/direct", ""),
         get("redirected", "/moved", ""),
+        get("a call", "/direct", "content-type: application/grpc\n"),
+        get("a call without a route", "/nowhere", "content-type: application/grpc\n"),
         get("no route", "/nowhere", ""),
         get("no endpoint", "/none", ""),
         get("refused", "/refused", ""),
@@ -83,7 +85,14 @@ fn own_access_log() {
             %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %BYTES_RECEIVED% %BYTES_SENT% \
             %UPSTREAM_CLUSTER% %UPSTREAM_HOST% %ROUTE_NAME% %REQ(x-missing)% %RESP(x-origin)% \
             %REQ(USER-AGENT):1% %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% \
-            %DOWNSTREAM_LOCAL_ADDRESS% %RESPONSE_FLAGS_LONG%\\n\"";
+            %DOWNSTREAM_LOCAL_ADDRESS% %RESPONSE_FLAGS_LONG% %ACCESS_LOG_TYPE% \
+            %UPSTREAM_PROTOCOL% %UPSTREAM_HOST_NAME% %UPSTREAM_HOST_NAME_WITHOUT_PORT% \
+            %FILTER_CHAIN_NAME% %DOWNSTREAM_DIRECT_LOCAL_ADDRESS% \
+            %DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT% %GRPC_STATUS% %GRPC_STATUS_NUMBER% \
+            %GRPC_STATUS(SNAKE_STRING)% %VIRTUAL_CLUSTER_NAME% <%CUSTOM_FLAGS%> \
+            <%DOWNSTREAM_LOCAL_ADDRESS_ENDPOINT_ID%> %BYTES_RETRANSMITTED% \
+            %PACKETS_RETRANSMITTED% %ROUNDTRIP_DURATION% \
+            %COMMON_DURATION(US_RX_BEG:US_TX_BEG:ms)%\\n\"";
         logging(peers, format)
     };
     check(&Corpus { name: "own access log", bootstrap, exchanges: exchanges() });

@@ -21,7 +21,7 @@ fn pattern(length: usize) -> Vec<u8> {
 fn bodies_beyond_the_windows_pass_both_ways() {
     let body = pattern(40 * MIB);
     let origin = RawOrigin::bind();
-    let proxy = start(&to_h2(origin.address()));
+    let proxy = start(&to_h2(origin.address()).patient());
     let served = serve(origin, |_, server| echo(server).len());
     let mut h2 = client(&proxy);
     let answer = h2.post("/", &body);
@@ -37,7 +37,7 @@ fn bodies_beyond_the_windows_pass_both_ways() {
 #[test]
 fn bodies_of_many_sizes_between_the_versions() {
     let origin = Origin::named("a");
-    let proxy = start(&Bootstrap::proxying_to(origin.address()));
+    let proxy = start(&Bootstrap::proxying_to(origin.address()).patient());
     let mut client = client(&proxy);
     for size in [0, 1, 16_383, 16_384, 16_385, 65_535, 65_536, 3_000_000] {
         for kind in ["bytes", "chunked"] {
@@ -54,7 +54,7 @@ fn bodies_of_many_sizes_between_the_versions() {
 #[test]
 fn hyper_takes_and_gives_bodies_beyond_its_windows() {
     let origin = HyperOrigin::start("hyper");
-    let proxy = start(&to_h2(origin.address()));
+    let proxy = start(&to_h2(origin.address()).patient());
     let body = pattern(5 * MIB);
     let mut client = client(&proxy);
     for _ in 0..2 {
@@ -65,7 +65,7 @@ fn hyper_takes_and_gives_bodies_beyond_its_windows() {
 #[test]
 fn many_streams_at_once() {
     let origin = HyperOrigin::start("hyper");
-    let proxy = start(&to_h2(origin.address()));
+    let proxy = start(&to_h2(origin.address()).patient());
     let mut client = client(&proxy);
     let streams: Vec<_> =
         (0..180).map(|n| client.request("GET", &format!("/bytes/{}", n * 7), &[], true)).collect();
@@ -123,7 +123,7 @@ fn a_slow_reader_blocks_no_neighbour() {
 #[test]
 fn single_bytes_to_a_slow_origin_take_no_more_room_than_their_number() {
     let origin = RawOrigin::bind();
-    let proxy = start(&to_h2(origin.address()));
+    let proxy = start(&to_h2(origin.address()).patient());
     let before = proxy.resident_kib();
     let (stop, stopped) = std::sync::mpsc::channel::<()>();
     let served = serve(origin, move |_, mut server| {
@@ -152,7 +152,7 @@ fn single_bytes_to_a_slow_origin_take_no_more_room_than_their_number() {
 #[test]
 fn small_chunks_to_a_slow_client_take_no_more_room_than_their_number() {
     let origin = RawOrigin::bind();
-    let proxy = start(&Bootstrap::proxying_to(origin.address()));
+    let proxy = start(&Bootstrap::proxying_to(origin.address()).patient());
     let before = proxy.resident_kib();
     let mut client = client(&proxy);
     client.opens_windows = false;
@@ -210,7 +210,7 @@ fn a_thousand_answers_that_nobody_reads() {
 #[test]
 fn an_answer_until_close_ends_a_stream_and_no_connection() {
     let origin = RawOrigin::bind();
-    let proxy = start(&Bootstrap::proxying_to(origin.address()));
+    let proxy = start(&Bootstrap::proxying_to(origin.address()).patient());
     let mut client = client(&proxy);
     let stream = client.request("GET", "/", &[], true);
     let mut upstream = origin.accept();

@@ -82,7 +82,7 @@ fn the_last_value_of_a_setting_counts() {
 fn data_beyond_a_window_is_an_error() {
     ready();
     let origin = RawOrigin::bind();
-    let proxy = start(&Bootstrap::proxying_to(origin.address()));
+    let proxy = start(&Bootstrap::proxying_to(origin.address()).patient());
     let mut client = H2::connect(proxy.listener("main"), &[]);
     client.round_trip().unwrap();
     let stream = open(&mut client);

@@ -1,68 +1,54 @@
-//! `matcher` of the UDP proxy: from `xds.type.matcher.v3` to clusters.
+//! From `xds.type.matcher.v3` to trees, for whoever has a matcher.
 
 use std::collections::HashMap;
 
-use ringway_model::cluster::ClusterRef;
+use ringway_model::matching::{Choice, Input, OnMatch, Predicate, Table, Tree};
 use ringway_model::route::StringMatch;
-use ringway_model::udp::{Choice, Input, OnMatch, Predicate, Table, Tree};
 
-use super::super::Cx;
-use super::super::at::At;
-use super::super::pattern;
-use super::super::proto::{google, ip_matcher, matcher, network_inputs};
-use super::super::proto::{udp_proxy, xds, xds_core};
-use super::super::value::{cidr, is, unpack};
-use super::unregistered;
-use udp_proxy::udp_proxy_config::RouteSpecifier;
+use super::at::At;
+use super::pattern;
+use super::proto::{google, ip_matcher, matcher, network_inputs, xds, xds_core};
+use super::udp::unregistered;
+use super::value::{cidr, is, unpack};
 use xds::matcher as parts;
 
-/// A cluster that does not exist is no error, as in Envoy: its datagrams are dropped and counted.
-pub(super) fn routes(
-    cx: &Cx<'_>,
-    at: &At<'_>,
-    config: &udp_proxy::UdpProxyConfig,
-) -> Option<Choice> {
-    match &config.route_specifier {
-        Some(RouteSpecifier::Cluster(name)) => Some(Choice::Cluster(cluster(cx, name))),
-        Some(RouteSpecifier::Matcher(matcher)) => {
-            tree(cx, &at.field("matcher"), matcher).map(|tree| Choice::Tree(Box::new(tree)))
-        }
-        None => {
-            at.invalid("a cluster or a matcher is necessary");
-            None
-        }
-    }
-}
-
-fn cluster(cx: &Cx<'_>, name: &str) -> ClusterRef {
-    ClusterRef { name: name.into(), id: cx.cluster_id(name) }
+/// What may stand in a tree, beside what all trees have.
+pub(super) struct Rules<'r, A> {
+    /// Compiles an action.
+    pub(super) action: &'r dyn Fn(&At<'_>, &xds_core::TypedExtensionConfig) -> Option<A>,
+    /// The input that a message asks for, if it may be asked here.
+    pub(super) input: fn(&google::Any) -> Option<Input>,
 }
 
 /// The depth is bounded by that of the message.
-fn tree(cx: &Cx<'_>, at: &At<'_>, matcher: &xds::Matcher) -> Option<Tree> {
+pub(super) fn tree<A>(
+    rules: &Rules<'_, A>,
+    at: &At<'_>,
+    matcher: &xds::Matcher,
+) -> Option<Tree<A>> {
     let table = match &matcher.matcher_type {
         None => Some(Table::Empty),
         Some(parts::MatcherType::MatcherList(found)) => {
-            list(cx, &at.field("matcher_list"), found).map(Table::List)
+            list(rules, &at.field("matcher_list"), found).map(Table::List)
         }
-        Some(parts::MatcherType::MatcherTree(found)) => map(cx, &at.field("matcher_tree"), found),
+        Some(parts::MatcherType::MatcherTree(found)) => {
+            map(rules, &at.field("matcher_tree"), found)
+        }
     };
     let otherwise = match &matcher.on_no_match {
-        Some(one) => Some(on_match(cx, &at.field("on_no_match"), one)?),
+        Some(one) => Some(on_match(rules, &at.field("on_no_match"), one)?),
         None => None,
     };
     Some(Tree { table: table?, otherwise })
 }
 
-fn on_match(cx: &Cx<'_>, at: &At<'_>, found: &parts::OnMatch) -> Option<OnMatch> {
+fn on_match<A>(rules: &Rules<'_, A>, at: &At<'_>, found: &parts::OnMatch) -> Option<OnMatch<A>> {
     use parts::on_match::OnMatch as Kind;
     let choice = match &found.on_match {
         Some(Kind::Matcher(matcher)) => {
-            Choice::Tree(Box::new(tree(cx, &at.field("matcher"), matcher)?))
+            Choice::Tree(Box::new(tree(rules, &at.field("matcher"), matcher)?))
         }
-        Some(Kind::Action(action)) => {
-            Choice::Cluster(cluster(cx, &route(&at.field("action"), action)?.cluster))
-        }
+        Some(Kind::Action(action)) => Choice::Action((rules.action)(&at.field("action"), action)?),
         None => {
             at.invalid("an action or a matcher is necessary");
             return None;
@@ -71,13 +57,8 @@ fn on_match(cx: &Cx<'_>, at: &At<'_>, found: &parts::OnMatch) -> Option<OnMatch>
     Some(OnMatch { choice, keep_matching: found.keep_matching })
 }
 
-fn route(at: &At<'_>, action: &xds_core::TypedExtensionConfig) -> Option<udp_proxy::Route> {
-    let any = extension::<udp_proxy::Route>(at, action)?;
-    unpack(&at.field("typed_config"), any)
-}
-
 /// The message of an extension that must be of one type.
-fn extension<'e, M: prost::Name>(
+pub(super) fn extension<'e, M: prost::Name>(
     at: &At<'_>,
     config: &'e xds_core::TypedExtensionConfig,
 ) -> Option<&'e google::Any> {
@@ -96,13 +77,26 @@ fn typed<'e>(at: &At<'_>, config: &'e xds_core::TypedExtensionConfig) -> Option<
     config.typed_config.as_ref()
 }
 
-fn input(at: &At<'_>, config: Option<&xds_core::TypedExtensionConfig>) -> Option<Input> {
+fn input<A>(
+    rules: &Rules<'_, A>,
+    at: &At<'_>,
+    config: Option<&xds_core::TypedExtensionConfig>,
+) -> Option<Input> {
     let at = at.field("input");
     let Some(config) = config else {
         at.invalid("an input is necessary");
         return None;
     };
     let any = typed(&at, config)?;
+    let input = (rules.input)(any);
+    if input.is_none() {
+        at.field("typed_config").invalid(unregistered(&config.name, any));
+    }
+    input
+}
+
+/// What can be asked of any two addresses.
+pub(super) fn input_of_addresses(any: &google::Any) -> Option<Input> {
     Some(if is::<network_inputs::SourceIpInput>(any) {
         Input::SourceIp
     } else if is::<network_inputs::SourcePortInput>(any) {
@@ -112,14 +106,37 @@ fn input(at: &At<'_>, config: Option<&xds_core::TypedExtensionConfig>) -> Option
     } else if is::<network_inputs::DestinationPortInput>(any) {
         Input::DestinationPort
     } else {
-        at.field("typed_config").invalid(unregistered(&config.name, any));
+        return None;
+    })
+}
+
+/// What can be asked of a connection.
+pub(super) fn input_of_connection(any: &google::Any) -> Option<Input> {
+    if let Some(input) = input_of_addresses(any) {
+        return Some(input);
+    }
+    Some(if is::<network_inputs::DirectSourceIpInput>(any) {
+        Input::DirectSourceIp
+    } else if is::<network_inputs::SourceTypeInput>(any) {
+        Input::SourceType
+    } else if is::<network_inputs::ServerNameInput>(any) {
+        Input::ServerName
+    } else if is::<network_inputs::TransportProtocolInput>(any) {
+        Input::TransportProtocol
+    } else if is::<network_inputs::ApplicationProtocolInput>(any) {
+        Input::ApplicationProtocol
+    } else {
         return None;
     })
 }
 
 // ---- lists ------------------------------------------------------------------------------------
 
-fn list(cx: &Cx<'_>, at: &At<'_>, list: &parts::MatcherList) -> Option<Vec<(Predicate, OnMatch)>> {
+fn list<A>(
+    rules: &Rules<'_, A>,
+    at: &At<'_>,
+    list: &parts::MatcherList,
+) -> Option<Vec<(Predicate, OnMatch<A>)>> {
     let at = at.field("matchers");
     let each = list.matchers.iter().enumerate().map(|(index, one)| {
         let at = at.index(index);
@@ -127,26 +144,30 @@ fn list(cx: &Cx<'_>, at: &At<'_>, list: &parts::MatcherList) -> Option<Vec<(Pred
             at.invalid("a predicate and what to do on a match are necessary");
             return None;
         };
-        let condition = predicate(&at.field("predicate"), condition);
-        let then = on_match(cx, &at.field("on_match"), then);
+        let condition = predicate(rules, &at.field("predicate"), condition);
+        let then = on_match(rules, &at.field("on_match"), then);
         Some((condition?, then?))
     });
     let all: Vec<_> = each.collect();
     all.into_iter().collect()
 }
 
-fn predicate(at: &At<'_>, found: &parts::matcher_list::Predicate) -> Option<Predicate> {
+fn predicate<A>(
+    rules: &Rules<'_, A>,
+    at: &At<'_>,
+    found: &parts::matcher_list::Predicate,
+) -> Option<Predicate> {
     use parts::matcher_list::predicate::MatchType;
     match &found.match_type {
-        Some(MatchType::SinglePredicate(one)) => single(&at.field("single_predicate"), one),
+        Some(MatchType::SinglePredicate(one)) => single(rules, &at.field("single_predicate"), one),
         Some(MatchType::OrMatcher(list)) => {
-            predicates(&at.field("or_matcher"), list).map(Predicate::Or)
+            predicates(rules, &at.field("or_matcher"), list).map(Predicate::Or)
         }
         Some(MatchType::AndMatcher(list)) => {
-            predicates(&at.field("and_matcher"), list).map(Predicate::And)
+            predicates(rules, &at.field("and_matcher"), list).map(Predicate::And)
         }
         Some(MatchType::NotMatcher(one)) => {
-            let inner = predicate(&at.field("not_matcher"), one)?;
+            let inner = predicate(rules, &at.field("not_matcher"), one)?;
             Some(Predicate::Not(Box::new(inner)))
         }
         None => {
@@ -156,22 +177,24 @@ fn predicate(at: &At<'_>, found: &parts::matcher_list::Predicate) -> Option<Pred
     }
 }
 
-fn predicates(
+fn predicates<A>(
+    rules: &Rules<'_, A>,
     at: &At<'_>,
     list: &parts::matcher_list::predicate::PredicateList,
 ) -> Option<Vec<Predicate>> {
     let at = at.field("predicate");
     let each = list.predicate.iter().enumerate();
-    let all: Vec<_> = each.map(|(index, one)| predicate(&at.index(index), one)).collect();
+    let all: Vec<_> = each.map(|(index, one)| predicate(rules, &at.index(index), one)).collect();
     all.into_iter().collect()
 }
 
-fn single(
+fn single<A>(
+    rules: &Rules<'_, A>,
     at: &At<'_>,
     found: &parts::matcher_list::predicate::SinglePredicate,
 ) -> Option<Predicate> {
     use parts::matcher_list::predicate::single_predicate::Matcher;
-    let input = input(at, found.input.as_ref());
+    let input = input(rules, at, found.input.as_ref());
     match &found.matcher {
         Some(Matcher::ValueMatch(value)) => {
             let condition = string(&at.field("value_match"), value);
@@ -220,16 +243,16 @@ fn string(at: &At<'_>, found: &xds::StringMatcher) -> Option<StringMatch> {
 
 // ---- trees ------------------------------------------------------------------------------------
 
-fn map(cx: &Cx<'_>, at: &At<'_>, found: &parts::MatcherTree) -> Option<Table> {
+fn map<A>(rules: &Rules<'_, A>, at: &At<'_>, found: &parts::MatcherTree) -> Option<Table<A>> {
     use parts::matcher_tree::TreeType;
-    let input = input(at, found.input.as_ref());
+    let input = input(rules, at, found.input.as_ref());
     match &found.tree_type {
         Some(TreeType::ExactMatchMap(map)) => {
-            let entries = entries(cx, &at.field("exact_match_map"), &map.map)?;
+            let entries = entries(rules, &at.field("exact_match_map"), &map.map)?;
             Some(Table::Exact(input?, entries.into_iter().collect()))
         }
         Some(TreeType::PrefixMatchMap(map)) => {
-            let mut entries = entries(cx, &at.field("prefix_match_map"), &map.map)?;
+            let mut entries = entries(rules, &at.field("prefix_match_map"), &map.map)?;
             entries.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
             Some(Table::Prefix(input?, entries))
         }
@@ -244,17 +267,17 @@ fn map(cx: &Cx<'_>, at: &At<'_>, found: &parts::MatcherTree) -> Option<Table> {
     }
 }
 
-fn entries(
-    cx: &Cx<'_>,
+fn entries<A>(
+    rules: &Rules<'_, A>,
     at: &At<'_>,
     map: &HashMap<String, parts::OnMatch>,
-) -> Option<Vec<(Box<str>, OnMatch)>> {
+) -> Option<Vec<(Box<str>, OnMatch<A>)>> {
     let at = at.field("map");
     let mut sorted: Vec<_> = map.iter().collect();
     sorted.sort_by_key(|(key, _)| *key);
     let each = sorted.into_iter();
     let all: Vec<_> = each
-        .map(|(key, one)| Some((Box::from(key.as_str()), on_match(cx, &at.key(key), one)?)))
+        .map(|(key, one)| Some((Box::from(key.as_str()), on_match(rules, &at.key(key), one)?)))
         .collect();
     all.into_iter().collect()
 }
