@@ -4,6 +4,7 @@ mod bodies;
 mod conformance;
 mod endings;
 mod floods;
+mod leaks;
 mod lives;
 mod messages;
 mod upgrades;
