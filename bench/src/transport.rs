@@ -89,7 +89,9 @@ impl Transport {
     /// Why a proxy cannot do it.
     pub(crate) fn cannot(self, kind: Kind) -> Option<&'static str> {
         let same = match self.client {
-            Client::Http2 | Client::Grpc | Client::GrpcStream => self.origin == Origin::Http2,
+            // Fixed bytes stand for what it does not pass on.
+            Client::Http2 => true,
+            Client::Grpc | Client::GrpcStream => self.origin == Origin::Http2,
             _ => self.origin != Origin::Direct,
         };
         match kind {
@@ -214,7 +216,8 @@ mod tests {
         assert!(h2.cannot(Kind::Nginx).is_some() && h2.cannot(Kind::H2o).is_some());
         assert!(h2.cannot(Kind::Floor).is_none() && h2.cannot(Kind::Envoy).is_none());
         assert!(with(Client::Grpc, Origin::Http2).cannot(Kind::Nginx).is_none());
-        assert!(with(Client::Http2, Origin::Http1).cannot(Kind::Floor).is_some());
+        assert!(with(Client::Http2, Origin::Http1).cannot(Kind::Floor).is_none());
+        assert!(with(Client::Grpc, Origin::Http1).cannot(Kind::Floor).is_some());
         assert!(with(Client::Tcp, Origin::Echo).cannot(Kind::H2o).is_some());
         let udp = with(Client::Udp, Origin::Echo);
         assert!(udp.cannot(Kind::Haproxy).is_some() && udp.cannot(Kind::Floor).is_some());

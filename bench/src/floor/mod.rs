@@ -2,10 +2,14 @@
 //!
 //! A relay that parses nothing: bytes of each downstream connection go to an upstream connection
 //! of its own, and back. No proxy that receives and sends the same bytes on the same kernel can
-//! cost less than this by much, so every comparison is told as a ratio to it.
+//! cost less than this by much, so every comparison is told as a ratio to it. Where the two sides
+//! of a proxy do not speak the same, as HTTP/2 and HTTP/1.1, fixed bytes take the place of what it
+//! would say.
 //!
-//! Owns: the relay on a ring of its own (`ring`, `relay`). Does not own: anything of HTTP.
+//! Owns: the relay (`relay`), the one that answers HTTP/2 (`http2`), and their `ring`. Does not
+//! own: anything of HTTP but where a frame ends.
 
+mod http2;
 mod relay;
 mod ring;
 
@@ -14,10 +18,14 @@ use std::net::{SocketAddr, TcpListener};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use http2::Http2;
 use relay::Relay;
+use ring::Ring;
 
 /// Connections that wait to be accepted; the kernel cuts it to `net.core.somaxconn`.
 const BACKLOG: i32 = 16_384;
+/// Memory of all receive buffers is at most about this.
+const MEMORY_BYTES: u32 = 64 << 20;
 
 /// What a floor is told.
 #[derive(Debug, Clone, clap::Args)]
@@ -35,9 +43,21 @@ pub struct Options {
     /// armed, which is cheaper for small messages, and a connection that does not read is closed
     #[arg(long)]
     pub bulk: bool,
+    /// Answer HTTP/2 with fixed bytes instead of relaying
+    #[arg(long, value_name = "HOW")]
+    pub http2: Option<Answers>,
     /// CPU to run on
     #[arg(long, value_name = "N")]
     pub core: Option<usize>,
+}
+
+/// When a request of HTTP/2 is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Answers {
+    /// At once
+    Direct,
+    /// When the origin has answered a request of HTTP/1.1
+    Http1,
 }
 
 /// Relays until the process is ended.
@@ -54,7 +74,17 @@ pub fn run(options: &Options) -> io::Result<()> {
     // A reader that is gone is no reason not to relay.
     let _ = writeln!(stdout, "listening on {}", listener.local_addr()?);
     let _ = stdout.flush();
-    Relay::new(listener, options)?.run()
+    serve(listener, options)
+}
+
+fn serve(listener: TcpListener, options: &Options) -> io::Result<()> {
+    let bytes = options.buffer_bytes.clamp(256, 1 << 20);
+    let count = (MEMORY_BYTES / bytes).clamp(64, 16_384).next_power_of_two();
+    let ring = Ring::new(count as u16, bytes, options.upstream)?;
+    match options.http2 {
+        Some(_) => Http2::new(ring, listener, options).run(),
+        None => Relay::new(ring, listener, options).run(),
+    }
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {

@@ -19,9 +19,6 @@ use super::ring::{Completion, Ring};
 const MOST_QUEUED: usize = 64;
 /// In bulk mode: one is sent while the other is filled.
 const BULK_QUEUED: usize = 2;
-/// Memory of all receive buffers is at most about this.
-const MEMORY_BYTES: u32 = 64 << 20;
-
 const ACCEPT: u64 = u64::MAX;
 
 /// What an operation was.
@@ -94,18 +91,15 @@ pub(super) struct Relay {
 }
 
 impl Relay {
-    pub(super) fn new(listener: TcpListener, options: &Options) -> io::Result<Self> {
-        let bytes = options.buffer_bytes.clamp(256, 1 << 20);
-        let count = (MEMORY_BYTES / bytes).clamp(64, 16_384).next_power_of_two();
-        let ring = Ring::new(count as u16, bytes, options.upstream)?;
-        Ok(Self {
+    pub(super) fn new(ring: Ring, listener: TcpListener, options: &Options) -> Self {
+        Self {
             ring,
             listener,
             upstream: options.upstream,
             bulk: options.bulk,
             pairs: Slab::new(),
             starved: Vec::new(),
-        })
+        }
     }
 
     pub(super) fn run(mut self) -> io::Result<()> {
@@ -276,7 +270,7 @@ impl Pair {
     }
 }
 
-fn upstream_socket(address: SocketAddr) -> io::Result<TcpStream> {
+pub(super) fn upstream_socket(address: SocketAddr) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_tcp_nodelay(true)?;
     Ok(socket.into())

@@ -18,6 +18,10 @@ use socket2::SockAddr;
 const ENTRIES: u32 = 4096;
 /// Completion queue entries: many connections may complete between two turns.
 const COMPLETIONS: u32 = 32_768;
+/// Completions after which a turn looks for no more.
+const GATHERED_MAX: usize = 256;
+/// `IORING_ENTER_GETEVENTS`
+const GET_EVENTS: u32 = 1;
 /// The one group of provided buffers.
 const GROUP: u16 = 0;
 /// The ring of buffers begins at a page (io_uring_register_buf_ring(3)).
@@ -48,6 +52,7 @@ impl Ring {
         let ring = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
+            .setup_taskrun_flag()
             .setup_cqsize(COMPLETIONS)
             .build(ENTRIES)?;
         let mut buffers = Buffers::new(count, bytes);
@@ -98,6 +103,39 @@ impl Ring {
         self.push(send.build().user_data(token))
     }
 
+    /// Sends bytes that last for ever.
+    pub(super) fn send_static(
+        &mut self,
+        fd: RawFd,
+        bytes: &'static [u8],
+        token: u64,
+    ) -> io::Result<()> {
+        // SAFETY: as they are static, they stay.
+        unsafe { self.send_slice(fd, bytes, token) }
+    }
+
+    /// Sends all of `bytes`.
+    ///
+    /// # Safety
+    /// They must stay where and as they are until the completion.
+    pub(super) unsafe fn send_slice(
+        &mut self,
+        fd: RawFd,
+        bytes: &[u8],
+        token: u64,
+    ) -> io::Result<()> {
+        let flags = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
+        let send = opcode::Send::new(Fd(fd), bytes.as_ptr(), bytes.len() as u32).flags(flags);
+        self.push(send.build().user_data(token))
+    }
+
+    /// The first bytes of a buffer that was filled and not given back.
+    pub(super) fn bytes(&self, buffer: u16, len: u32) -> &[u8] {
+        assert!(len <= self.buffers.bytes, "the kernel wrote beyond its buffer");
+        // SAFETY: it belongs to the caller and not to the kernel, which has written so much.
+        unsafe { std::slice::from_raw_parts(self.buffers.address(buffer), len as usize) }
+    }
+
     /// Gives a buffer back to the kernel.
     pub(super) fn give(&mut self, buffer: u16) {
         self.buffers.give(buffer);
@@ -123,13 +161,38 @@ impl Ring {
             Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {}
             Err(error) => return Err(error),
         }
+        self.take(completions);
+        Ok(())
+    }
+
+    /// Appends what has happened as well: the kernel makes some twenty completions each time that
+    /// it is entered.
+    pub(super) fn gather(&mut self, completions: &mut Vec<Completion>) -> io::Result<()> {
+        while completions.len() < GATHERED_MAX && self.ring.submission().taskrun() {
+            let pending = self.ring.submission().len() as u32;
+            // A submission alone makes none. SAFETY: no signal mask is passed.
+            let entered = unsafe {
+                self.ring.submitter().enter::<libc::sigset_t>(pending, 0, GET_EVENTS, None)
+            };
+            let before = completions.len();
+            self.take(completions);
+            match entered {
+                Err(error) if error.raw_os_error() != Some(libc::EBUSY) => return Err(error),
+                // It says so as well of what it has just worked off, until there is more.
+                _ if completions.len() == before => break,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, completions: &mut Vec<Completion>) {
         completions.extend(self.ring.completion().map(|entry| Completion {
             token: entry.user_data(),
             result: entry.result(),
             buffer: cqueue::buffer_select(entry.flags()),
             more: cqueue::more(entry.flags()),
         }));
-        Ok(())
     }
 }
 

@@ -227,6 +227,11 @@ pub(crate) fn ringway_arguments(command: &mut Command, setup: &Setup) -> io::Res
 fn floor(command: &mut Command, setup: &Setup) {
     command.arg("floor").arg("--listen").arg(format!("127.0.0.1:{}", setup.port));
     command.arg("--upstream").arg(format!("127.0.0.1:{}", setup.origin));
+    match (setup.transport.client, setup.transport.origin) {
+        (Client::Http2, transport::Origin::Direct) => drop(command.args(["--http2", "direct"])),
+        (Client::Http2, transport::Origin::Http1) => drop(command.args(["--http2", "http1"])),
+        _ => {}
+    }
     if setup.bulk {
         command.args(["--bulk", "--buffer-bytes", "262144"]);
     }
