@@ -124,7 +124,7 @@ pub(crate) struct Worker {
     names: RefCell<Names>,
     /// The same moment on both clocks, at most half a second ago when it is used.
     clocks: Cell<(Instant, SystemTime)>,
-    date: Cell<(u64, [u8; DATE_LEN])>,
+    date: Cell<(SystemTime, u64, [u8; DATE_LEN])>,
     reaper: RefCell<Option<Waker>>,
     main: RefCell<Option<Waker>>,
 }
@@ -179,7 +179,7 @@ impl Worker {
             names: RefCell::default(),
             stopped: Cell::new(false),
             clocks: Cell::new((Instant::now(), SystemTime::now())),
-            date: Cell::new((u64::MAX, [0; DATE_LEN])),
+            date: Cell::new((UNIX_EPOCH, 0, imf_fixdate(0))),
             reaper: RefCell::default(),
             main: RefCell::default(),
         });
@@ -371,13 +371,14 @@ impl Worker {
 
     /// The `date` of a response that is sent at `now`.
     pub(crate) fn date(&self, now: SystemTime) -> [u8; DATE_LEN] {
-        let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let (made_for, text) = self.date.get();
-        if made_for == seconds {
+        let (dated, made_for, text) = self.date.get();
+        // What is answered in one turn is answered at the same time.
+        if dated == now {
             return text;
         }
-        let text = imf_fixdate(seconds);
-        self.date.set((seconds, text));
+        let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let text = if made_for == seconds { text } else { imf_fixdate(seconds) };
+        self.date.set((now, seconds, text));
         text
     }
 

@@ -31,7 +31,7 @@ pub struct Fields {
 
 /// Positions are 32 bits wide: a head is bounded by 8 MiB of configuration, and `compact` keeps
 /// the arena within twice the live bytes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Entry {
     name_start: u32,
     name_len: u32,
@@ -78,6 +78,24 @@ impl Fields {
         self.entries.clear();
         self.present = 0;
         self.live_bytes = 0;
+    }
+
+    /// Becomes the same as `other`, in the storage that it has.
+    pub(crate) fn copy_from(&mut self, other: &Self) {
+        self.arena.clone_from(&other.arena);
+        self.entries.clone_from(&other.entries);
+        self.present = other.present;
+        self.live_bytes = other.live_bytes;
+    }
+
+    /// Bytes that a copy takes: those of removed and changed fields may be among them.
+    pub(crate) fn stored_bytes(&self) -> usize {
+        self.arena.len()
+    }
+
+    /// Whether the same fields are stored in the same way: `false` may be said of equal ones.
+    pub(crate) fn is_stored_as(&self, other: &Self) -> bool {
+        self.entries == other.entries && self.arena == other.arena
     }
 
     /// Number of fields, each of several with one name counted.

@@ -100,6 +100,18 @@ impl RequestHead {
         self.version = Version::Http11;
     }
 
+    /// Becomes the same as `other`, in the storage that it has.
+    pub(crate) fn copy_from(&mut self, other: &Self) {
+        self.fields.copy_from(&other.fields);
+        self.method_text.clone_from(&other.method_text);
+        self.method = other.method;
+        self.path.clone_from(&other.path);
+        self.authority.clone_from(&other.authority);
+        self.has_authority = other.has_authority;
+        self.scheme.clone_from(&other.scheme);
+        self.version = other.version;
+    }
+
     /// The method as it stood in the request.
     #[inline]
     #[must_use]

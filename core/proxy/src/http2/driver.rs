@@ -110,7 +110,7 @@ impl Driver {
     /// The head of the request that was just opened.
     pub(crate) fn take_request(&self) -> Box<RequestHead> {
         let mut head = self.session.spare.borrow_mut().pop().unwrap_or_default();
-        std::mem::swap(self.session.engine.borrow_mut().request_mut(), &mut *head);
+        self.session.engine.borrow_mut().swap_request(&mut head);
         head
     }
 
@@ -160,7 +160,7 @@ impl Driver {
             match event {
                 Event::Head { stream: id, body } if self.is_server() => {
                     let accepted = Accepted::new(&self.session, id, body);
-                    self.deliver_what_follows(id);
+                    self.deliver_what_follows(id, &accepted);
                     return Some(Turn::Opened(accepted));
                 }
                 Event::Refused { error, .. } => {
@@ -176,11 +176,11 @@ impl Driver {
     }
 
     /// What came together with a head is there when its task begins.
-    fn deliver_what_follows(&self, id: StreamId) {
+    fn deliver_what_follows(&self, id: StreamId, accepted: &Accepted) {
         loop {
             let event = self.session.engine.borrow_mut().poll_event_of(id);
             let Some(event) = event else { return };
-            self.session.deliver(&event, &self.input[..self.consumed]);
+            accepted.deliver(&self.session, &event, &self.input[..self.consumed]);
         }
     }
 

@@ -298,7 +298,7 @@ impl Session {
         mail.wake();
     }
 
-    fn count(&self, event: &Event) {
+    pub(super) fn count(&self, event: &Event) {
         match event {
             Event::Trailers(_) => self.counts.count(|stats| stats.trailers),
             Event::Reset { error: Some(error), .. } => self.counts.refused(*error),
@@ -314,7 +314,8 @@ impl Session {
         }
     }
 
-    fn put(&self, mail: &mut Mail, event: &Event, input: &[u8]) {
+    /// What an event of a stream adds to its mail.
+    pub(super) fn put(&self, mail: &mut Mail, event: &Event, input: &[u8]) {
         let mut engine = self.engine.borrow_mut();
         match event {
             Event::Informational(_) => {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use ringway_http::h2::{ErrorCode, SendError, State, StreamId};
+use ringway_http::h2::{ErrorCode, Event, SendError, State, StreamId};
 use ringway_http::{Body, Fields, RequestHead, ResponseHead};
 use ringway_runtime::buffer::{self, Buf, Class};
 
@@ -41,6 +41,12 @@ pub(crate) struct Accepted {
 impl Accepted {
     pub(super) fn new(session: &Session, id: StreamId, body: Body) -> Self {
         Self { id, inbox: session.add(id), body }
+    }
+
+    /// Takes what came together with the head: nobody waits for it yet.
+    pub(super) fn deliver(&self, session: &Session, event: &Event, input: &[u8]) {
+        session.count(event);
+        session.put(&mut self.inbox.mail.borrow_mut(), event, input);
     }
 
     /// What its head says of its body.

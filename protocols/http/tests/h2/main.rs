@@ -4,5 +4,6 @@ mod echo;
 mod floods;
 mod properties;
 mod referee;
+mod repeats;
 mod rules;
 mod wire;

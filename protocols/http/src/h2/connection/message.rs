@@ -109,6 +109,10 @@ impl Connection {
         role: Role,
         block: &[u8],
     ) -> Result<Result<(), MessageError>, ConnectionError> {
+        let changes = self.decoder.changes();
+        if changes.is_some_and(|changes| self.recall(role, block, changes)) {
+            return Ok(Ok(()));
+        }
         let target = match role {
             Role::Request => {
                 let head = self.requests.next_mut();
@@ -135,8 +139,46 @@ impl Connection {
         let limits = &self.options.limits;
         let mut assembly = Assembly::new(target, limits, underscores, &mut self.cookie);
         self.decoder.decode(block, &mut assembly)?;
-        self.dropped_fields = self.dropped_fields.saturating_add(assembly.dropped());
-        Ok(assembly.finish())
+        let dropped = assembly.dropped();
+        let verdict = assembly.finish();
+        self.dropped_fields = self.dropped_fields.saturating_add(dropped);
+        if let Some(changes) = changes
+            && verdict.is_ok()
+            && dropped == 0
+            && self.decoder.changes() == Some(changes)
+        {
+            self.note(role, block, changes);
+        }
+        Ok(verdict)
+    }
+
+    /// The head of a block that came just now as well, with the same table.
+    #[inline]
+    fn recall(&mut self, role: Role, block: &[u8], changes: u64) -> bool {
+        match role {
+            Role::Request => {
+                self.protocol.clear();
+                self.recent_request.recall(block, changes, self.requests.next_mut())
+            }
+            Role::Response => {
+                self.recent_response.recall(block, changes, self.responses.next_mut())
+            }
+            Role::Trailers | Role::Discarded => false,
+        }
+    }
+
+    /// Takes note of a block without fault that has left the table as it was.
+    fn note(&mut self, role: Role, block: &[u8], changes: u64) {
+        match role {
+            // What it asks for beside its head is not kept.
+            Role::Request if self.protocol.is_empty() => {
+                self.recent_request.note(block, changes, self.requests.next_mut());
+            }
+            Role::Response => {
+                self.recent_response.note(block, changes, self.responses.next_mut());
+            }
+            Role::Request | Role::Trailers | Role::Discarded => {}
+        }
     }
 
     /// Decodes a block that nobody wants, since the table must follow the peer's.

@@ -10,6 +10,7 @@ mod frames;
 mod message;
 mod pool;
 mod receive;
+mod recent;
 mod send;
 mod time;
 
@@ -26,6 +27,7 @@ use super::stream::{Resets, State, Streams, Waiting};
 use crate::{Body, Fields, RequestHead, ResetReason, ResponseHead};
 use pool::Pool;
 use receive::{Block, Reading};
+use recent::{Received, Sent};
 use time::Liveness;
 
 /// RFC 9113 section 6.9.2: the windows before any SETTINGS or WINDOW_UPDATE.
@@ -159,9 +161,12 @@ pub struct Connection {
     cookie: Vec<u8>,
     dropped_fields: u32,
     protocol: Vec<u8>,
-    requests: Pool<RequestHead>,
+    requests: Pool<Box<RequestHead>>,
     responses: Pool<ResponseHead>,
     trailers: Pool<Fields>,
+    recent_request: Received<RequestHead>,
+    recent_response: Received<ResponseHead>,
+    sent_response: Sent,
     events: VecDeque<Event>,
 
     streams: Streams,
@@ -221,6 +226,9 @@ impl Connection {
             requests: Pool::default(),
             responses: Pool::default(),
             trailers: Pool::default(),
+            recent_request: Received::default(),
+            recent_response: Received::default(),
+            sent_response: Sent::default(),
             events: VecDeque::new(),
             streams: Streams::default(),
             highest: 0,
@@ -314,6 +322,11 @@ impl Connection {
         self.requests.current_mut()
     }
 
+    /// As [`Connection::request_mut`], where both are boxed: nothing of them is moved.
+    pub fn swap_request(&mut self, head: &mut Box<RequestHead>) {
+        std::mem::swap(self.requests.current_mut(), head);
+    }
+
     /// The head of the last `Head` or `Informational` event of a client; as above.
     pub fn response_mut(&mut self) -> &mut ResponseHead {
         self.responses.current_mut()
@@ -399,6 +412,9 @@ impl Connection {
         self.requests.shrink();
         self.responses.shrink();
         self.trailers.shrink();
+        self.recent_request.forget();
+        self.recent_response.forget();
+        self.sent_response.forget();
         self.streams.shrink();
         self.resets.shrink();
         self.cookie = Vec::new();

@@ -1,31 +1,18 @@
 //! Heads that wait for their events, in storage that is reused.
 
-use crate::{Fields, RequestHead, ResponseHead};
-
 /// What is larger is not kept: one large head must not weigh on a connection for its life.
 const MAX_KEPT_BYTES: usize = 16 * 1024;
 
 /// Storage that can tell what it holds.
 pub(super) trait Storage: Default {
+    /// Bytes of storage, used or not.
     fn held_bytes(&self) -> usize;
-}
 
-impl Storage for RequestHead {
-    fn held_bytes(&self) -> usize {
-        self.fields.capacity_bytes() + self.path().len()
-    }
-}
+    /// Bytes of what it holds now.
+    fn byte_size(&self) -> usize;
 
-impl Storage for ResponseHead {
-    fn held_bytes(&self) -> usize {
-        self.fields.capacity_bytes()
-    }
-}
-
-impl Storage for Fields {
-    fn held_bytes(&self) -> usize {
-        self.capacity_bytes()
-    }
+    /// Becomes the same, in the storage that it has.
+    fn copy_from(&mut self, other: &Self);
 }
 
 /// The first `filled` items were written since the last rewind, and the first `taken` of them

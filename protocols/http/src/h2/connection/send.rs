@@ -1,5 +1,6 @@
 //! Heads, data, trailers and resets of this side.
 
+use super::recent::Sent;
 use super::{Connection, Side};
 use crate::h2::StreamId;
 use crate::h2::error::{ErrorCode, SendError};
@@ -91,10 +92,11 @@ impl Connection {
             stream.has_sent_head = true;
             self.counters.opened_streams += 1;
         }
+        let mut sent = std::mem::take(&mut self.sent_response);
         self.write_block(id, is_end, |encoder, out| {
-            encoder.status(status, out);
-            encode_fields(encoder, &head.fields, out);
+            encode_response(encoder, &mut sent, status, &head.fields, out);
         });
+        self.sent_response = sent;
         self.end_sent(id, is_end);
         Ok(())
     }
@@ -265,6 +267,25 @@ fn encode_request(
         encoder.other(b":protocol", protocol, out);
     }
     encode_fields(encoder, &head.fields, out);
+}
+
+/// A response, or the block of the last one where this is the same.
+fn encode_response(
+    encoder: &mut Encoder,
+    sent: &mut Sent,
+    status: u16,
+    fields: &Fields,
+    out: &mut Vec<u8>,
+) {
+    let (changes, start) = (encoder.changes(), out.len());
+    if let Some(block) = sent.recall(status, fields, changes) {
+        return out.extend_from_slice(block);
+    }
+    encoder.status(status, out);
+    encode_fields(encoder, fields, out);
+    if encoder.changes() == changes {
+        sent.note(status, fields, changes, &out[start..]);
+    }
 }
 
 fn encode_fields(encoder: &mut Encoder, fields: &Fields, out: &mut Vec<u8>) {

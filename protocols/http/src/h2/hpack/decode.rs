@@ -77,6 +77,12 @@ impl Decoder {
         self.must_shrink = size < self.table.max_size();
     }
 
+    /// A number for the state of the table: while it stays, a block means the same. `None` where
+    /// the next block must change it.
+    pub(in crate::h2) fn changes(&self) -> Option<u64> {
+        (!self.must_shrink).then(|| self.table.changes())
+    }
+
     /// Decodes a whole block and gives each field to `sink`.
     pub(in crate::h2) fn decode(
         &mut self,

@@ -111,6 +111,11 @@ impl Encoder {
         self.table.resize(size);
     }
 
+    /// A number for the state of the table: while it stays, so does the block of a head.
+    pub(in crate::h2) fn changes(&self) -> u64 {
+        self.table.changes()
+    }
+
     /// Begins a block.
     pub(in crate::h2) fn begin(&mut self, out: &mut Vec<u8>) {
         let Some((smallest, last)) = self.update.take() else { return };

@@ -146,6 +146,8 @@ pub(super) struct Dynamic {
     /// As RFC 7541 section 4.1 counts it; at most `max_size`.
     size: usize,
     max_size: usize,
+    /// How often it was changed: while this stays, an index means the same.
+    changes: u64,
 }
 
 impl Dynamic {
@@ -161,9 +163,14 @@ impl Dynamic {
         self.max_size
     }
 
+    pub(super) fn changes(&self) -> u64 {
+        self.changes
+    }
+
     /// Changes the size and evicts what no longer fits (RFC 7541 section 4.3).
     pub(super) fn resize(&mut self, max_size: usize) {
         self.max_size = max_size;
+        self.changes += 1;
         self.evict_to(max_size);
     }
 
@@ -182,6 +189,7 @@ impl Dynamic {
     /// Whether it is in the table now.
     pub(super) fn insert(&mut self, tag: Name, name: &[u8], value: &[u8], is_sound: bool) -> bool {
         let cost = name.len() + value.len() + ENTRY_OVERHEAD;
+        self.changes += 1;
         if cost > self.max_size {
             self.evict_to(0);
             return false;
