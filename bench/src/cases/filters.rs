@@ -115,7 +115,7 @@ impl Passing {
             preamble: None,
             notes: None,
             chain: None,
-            direct_local: Address::Ip(([127, 0, 0, 1], 10000).into()),
+            socket_local: None,
             transport_failure: None,
             start: Instant::now(),
         };

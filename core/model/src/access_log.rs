@@ -126,7 +126,7 @@ mod tests {
             preamble: None,
             notes: None,
             chain: None,
-            direct_local: Address::Ip(([127, 0, 0, 1], 10000).into()),
+            socket_local: None,
         };
         let not_found = LogFilter::Grpc { statuses: 1 << 5, exclude: false };
         let others = LogFilter::Grpc { statuses: 1 << 5, exclude: true };

@@ -78,7 +78,7 @@ pub struct Listener {
 
 impl Listener {
     /// Whether it has a filter chain of this name.
-    pub fn has_chain(&self, name: &str) -> bool {
+    pub fn has_chain(&self, name: &ChainName) -> bool {
         self.chains.iter().any(|chain| *chain.name == *name)
     }
 
@@ -150,13 +150,20 @@ impl Sockets {
     }
 }
 
+/// How a filter chain is called.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ChainName {
+    /// `filter_chains[].name`, or a name made of its position.
+    pub text: Box<str>,
+    /// Whether the name is one of the configuration.
+    pub is_given: bool,
+}
+
 /// A filter chain: what is done with the bytes of a connection.
 #[derive(Debug)]
 pub struct FilterChain {
-    /// `filter_chains[].name`, or a name made of its position.
-    pub name: Arc<str>,
-    /// Whether the name is one of the configuration.
-    pub is_named: bool,
+    /// By which it is known in the next generation, too.
+    pub name: Arc<ChainName>,
     /// Network filters before the last one, in their order.
     pub filters: Vec<NetworkFilter>,
     /// What the chain ends in.

@@ -11,7 +11,7 @@ use ringway_http::Version;
 use ringway_tls::Handshake;
 
 use crate::address::Address;
-use crate::listener::ChainQuery;
+use crate::listener::{ChainName, ChainQuery};
 use crate::tcp::TunnelAnswer;
 
 /// Envoy's response flags (`%RESPONSE_FLAGS%`), a set.
@@ -107,18 +107,18 @@ pub struct ConnectionInfo {
     pub id: u64,
     /// Where the client connected to, or was about to before it was redirected.
     pub local: Address,
-    /// The address of the socket (`%DOWNSTREAM_DIRECT_LOCAL_ADDRESS%`).
-    pub direct_local: Address,
+    /// The address of the socket, where that is another: see [`ConnectionInfo::direct_local`].
+    pub socket_local: Option<Box<Address>>,
     /// The peer of the socket (`%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%`).
     pub direct_remote: Address,
     /// The name of the listener.
     pub listener: Arc<str>,
-    /// The name of the filter chain, where the configuration gives it one.
-    pub chain: Option<Arc<str>>,
+    /// The filter chain, once it is found.
+    pub chain: Option<Arc<ChainName>>,
     /// What the handshake came to, if the client speaks TLS.
     pub tls: Option<Rc<Handshake>>,
     /// Why the handshake failed (`%DOWNSTREAM_TRANSPORT_FAILURE_REASON%`).
-    pub transport_failure: Option<Rc<str>>,
+    pub transport_failure: Option<Rc<String>>,
     /// When it was accepted.
     pub start: Instant,
     /// What listener filters have found out, if anything.
@@ -169,6 +169,25 @@ impl ConnectionInfo {
     pub fn remote(&self) -> &Address {
         let told = self.preamble.as_ref().and_then(|preamble| preamble.remote.as_ref());
         told.unwrap_or(&self.direct_remote)
+    }
+
+    /// The address of the socket (`%DOWNSTREAM_DIRECT_LOCAL_ADDRESS%`).
+    pub fn direct_local(&self) -> &Address {
+        self.socket_local.as_deref().unwrap_or(&self.local)
+    }
+
+    /// Takes note that the client was about to reach `original` before it was redirected here.
+    pub fn redirect(&mut self, original: Address) {
+        if original == self.local {
+            return;
+        }
+        let own = std::mem::replace(&mut self.local, original);
+        self.socket_local.get_or_insert_with(|| Box::new(own));
+    }
+
+    /// The name that the configuration gives to the filter chain (`%FILTER_CHAIN_NAME%`).
+    pub fn chain_name(&self) -> Option<&str> {
+        self.chain.as_ref().filter(|name| name.is_given).map(|name| &*name.text)
     }
 
     /// Asks what is known of the connection where a filter chain or a matcher is looked for.

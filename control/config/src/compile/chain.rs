@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use ringway_model::listener::{ChainMatch, ChainMatcher, FilterChain, SourceType};
+use ringway_model::listener::{ChainMatch, ChainMatcher, ChainName, FilterChain, SourceType};
 use ringway_model::matching::Tree;
 
 use super::at::At;
@@ -48,13 +48,12 @@ pub(super) fn chain(
     );
     let (filters, tls) = (filters?, tls?);
     let name = match (chain.name.as_str(), index) {
-        ("", Some(index)) => Arc::from(format!("filter_chains[{index}]")),
-        ("", None) => Arc::from("default_filter_chain"),
-        (name, _) => Arc::from(name),
+        ("", Some(index)) => format!("filter_chains[{index}]").into(),
+        ("", None) => "default_filter_chain".into(),
+        (name, _) => name.into(),
     };
     Some(FilterChain {
-        name,
-        is_named: !chain.name.is_empty(),
+        name: Arc::new(ChainName { text: name, is_given: !chain.name.is_empty() }),
         filters: filters.before,
         terminal: filters.terminal,
         tls,

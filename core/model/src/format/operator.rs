@@ -252,7 +252,7 @@ impl Source {
             Self::TunnelHead { .. } => tunnel::head(cx.info.tunnel.as_deref(), out),
             Self::TunnelTrailers { .. } => tunnel::trailers(cx.info.tunnel.as_deref(), out),
             Self::DownstreamTransportFailure => {
-                one_word(cx.connection.transport_failure.as_deref(), out)
+                one_word(cx.connection.transport_failure.as_deref().map(String::as_str), out)
             }
             Self::RequestedServerName(which) => server_name(cx, *which, out),
             Self::DownstreamTls(value) => value.write(cx.connection.tls.as_deref(), out),
@@ -294,7 +294,7 @@ impl Source {
     fn write_name(&self, cx: &FormatContext<'_>, out: &mut Vec<u8>) -> bool {
         match self {
             Self::Occasion => text_of(Some(cx.occasion.name().as_bytes()), out),
-            Self::ChainName => text_of(cx.connection.chain.as_deref().map(str::as_bytes), out),
+            Self::ChainName => text_of(cx.connection.chain_name().map(str::as_bytes), out),
             Self::UpstreamProtocol => {
                 text_of(cx.info.upstream_protocol.map(|v| v.text().as_bytes()), out)
             }
@@ -357,7 +357,7 @@ impl Source {
             },
             Self::DownstreamLocal(part) => address::write(&cx.connection.local, *part, out),
             Self::DownstreamDirectLocal(part) => {
-                address::write(&cx.connection.direct_local, *part, out)
+                address::write(cx.connection.direct_local(), *part, out)
             }
             Self::DownstreamDirectRemote(part) => {
                 address::write(&cx.connection.direct_remote, *part, out)

@@ -13,6 +13,7 @@ use ringway_http::{Fields, RequestHead, ResponseHead, Version};
 
 use super::*;
 use crate::address::Address;
+use crate::listener::ChainName;
 use crate::stream::ResponseFlags;
 
 /// A finished request with its response.
@@ -40,7 +41,7 @@ impl Stream {
             preamble: None,
             notes: None,
             chain: None,
-            direct_local: Address::Ip(([127, 0, 0, 1], 10000).into()),
+            socket_local: None,
             transport_failure: None,
             start: Instant::now(),
         };
@@ -79,7 +80,8 @@ impl Stream {
         info.upstream_name = Some(Rc::from("up.example:8080"));
         info.upstream_protocol = Some(Version::Http2);
         info.request_sent = Some(Duration::from_millis(3));
-        stream.connection.chain = Some(Arc::from("chain"));
+        stream.connection.chain =
+            Some(Arc::new(ChainName { text: "chain".into(), is_given: true }));
         let info = &mut stream.info;
         info.upstream_local = Some("127.0.0.1:6666".parse().expect("an address"));
         info.upstream_transport_failure = Some("refused".into());

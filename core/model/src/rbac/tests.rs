@@ -18,7 +18,7 @@ fn connection(local: &str, remote: &str, server_name: &str) -> ConnectionInfo {
         preamble: Some(Rc::new(preamble)),
         notes: None,
         chain: None,
-        direct_local: Address::Ip(([127, 0, 0, 1], 10000).into()),
+        socket_local: None,
     }
 }
 

@@ -102,7 +102,7 @@ impl Stream {
                 preamble: None,
                 notes: None,
                 chain: None,
-                direct_local: Address::Ip(([127, 0, 0, 1], 10000).into()),
+                socket_local: None,
                 transport_failure: None,
                 start: Instant::now(),
             },

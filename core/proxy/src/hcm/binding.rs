@@ -35,7 +35,6 @@ pub(crate) struct Binding {
     listening: Rc<Listening>,
     /// Counts the connection as open.
     open: Open,
-    chain: Arc<str>,
     revision: u64,
     /// The next generation has no such chain: the connection ends with its next response.
     orphaned: bool,
@@ -52,7 +51,6 @@ impl Binding {
     pub(crate) fn new(
         worker: Rc<Worker>,
         listening: Rc<Listening>,
-        chain: Arc<str>,
         manager: &Arc<ConnectionManager>,
         info: ConnectionInfo,
         open: Open,
@@ -71,7 +69,6 @@ impl Binding {
             worker,
             listening,
             open,
-            chain,
             orphaned: false,
             protocol: None,
             version: None,
@@ -116,7 +113,7 @@ impl Binding {
         self.revision = self.listening.revision();
         let listener = self.listening.listener();
         let chain = find_chain(&listener, &self.info);
-        let chain = chain.filter(|chain| chain.name == self.chain);
+        let chain = chain.filter(|chain| self.info.chain.as_ref() == Some(&chain.name));
         match chain.as_deref().map(|chain| &chain.terminal) {
             Some(Terminal::Http(manager)) => {
                 let same = manager.h1 == self.manager.h1 && manager.h2 == self.manager.h2;

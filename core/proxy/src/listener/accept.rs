@@ -140,7 +140,7 @@ fn connection_info(
     let local = local_address(sockets, stream);
     ConnectionInfo {
         id: 0,
-        direct_local: local.clone(),
+        socket_local: None,
         local,
         chain: None,
         direct_remote,

@@ -114,8 +114,8 @@ impl Admitted {
             return None;
         };
         let mut open = Open::new(worker, listener, info.start, entry);
-        let name = chain.is_named.then(|| Arc::clone(&chain.name));
-        let info = ConnectionInfo { id: open.id, chain: name, ..info };
+        let chained = Some(Arc::clone(&chain.name));
+        let info = ConnectionInfo { id: open.id, chain: chained, ..info };
         open.line = Line::new(worker, listener, &info);
         let (name, peer) = (&listener.name, &info.direct_remote);
         about_connection!(debug, "conn_handler", info.id, "new connection from {peer} to '{name}'");
@@ -173,8 +173,7 @@ impl Admitted {
                 });
             }
             Terminal::Http(manager) => {
-                let name = Arc::clone(&chain.name);
-                let binding = Binding::new(worker, listening, name, manager, info, open);
+                let binding = Binding::new(worker, listening, manager, info, open);
                 hcm::begin(binding, accepted).await;
             }
             Terminal::DirectResponse(bytes) => {

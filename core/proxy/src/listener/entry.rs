@@ -14,8 +14,8 @@ use crate::worker::Worker;
 pub(super) struct Entry {
     _own: Option<Permit>,
     _global: Option<Permit>,
-    /// Its place among the workers, where they are to have equally many.
-    seat: Option<Seat>,
+    /// Its place among the workers, where they are to have equally many: few listeners ask for it.
+    seat: Option<Box<Seat>>,
 }
 
 impl Entry {
@@ -51,7 +51,7 @@ impl Entry {
 
     /// Takes a place with the worker that is to serve it.
     pub(super) fn sit(&mut self, seat: Seat) {
-        self.seat = Some(seat);
+        self.seat = Some(Box::new(seat));
     }
 
     /// The connection is one of another listener from here on, whose limit it counts against and

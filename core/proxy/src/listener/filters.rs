@@ -146,7 +146,7 @@ impl Peek<'_> {
 
     fn original_destination(&mut self) -> Verdict {
         if let Some(original) = self.stream.original_destination() {
-            self.info.local = Address::Ip(canonical(original));
+            self.info.redirect(Address::Ip(canonical(original)));
         }
         Verdict::Next
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use ringway_model::listener::ChainName;
 use ringway_runtime::buffer::Buf;
 
 use crate::listener::Listening;
@@ -14,7 +15,7 @@ use crate::worker::Worker;
 /// The filter chain of a connection, through all generations of the configuration.
 pub(super) struct Origin {
     listening: Rc<Listening>,
-    chain: Arc<str>,
+    chain: Arc<ChainName>,
     /// The generation of the listener that was looked at.
     revision: u64,
     /// Since when it has no such filter chain.
@@ -22,7 +23,7 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    pub(super) fn new(listening: Rc<Listening>, chain: Arc<str>) -> Self {
+    pub(super) fn new(listening: Rc<Listening>, chain: Arc<ChainName>) -> Self {
         Self { revision: listening.revision(), listening, chain, gone: None }
     }
 

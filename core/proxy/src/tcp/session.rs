@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use ringway_model::format::{FormatContext, Occasion};
+use ringway_model::listener::ChainName;
 use ringway_model::stream::{ConnectionInfo, ResponseFlags, StreamInfo, WireBytes};
 use ringway_model::tcp::TcpProxy;
 use ringway_runtime::deadline::Deadline;
@@ -27,8 +28,8 @@ const FLUSH_PATIENCE: Duration = Duration::from_secs(300);
 pub(crate) struct Entry {
     pub(crate) worker: Rc<Worker>,
     pub(crate) listening: Rc<Listening>,
-    /// The name of the filter chain.
-    pub(crate) chain: Arc<str>,
+    /// The filter chain.
+    pub(crate) chain: Arc<ChainName>,
     pub(crate) proxy: Arc<TcpProxy>,
     /// The server name is the cluster.
     pub(crate) sni_cluster: bool,

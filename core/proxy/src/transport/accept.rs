@@ -71,7 +71,7 @@ async fn secure(
         }
         Some(Err(failure)) => {
             count::failed(worker, &tls.stats, &failure);
-            info.transport_failure = Some(failure.reason.into());
+            info.transport_failure = Some(Rc::new(failure.reason));
             info.tls = Some(failure.handshake);
             Err(Refused { timed_out: false })
         }

@@ -165,7 +165,7 @@ impl Line<'_> {
         let connection = ConnectionInfo {
             id: self.id,
             local: Address::Ip(canonical(self.addresses.destination)),
-            direct_local: Address::Ip(canonical(self.addresses.destination)),
+            socket_local: None,
             direct_remote: Address::Ip(canonical(self.addresses.source)),
             listener: Arc::clone(self.listener),
             tls: None,
@@ -219,7 +219,7 @@ impl Totals {
         let connection = ConnectionInfo {
             id: 0,
             local: nowhere.clone(),
-            direct_local: nowhere.clone(),
+            socket_local: None,
             direct_remote: nowhere,
             listener: Arc::clone(listener),
             tls: None,

@@ -266,8 +266,7 @@ fn snapshot(
         HttpFilterChain::new(setup.filters.into_iter().map(named).collect(), Router::default());
     let chain = FilterChain {
         filters: Vec::new(),
-        name: "c".into(),
-        is_named: true,
+        name: Arc::new(ChainName { text: "c".into(), is_given: true }),
         terminal: Terminal::Http(Arc::new(manager(catalog, routes(), filters))),
         tls: setup.downstream.map(downstream),
         transport_connect_timeout: setup.handshake_timeout,

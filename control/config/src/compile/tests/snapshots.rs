@@ -270,7 +270,7 @@ fn chains_are_chosen_by_their_match() {
     );
     let draft = compiler().draft(&bootstrap(&[listener_of("l", &fields)], &[]));
     let listener = &draft.snapshot.listeners[0];
-    let names: Vec<_> = listener.chains.iter().map(|chain| chain.name.to_string()).collect();
+    let names: Vec<_> = listener.chains.iter().map(|chain| chain.name.text.to_string()).collect();
     assert_eq!(names, ["one", "filter_chains[1]", "default_filter_chain"]);
     assert_eq!(listener.matcher.default, Some(2));
     let (rule, index) = &listener.matcher.rules[0];

@@ -58,7 +58,7 @@ fn the_name_that_was_asked_for_may_fall_back_to_the_host() {
 #[test]
 fn reasons_are_one_word() {
     let mut stream = Stream::finished();
-    stream.connection.transport_failure = Some("TLS_error:|1:SSL routines:X".into());
+    stream.connection.transport_failure = Some(Rc::new("TLS_error:|1:SSL routines:X".into()));
     let text = stream.text("%DOWNSTREAM_TRANSPORT_FAILURE_REASON%");
     assert_eq!(text, "TLS_error:|1:SSL_routines:X");
 }
