@@ -3,6 +3,7 @@
 //! The kernel spreads connections by chance. Where a listener asks for equal numbers, whoever
 //! accepts one looks who has the fewest, and puts the descriptor in the box of that worker.
 
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -44,6 +45,8 @@ pub struct Neighbours {
     /// Indexed by worker.
     all: Vec<Neighbour>,
     arrived: Option<Receiver<Handed>>,
+    /// One that is of a generation which has not come yet. Those behind it wait in the box.
+    early: RefCell<Option<Handed>>,
 }
 
 impl Neighbours {
@@ -54,7 +57,12 @@ impl Neighbours {
             .map(|(bell, (connections, arrived))| (Neighbour { connections, bell }, arrived))
             .unzip();
         let each = arrived.into_iter();
-        each.map(|arrived| Self { all: all.clone(), arrived: Some(arrived) }).collect()
+        each.map(|arrived| Self {
+            all: all.clone(),
+            arrived: Some(arrived),
+            early: RefCell::default(),
+        })
+        .collect()
     }
 
     /// Whether there is nobody to share with.
@@ -89,12 +97,12 @@ pub(super) fn place(
 
 /// Serves what others have accepted for this worker.
 pub(crate) fn receive(worker: &Rc<Worker>) {
-    let Some(arrived) = &worker.neighbours.arrived else { return };
-    while let Some(handed) = arrived.receive() {
-        let generation = worker.snapshot.borrow().generation;
-        if handed.generation > generation {
-            // The bell rings again when that generation is here. There is room for what was taken.
-            drop(worker.neighbours.all[worker.index].connections.send(handed));
+    let Neighbours { arrived: Some(arrived), early, .. } = &worker.neighbours else { return };
+    let next = || early.take().or_else(|| arrived.receive());
+    while let Some(handed) = next() {
+        if handed.generation > worker.snapshot.borrow().generation {
+            // The bell rings again when that generation is here.
+            early.replace(Some(handed));
             return;
         }
         let Handed { fd, peer, sockets, entry, .. } = handed;
