@@ -37,8 +37,6 @@ use crate::recycled::{self, Recycled};
 const ENTRIES: u32 = 4096;
 /// Completion queue entries: many connections may complete between two turns.
 const COMPLETIONS: u32 = 16384;
-/// Completions after which a turn looks for no more, so that nobody waits long for his own.
-const GATHERED_MAX: usize = 256;
 /// Threads that the kernel may start for what would block.
 const KERNEL_THREADS: u32 = 32;
 /// How often, and for how long each time, an ending ring waits for what it has cancelled.
@@ -77,7 +75,6 @@ pub(crate) struct Ring {
 pub(crate) fn builder() -> io_uring::Builder {
     let mut builder = IoUring::builder();
     builder.setup_single_issuer().setup_defer_taskrun().setup_cqsize(COMPLETIONS);
-    builder.setup_taskrun_flag();
     builder
 }
 
@@ -198,27 +195,7 @@ impl Ring {
             self.enter(1, timeout);
         }
         self.now.set(Instant::now());
-        self.gather();
-    }
-
-    /// Takes all completions that there are. The kernel makes some twenty of what has happened,
-    /// each time that it is entered, and says whether more is left. Tasks that see all of it at
-    /// once answer it in fewer, larger sends.
-    fn gather(self: &Rc<Self>) {
-        let mut gathered = self.complete_all();
-        while gathered < GATHERED_MAX && self.has_unfinished() {
-            self.enter(0, None);
-            let more = self.complete_all();
-            // The kernel says so as well of what it has just worked off, until there is more.
-            if more == 0 {
-                break;
-            }
-            gathered += more;
-        }
-    }
-
-    fn has_unfinished(&self) -> bool {
-        self.uring.borrow_mut().submission().taskrun()
+        self.complete_all();
     }
 
     /// Polls for a bounded time before sleeping: waking a sleeping core costs more than a request.
@@ -275,18 +252,16 @@ impl Ring {
         }
     }
 
-    /// Works off the completions that are there, and counts them.
-    fn complete_all(self: &Rc<Self>) -> usize {
-        let mut count = 0;
+    fn complete_all(self: &Rc<Self>) {
+        let mut any = false;
         loop {
             let Some(entry) = self.uring.borrow_mut().completion().next() else { break };
-            count += 1;
+            any = true;
             self.ops.complete(self, entry.user_data(), entry.result(), entry.flags());
         }
-        if count > 0 && !self.spin.is_zero() {
+        if any && !self.spin.is_zero() {
             self.last_completion.set(self.now.get());
         }
-        count
     }
 
     /// Queues an operation; it is submitted at the end of the turn.
