@@ -43,7 +43,8 @@ impl Fields {
         Held { lines, start }
     }
 
-    /// Stores a field whose `name`, in any case, and `value` are slices of the lines that are held.
+    /// Stores a field whose `name`, in any case, and `value` are slices of the lines that are held;
+    /// what lies elsewhere is copied.
     ///
     /// `on_known` sees a known name and its value first, and says whether the field is stored at
     /// all. A known name in the set `joined` that is present already gets the value appended to
@@ -57,10 +58,7 @@ impl Fields {
         joined: u128,
         on_known: impl FnOnce(Known) -> bool,
     ) {
-        let Some(mut entry) = held.locate(name, value) else {
-            debug_assert!(false, "a field that is not of the lines");
-            return;
-        };
+        let mut entry = held.locate(name, value).unwrap_or_else(|| self.copy(name, value));
         let name_start = entry.name_start as usize;
         let name = &mut self.arena[name_start..name_start + name.len()];
         lower(name);
@@ -77,6 +75,21 @@ impl Fields {
         }
         self.entries.push(entry);
         self.live_bytes += name_len + value.len();
+    }
+
+    #[cold]
+    fn copy(&mut self, name: &[u8], value: &[u8]) -> Entry {
+        let name_start = self.arena.len();
+        self.arena.extend_from_slice(name);
+        self.arena.extend_from_slice(value);
+        Entry {
+            name_start: position(name_start),
+            name_len: position(name.len()),
+            value_start: position(name_start + name.len()),
+            value_len: position(value.len()),
+            known: None,
+            is_line: false,
+        }
     }
 
     /// Appends to a value that came in an earlier line. What this leaves behind is packed away as
@@ -224,6 +237,16 @@ mod tests {
     fn joined_values_are_no_line() {
         let fields = held(b"accept: a\r\nvia: v\r\naccept: b\r\n", Known::Accept.bit());
         assert_eq!(pieces(&fields, 0), ["earlier=1", "accept=a,b", "1 via: v\r\n"]);
+    }
+
+    #[test]
+    fn what_lies_elsewhere_is_copied() {
+        let mut fields = Fields::new();
+        let mut held = fields.hold(b"a: 1\r\n", b"");
+        fields.push_held(&mut held, b"X-Far", b"2", 0, |_| true);
+        fields.push_held(&mut held, b"Date", b"d", 0, |_| true);
+        assert_eq!(pieces(&fields, 0), ["x-far=2", "date=d"]);
+        assert_eq!(fields.known(Known::Date), Some(&b"d"[..]));
     }
 
     #[test]
