@@ -117,7 +117,8 @@ pub struct ConnectionInfo {
     pub chain: Option<Arc<ChainName>>,
     /// What the handshake came to, if the client speaks TLS.
     pub tls: Option<Rc<Handshake>>,
-    /// Why the handshake failed (`%DOWNSTREAM_TRANSPORT_FAILURE_REASON%`).
+    /// Why the handshake failed (`%DOWNSTREAM_TRANSPORT_FAILURE_REASON%`). A thin pointer: all
+    /// connections have the room for it.
     pub transport_failure: Option<Rc<String>>,
     /// When it was accepted.
     pub start: Instant,
