@@ -7,13 +7,13 @@ use std::sync::Arc;
 use ringway_bridge::stats::Page;
 use ringway_config::compile::{DnsTarget, ResolvedEndpoints};
 use ringway_control::dns::{
-    self, DnsCluster, DnsDiscovery, DnsKind, EndpointUpdate, FailureRefresh, NameCaches, NameEnd,
-    Resolve, Resolvers, Schedule, SystemResolver,
+    self, DnsCluster, DnsDiscovery, DnsKind, EndpointUpdate, FailureRefresh, NameCaches, Resolve,
+    Resolvers, Schedule, SystemResolver,
 };
 use ringway_control::publish::Control;
 use ringway_model::address::Address;
 use ringway_model::cluster::{Endpoint, Locality};
-use ringway_model::dns::Resolver;
+use ringway_model::dns::{NameLine, Resolver};
 use ringway_model::snapshot::Snapshot;
 use tokio::sync::mpsc;
 
@@ -101,7 +101,7 @@ impl Names {
 pub(crate) fn caches(
     page: &Arc<Page>,
     control: &Control,
-) -> io::Result<(NameCaches, Vec<NameEnd>)> {
+) -> io::Result<(NameCaches, Vec<NameLine>)> {
     NameCaches::start(Arc::clone(page), resolvers(), control.bells())
 }
 

@@ -8,9 +8,8 @@ use std::time::Duration;
 use ringway_bridge::log_ring::LogSender;
 use ringway_bridge::mailbox::{Receiver, Sender, mailbox};
 use ringway_bridge::stats::Catalog;
-use ringway_control::dns::NameEnd;
 use ringway_control::publish::{Control, WorkerEnd};
-use ringway_proxy::names::NameLine;
+use ringway_model::dns::NameLine;
 use ringway_proxy::worker::{Command, Neighbours, Parts, run};
 use ringway_runtime::worker::{self, Driver, Spec};
 
@@ -30,7 +29,7 @@ impl Workers {
     /// Starts one worker per end, pinned to the cores in turn.
     pub(crate) fn start(
         ends: Vec<WorkerEnd>,
-        (logs, names): (Vec<LogSender>, Vec<NameEnd>),
+        (logs, names): (Vec<LogSender>, Vec<NameLine>),
         catalog: &Arc<Catalog>,
         driver: Driver,
         spin: Duration,
@@ -55,7 +54,7 @@ impl Workers {
                 commands: inbox,
                 ear: end.ear,
                 log,
-                names: NameLine { asks: names.asks, bell: names.bell, told: names.told },
+                names,
                 drain_time,
                 adopted: end.adopted,
                 drained: drained.clone(),

@@ -11,7 +11,7 @@ mod resolver;
 mod schedule;
 
 pub use follow::{DnsDiscovery, EndpointUpdate};
-pub use names::{NameCaches, NameEnd};
+pub use names::NameCaches;
 pub use resolver::{
     Answer, Resolve, ResolveError, ResolverOf, Resolvers, Resolving, SystemResolver,
 };

@@ -13,7 +13,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use ringway_bridge::limit::Limit;
+use ringway_bridge::mailbox::{Receiver, Sender};
 use ringway_bridge::touch::Touch;
+use ringway_bridge::wake::Bell;
 
 use crate::stats::DnsCacheStats;
 
@@ -161,6 +163,17 @@ pub struct Ask {
     pub host: HostName,
     /// When the worker used the name last, from now on.
     pub touch: Touch,
+}
+
+/// A worker's end of the line to the control thread.
+#[derive(Debug)]
+pub struct NameLine {
+    /// Takes questions.
+    pub asks: Sender<Ask>,
+    /// Rings when there is one.
+    pub bell: Arc<Bell>,
+    /// What became of names.
+    pub told: Receiver<Told>,
 }
 
 /// What the control thread tells a worker that has asked.

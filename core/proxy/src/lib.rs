@@ -1,7 +1,7 @@
 //! The data path: what one worker does with connections, from accept to the access log.
 //!
 //! Read it in the order of a request: [`worker`] owns everything that one core owns; `adopt`
-//! follows a new configuration; [`names`] knows the addresses of names that requests bring;
+//! follows a new configuration; `names` knows the addresses of names that requests bring;
 //! `listener` accepts and finds the filter chain; `hcm` is the HTTP
 //! connection manager, from the request head to the local reply; `http2` drives connections that
 //! carry many streams; `upstream` chooses an endpoint
@@ -17,7 +17,7 @@ mod hcm;
 mod http2;
 mod listener;
 mod log;
-pub mod names;
+mod names;
 mod tcp;
 mod tell;
 mod transport;

@@ -15,19 +15,8 @@ use ringway_bridge::stats::Page;
 use ringway_bridge::touch::Touch;
 use ringway_bridge::wake::Bell;
 use ringway_model::dns::{
-    Answer, Ask, Asking, Authority, Lookup, NameCache, Names, News, Refused, Told,
+    Answer, Ask, Asking, Authority, Lookup, NameCache, NameLine, Names, News, Refused, Told,
 };
-
-/// The line to the control thread.
-#[derive(Debug)]
-pub struct NameLine {
-    /// Takes questions.
-    pub asks: Sender<Ask>,
-    /// Rings when there is one.
-    pub bell: Arc<Bell>,
-    /// What became of names.
-    pub told: Receiver<Told>,
-}
 
 /// All caches of one worker.
 #[derive(Debug)]

@@ -13,6 +13,7 @@ use ringway_bridge::published::Subscriber;
 use ringway_bridge::stats::{Catalog, Page};
 use ringway_http::date::{DATE_LEN, imf_fixdate};
 use ringway_model::cluster::ClusterId;
+use ringway_model::dns::NameLine;
 use ringway_model::dns::Told;
 use ringway_model::listener::{Listener, Listeners};
 use ringway_model::named_stats::NamedStats;
@@ -25,7 +26,7 @@ use crate::hcm::Spare;
 pub use crate::listener::Neighbours;
 use crate::listener::{ByAddress, Listening, handed};
 use crate::log::Log;
-use crate::names::{LocalNames, NameLine};
+use crate::names::LocalNames;
 use crate::transport::{Gate, MetNames};
 use crate::upstream::Upstream;
 

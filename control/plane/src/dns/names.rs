@@ -15,7 +15,7 @@ use ringway_bridge::mailbox::{Receiver, Sender, mailbox};
 use ringway_bridge::stats::Page;
 use ringway_bridge::touch::Touch;
 use ringway_bridge::wake::Bell;
-use ringway_model::dns::{self, Ask, Authority, HostName, NameCache, News, Told};
+use ringway_model::dns::{self, Ask, Authority, HostName, NameCache, NameLine, News, Told};
 use ringway_model::snapshot::Snapshot;
 use ringway_model::stats::ClusterStats;
 use tokio::sync::Notify;
@@ -32,17 +32,6 @@ const TOLD_MAX: usize = 1024;
 const WAITING_MAX: usize = 65_536;
 /// How long letters wait before they are tried again.
 const RETRY: Duration = Duration::from_millis(10);
-
-/// A worker's end of the line.
-#[derive(Debug)]
-pub struct NameEnd {
-    /// Takes questions.
-    pub asks: Sender<Ask>,
-    /// Rings when there is one.
-    pub bell: Arc<Bell>,
-    /// What became of names.
-    pub told: Receiver<Told>,
-}
 
 /// All caches of the process; clones are the same.
 #[derive(Clone)]
@@ -100,13 +89,13 @@ impl NameCaches {
         page: Arc<Page>,
         resolvers: Resolvers,
         bells: Vec<Arc<Bell>>,
-    ) -> io::Result<(Self, Vec<NameEnd>)> {
+    ) -> io::Result<(Self, Vec<NameLine>)> {
         let (bell, ear) = Bell::pair()?;
         let (bell, (asks, questions)) = (Arc::new(bell), mailbox(ASKS_MAX));
         let (mut ends, mut outboxes) = (Vec::new(), Vec::new());
         for worker_bell in bells {
             let (sender, told) = mailbox(TOLD_MAX);
-            ends.push(NameEnd { asks: asks.clone(), bell: Arc::clone(&bell), told });
+            ends.push(NameLine { asks: asks.clone(), bell: Arc::clone(&bell), told });
             outboxes.push(Outbox { sender, bell: worker_bell, waiting: VecDeque::new() });
         }
         let tables = Tables { page, resolvers, outboxes, caches: Vec::new() };

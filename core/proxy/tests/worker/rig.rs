@@ -16,6 +16,7 @@ use ringway_model::address::Address;
 use ringway_model::cluster::{
     Cluster, ClusterId, ClusterPolicy, ClusterRef, Endpoint, PriorityLimits,
 };
+use ringway_model::dns::NameLine;
 use ringway_model::filter::{HttpFilter, HttpFilterChain, Router};
 use ringway_model::http::*;
 use ringway_model::listener::*;
@@ -23,7 +24,6 @@ use ringway_model::route::*;
 use ringway_model::snapshot::Snapshot;
 use ringway_model::stats::*;
 use ringway_model::transport::{DownstreamTls, UpstreamTls};
-use ringway_proxy::names::NameLine;
 use ringway_proxy::worker::{Command, Parts, run};
 use ringway_runtime::worker;
 use ringway_tls::{ClientContext, ServerContext};

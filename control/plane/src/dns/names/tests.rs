@@ -34,7 +34,7 @@ struct Rig {
     catalog: Catalog,
     fake: Arc<Fake>,
     caches: NameCaches,
-    ends: Vec<NameEnd>,
+    ends: Vec<NameLine>,
     _ears: Vec<std::os::unix::net::UnixStream>,
 }
 
