@@ -51,6 +51,7 @@ pub(crate) fn policy(catalog: &Catalog, name: &str) -> Arc<ClusterPolicy> {
         h2_keepalive: Default::default(),
         resolves_names: false,
         dynamic: None,
+        original_dst: None,
         stat_scope: StatName::new("", "", &format!("cluster.{name}"), &[]),
         stats: cluster_stats(catalog, name),
         h2_stats: Http2Stats::register(catalog, &format!("cluster.{name}.http2"), "http2", &[]),

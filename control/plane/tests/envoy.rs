@@ -300,6 +300,7 @@ fn policy(catalog: &Catalog) -> ClusterPolicy {
         h2_keepalive: Default::default(),
         resolves_names: false,
         dynamic: None,
+        original_dst: None,
         stat_scope: StatName::new("", "", "cluster.backend", &[]),
         stats: ClusterStats::register(catalog, "cluster.backend", "cluster", &tags),
         h2_stats: Http2Stats::register(catalog, "cluster.backend.http2", "cluster.http2", &tags),

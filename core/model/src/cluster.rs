@@ -10,8 +10,9 @@ use ringway_http::h2;
 use ringway_lb as lb;
 
 use crate::address::Address;
-use crate::dns::DynamicHosts;
+use crate::dns::{DynamicHosts, NameCache};
 use crate::http::H2Keepalive;
+use crate::original_dst::OriginalDst;
 use crate::proxy_header::ProxyHeader;
 use crate::stats::{ClusterStats, HashStats, Http2Stats};
 use crate::transport::UpstreamTls;
@@ -74,6 +75,16 @@ impl Cluster {
     ) -> Self {
         let hashing = Hashing::new(&policy, &endpoints);
         Self { name, id, policy, endpoints, hashing }
+    }
+
+    /// The endpoint that stands for an entry of [`ClusterPolicy::host_table`].
+    pub fn endpoint_of(&self, key: Arc<str>, address: SocketAddr) -> Endpoint {
+        let name = match self.policy.original_dst {
+            // Envoy's name for such a host, which `auto_host_rewrite` shows.
+            Some(_) => format!("{}{key}", self.name).into(),
+            None => key,
+        };
+        Endpoint::named(name, address)
     }
 }
 
@@ -145,6 +156,9 @@ pub struct ClusterPolicy {
     pub resolves_names: bool,
     /// Its endpoints are named by requests, and it has no others.
     pub dynamic: Option<DynamicHosts>,
+    /// `ORIGINAL_DST`: its endpoints are where connections and requests were meant to go, and it
+    /// has no others.
+    pub original_dst: Option<OriginalDst>,
     /// `cluster.<name>`, with `alt_stat_name` in place of the name where there is one: what the
     /// names of its statistics begin with.
     pub stat_scope: StatName,
@@ -237,6 +251,12 @@ impl ClusterPolicy {
     pub fn tls_of(&self, endpoint: &Endpoint) -> Option<&UpstreamTls> {
         let matched = endpoint.transport_match.and_then(|at| self.tls_matches.get(usize::from(at)));
         matched.unwrap_or(&self.tls).as_deref()
+    }
+
+    /// The hosts in use, where these are not listed but come with connections and requests.
+    pub fn host_table(&self) -> Option<&Arc<NameCache>> {
+        let dynamic = self.dynamic.as_ref().map(|dynamic| &dynamic.cache);
+        dynamic.or_else(|| self.original_dst.as_ref().map(|original| &original.table))
     }
 
     /// The PROXY header in front of connections to an endpoint.

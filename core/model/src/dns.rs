@@ -14,10 +14,16 @@ use std::time::{Duration, Instant};
 
 pub use ringway_bridge::limit::Limit;
 use ringway_bridge::mailbox::{Receiver, Sender};
+use ringway_bridge::stats::{CounterId, Page};
 use ringway_bridge::touch::Touch;
 use ringway_bridge::wake::Bell;
 
 use crate::stats::DnsCacheStats;
+
+/// The shortest time for which an address is kept: workers say twice in a second which they use.
+const ADDRESS_TTL_MIN: Duration = Duration::from_secs(1);
+/// Requests that may wait for a place in a table of addresses.
+const ADDRESSES_PENDING_MAX: u64 = 1024;
 
 mod authority;
 
@@ -97,8 +103,8 @@ pub struct NameCache {
     pub hosts: Arc<Limit>,
     /// Marks of use count from here.
     pub epoch: Instant,
-    /// `dns_cache.<name>.*`
-    pub stats: DnsCacheStats,
+    /// `dns_cache.<name>.*`; nothing is counted of original destinations.
+    pub stats: Option<DnsCacheStats>,
 }
 
 impl NameCache {
@@ -106,6 +112,39 @@ impl NameCache {
     pub fn ms(&self, now: Instant) -> u64 {
         let since = now.saturating_duration_since(self.epoch);
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// A table of addresses (`ORIGINAL_DST`), each of which leaves when it was not used for
+    /// `interval`, seen after so long again.
+    pub fn of_addresses(name: Arc<str>, interval: Duration, hosts: u64) -> Self {
+        let settings = NameCacheSettings {
+            family: LookupFamily::All,
+            refresh: interval,
+            min_refresh: interval,
+            failure: None,
+            refreshes_failures: false,
+            host_ttl: interval.max(ADDRESS_TTL_MIN),
+            query_timeout: None,
+            preresolve: Vec::new(),
+            resolver: Resolver::default(),
+        };
+        let (pending, hosts) = (Limit::new(ADDRESSES_PENDING_MAX), Limit::new(hosts));
+        Self { name, settings, pending, hosts, epoch: Instant::now(), stats: None }
+    }
+
+    /// What is known of a name at once, where nobody needs to be asked: in a table of addresses,
+    /// as long as there is room.
+    pub fn at_once(&self, name: &HostName) -> Option<Answer> {
+        let has_room = self.stats.is_none() && self.hosts.taken() < self.hosts.max();
+        let ip = name.host.parse().ok().filter(|_| has_room)?;
+        Some(Answer { address: Some(SocketAddr::new(ip, name.port)), details: "".into() })
+    }
+
+    /// Counts, where something is counted of this table.
+    pub fn count(&self, page: &Page, which: impl FnOnce(&DnsCacheStats) -> CounterId) {
+        if let Some(stats) = &self.stats {
+            page.inc(which(stats));
+        }
     }
 
     /// Whether as many requests wait for a name as may.
@@ -254,4 +293,23 @@ pub fn literal(host: &str, family: LookupFamily) -> Option<Result<IpAddr, Answer
         LookupFamily::Auto | LookupFamily::V4Preferred | LookupFamily::All => true,
     };
     Some(if fits { Ok(address) } else { Err(Answer::malformed()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_known_at_once_while_there_is_room() {
+        let table = NameCache::of_addresses("c".into(), Duration::from_millis(1), 1);
+        let name = Authority::new(b"[::1]:80", 0).to_name().expect("an address");
+        let answer = table.at_once(&name).expect("room");
+        assert_eq!(answer.address, "[::1]:80".parse().ok());
+        assert!(table.settings.host_ttl >= ADDRESS_TTL_MIN);
+        let place = table.hosts.permit();
+        assert_eq!(table.at_once(&name), None);
+        drop(place);
+        let name = Authority::new(b"a.test:80", 0).to_name().expect("a name");
+        assert_eq!(table.at_once(&name), None);
+    }
 }

@@ -19,6 +19,7 @@ pub mod listener;
 pub mod matching;
 pub mod named_stats;
 pub mod network;
+pub mod original_dst;
 pub mod proxy_header;
 pub mod rbac;
 pub mod route;

@@ -177,6 +177,11 @@ impl ConnectionInfo {
         self.socket_local.as_deref().unwrap_or(&self.local)
     }
 
+    /// Where the client was about to go before it was redirected here, if it was.
+    pub fn redirected_from(&self) -> Option<&Address> {
+        self.socket_local.as_ref().map(|_| &self.local)
+    }
+
     /// Takes note that the client was about to reach `original` before it was redirected here.
     pub fn redirect(&mut self, original: Address) {
         if original == self.local {

@@ -86,6 +86,15 @@ impl LocalNames {
         gone
     }
 
+    /// Marks what is in use without being looked up.
+    pub(crate) fn mark(&self, cache: &Arc<NameCache>, key: &[u8]) {
+        if let Some(local) = self.known(cache)
+            && let Some(entry) = local.entries.borrow().get(key)
+        {
+            entry.touch.mark(cache.ms(ringway_runtime::now()));
+        }
+    }
+
     /// Forgets the caches that nothing of the configuration names any more.
     pub(crate) fn forget_unused(&self) {
         self.caches.borrow_mut().retain(|local| local.cache.strong_count() > 0);
@@ -107,7 +116,6 @@ impl LocalNames {
 
     /// Asks for a name, or waits with those who have asked for it.
     fn ask(&self, local: &LocalCache, cache: &Arc<NameCache>, authority: &Authority<'_>) -> Lookup {
-        let stats = &cache.stats;
         let Some(permit) = cache.pending.permit() else {
             self.refuse(cache);
             return Lookup::Refused(Refused::Pending);
@@ -117,20 +125,26 @@ impl LocalNames {
         }
         let Some(host) = authority.to_name() else {
             // Not worth a place in the table.
-            self.page.inc(stats.dns_query_attempt);
-            self.page.inc(stats.dns_query_failure);
+            cache.count(&self.page, |stats| stats.dns_query_attempt);
+            cache.count(&self.page, |stats| stats.dns_query_failure);
             return Lookup::Known(Rc::new(Answer::malformed()));
         };
         // Whether there is room for one more is up to the control thread: another worker may have
         // asked for this one.
         let touch = Touch::new(cache.ms(ringway_runtime::now()));
         let key = Box::from(host.key.as_bytes());
+        let known = cache.at_once(&host).map(Rc::new);
         let ask = Ask { worker: self.worker, cache: Arc::clone(cache), host, touch: touch.clone() };
         if self.asks.send(ask).is_err() {
-            self.page.inc(stats.dns_rq_pending_overflow);
+            self.refuse(cache);
             return Lookup::Refused(Refused::Pending);
         }
         self.bell.ring();
+        if let Some(answer) = known {
+            let state = State::Known(Rc::clone(&answer));
+            local.entries.borrow_mut().insert(key, Entry { state, touch });
+            return Lookup::Known(answer);
+        }
         let question = Rc::new(Question::default());
         let state = State::Asked(Rc::clone(&question));
         local.entries.borrow_mut().insert(key, Entry { state, touch });
@@ -148,7 +162,7 @@ impl Names for LocalNames {
     }
 
     fn refuse(&self, cache: &NameCache) {
-        self.page.inc(cache.stats.dns_rq_pending_overflow);
+        cache.count(&self.page, |stats| stats.dns_rq_pending_overflow);
     }
 }
 

@@ -394,7 +394,7 @@ impl Worker {
         while !self.stopped.get() {
             let now = Instant::now();
             for upstream in self.upstreams.borrow().iter().flatten() {
-                upstream.reap(now);
+                upstream.reap(&self, now);
             }
             self.spare.trim();
             self.log.flush();

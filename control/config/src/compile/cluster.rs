@@ -12,7 +12,9 @@ use super::proto::{cluster, core};
 use super::protocol::Common;
 use super::upstream_http::{self, UpstreamHttp};
 use super::value::{buffer_limit, duration, limit_of};
-use super::{Cx, balancing, breakers, consistent, dns, dynamic, proxy_header, stat_names, tls};
+use super::{
+    Cx, balancing, breakers, consistent, dns, dynamic, original_dst, proxy_header, stat_names, tls,
+};
 
 /// `connect_timeout`.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -28,6 +30,15 @@ pub(super) enum Discovery {
     LogicalDns,
     /// Requests name them.
     Dynamic,
+    /// They are where connections and requests were meant to go.
+    OriginalDst,
+}
+
+impl Discovery {
+    /// Whether the endpoints come with connections and requests, and none are listed.
+    pub(super) fn lists_none(self) -> bool {
+        matches!(self, Self::Dynamic | Self::OriginalDst)
+    }
 }
 
 /// A policy whose limits are still only numbers: they are set when all of the configuration is
@@ -49,6 +60,7 @@ pub(super) fn discovery(at: &At<'_>, cluster: &cluster::Cluster) -> Option<Disco
         Ok(DiscoveryType::Static) => Some(Discovery::Static),
         Ok(DiscoveryType::StrictDns) => Some(Discovery::StrictDns),
         Ok(DiscoveryType::LogicalDns) => Some(Discovery::LogicalDns),
+        Ok(DiscoveryType::OriginalDst) => Some(Discovery::OriginalDst),
         _ => {
             at.field("type").unsupported("");
             None
@@ -85,6 +97,7 @@ pub(super) fn policy(cx: &Cx<'_>, at: &At<'_>, cluster: &cluster::Cluster) -> Op
     let header_matches = tls::matches::proxy_headers(cx, at, cluster, stat_name);
     let is_secure = matches!(&tls, Some(Some(_)));
     let dynamic = dynamic::hosts(cx, at, cluster, is_secure);
+    let original_dst = original_dst::hosts(cx, at, cluster);
     let (balancing, http) = (balancing?, http?);
     let UpstreamHttp { common, enable_trailers, proper_case, protocol, http2 } = http;
     check_requests(at, cluster, &common);
@@ -115,6 +128,7 @@ pub(super) fn policy(cx: &Cx<'_>, at: &At<'_>, cluster: &cluster::Cluster) -> Op
         h2_keepalive: http2.keepalive,
         resolves_names: matches!(found, Some(Discovery::StrictDns | Discovery::LogicalDns)),
         dynamic: dynamic?,
+        original_dst: original_dst?,
         stat_scope: stat_names::cluster_scope(stat_name),
         stats: stat_names::cluster(&cx.env.catalog, stat_name),
         h2_stats: stat_names::cluster_http2(&cx.env.catalog, stat_name),

@@ -8,7 +8,7 @@ use ringway_model::dns::DynamicHosts;
 use super::at::At;
 use super::proto::{cluster, core, dns_cache, dynamic_cluster, tls as tls_proto, upstream_http};
 use super::value::{is, unpack};
-use super::{Cx, name_cache};
+use super::{Cx, name_cache, original_dst};
 use cluster::cluster::{ClusterDiscoveryType, CustomClusterType, LbPolicy};
 use dynamic_cluster::cluster_config::ClusterImplementationSpecifier as Specifier;
 
@@ -84,6 +84,10 @@ pub(super) fn hosts(
 fn check_policy(at: &At<'_>, cluster: &cluster::Cluster) {
     let provided = cluster.lb_policy == LbPolicy::ClusterProvided as i32;
     let provided = provided && cluster.load_balancing_policy.is_none();
+    if original_dst::is_original_dst(cluster) {
+        // It says so in its own words.
+        return;
+    }
     let what = match (is_dynamic(cluster), provided) {
         (true, false) => "cluster provided LB not specified but cluster '{}' provided one",
         (false, true) => "cluster provided LB specified but cluster '{}' did not provide one",

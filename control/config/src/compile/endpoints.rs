@@ -43,7 +43,7 @@ pub(super) fn listed(at: &At<'_>, cluster: &cluster::Cluster, discovery: Discove
     let at = at.field("load_assignment");
     let at = at.field("endpoints");
     let assignment = cluster.load_assignment.as_ref();
-    let assignment = assignment.filter(|_| discovery != Discovery::Dynamic);
+    let assignment = assignment.filter(|_| !discovery.lists_none());
     let localities = assignment.map_or(&[][..], |assignment| &assignment.endpoints);
     let mut entries = Vec::new();
     for (index, locality) in localities.iter().enumerate() {
@@ -106,7 +106,7 @@ fn entry(
         return None;
     };
     let place = match discovery {
-        Discovery::Static | Discovery::Dynamic => {
+        Discovery::Static | Discovery::Dynamic | Discovery::OriginalDst => {
             Place::Known(address::resolved(&at.field("address"), address, STATIC_HINT)?)
         }
         Discovery::StrictDns | Discovery::LogicalDns => {
@@ -187,7 +187,7 @@ impl Listed {
             }
         }
         match self.discovery {
-            Discovery::Static | Discovery::Dynamic => endpoints,
+            Discovery::Static | Discovery::Dynamic | Discovery::OriginalDst => endpoints,
             Discovery::StrictDns | Discovery::LogicalDns => unique(endpoints),
         }
     }

@@ -252,6 +252,9 @@ fn dns_target(
     let hosts = listed.names();
     match discovery {
         Discovery::Static => dns::note_unused(at, message, "a STATIC cluster resolves no name"),
+        Discovery::OriginalDst => {
+            dns::note_unused(at, message, "an ORIGINAL_DST cluster resolves no name");
+        }
         Discovery::Dynamic => dns::note_unused(at, message, "that of dns_cache_config counts"),
         Discovery::StrictDns | Discovery::LogicalDns => {}
     }

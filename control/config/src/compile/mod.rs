@@ -33,6 +33,7 @@ mod matching;
 mod mutation;
 mod name_cache;
 mod network_filters;
+mod original_dst;
 mod partial;
 mod pattern;
 mod proto;

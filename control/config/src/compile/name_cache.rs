@@ -64,7 +64,7 @@ pub(super) fn cache(cx: &Cx<'_>, at: &At<'_>, config: &DnsCacheConfig) -> Option
         pending: Limit::new(u64::from(pending)),
         hosts: Limit::new(u64::from(or_u32(config.max_hosts, HOSTS_MAX))),
         epoch: Instant::now(),
-        stats: DnsCacheStats::register(&cx.env.catalog, &prefix, &prefix, &[]),
+        stats: Some(DnsCacheStats::register(&cx.env.catalog, &prefix, &prefix, &[])),
     });
     let entry = (config.clone(), Arc::downgrade(&cache));
     cx.caches.borrow_mut().insert(config.name.clone(), entry);

@@ -30,6 +30,7 @@ pub(super) use envoy_types::pb::envoy::extensions::transport_sockets::raw_buffer
 pub(super) use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3 as tls;
 pub(super) use envoy_types::pb::envoy::extensions::upstreams::http::v3 as upstream_http;
 pub(super) use envoy_types::pb::envoy::r#type::matcher::v3 as matcher;
+pub(super) use envoy_types::pb::envoy::r#type::metadata::v3 as metadata;
 pub(super) use envoy_types::pb::envoy::r#type::v3 as typed;
 pub(super) use envoy_types::pb::google::protobuf as google;
 pub(super) use envoy_types::pb::xds::core::v3 as xds_core;

@@ -3,6 +3,7 @@
 
 use ringway_bridge::stat_group;
 use ringway_bridge::stats::{Catalog, CounterId, GaugeId, HistogramId, StatName, Tag};
+use ringway_model::original_dst::OriginalDstStats;
 use ringway_model::stats::{
     ClusterStats, Http2Stats, HttpStats, ListenerHttpStats, ListenerStats, ListenerWorkerStats,
     MaglevStats, RingHashStats, SslStats, UdpListenerStats,
@@ -21,6 +22,12 @@ pub(super) fn sanitized(name: &str) -> String {
 pub(super) fn cluster(catalog: &Catalog, name: &str) -> ClusterStats {
     let split = split("cluster", CLUSTER, &sanitized(name));
     ClusterStats::register(catalog, &split.prefix, &split.base, &split.tags)
+}
+
+/// `cluster.<name>.original_dst_*` of clusters of that type alone.
+pub(super) fn original_dst(catalog: &Catalog, name: &str) -> OriginalDstStats {
+    let split = split("cluster", CLUSTER, &sanitized(name));
+    OriginalDstStats::register(catalog, &split.prefix, &split.base, &split.tags)
 }
 
 /// `cluster.<name>`, for names that are met at run time.

@@ -57,11 +57,11 @@ pub(crate) fn clusters(state: &AdminState, request: &Request) -> Reply {
 
 /// The endpoints, and of a cluster whose requests name its hosts those that are known.
 fn endpoints(names: Option<&NameCaches>, cluster: &Cluster) -> Vec<Arc<Endpoint>> {
-    let (Some(dynamic), Some(names)) = (&cluster.policy.dynamic, names) else {
+    let (Some(table), Some(names)) = (cluster.policy.host_table(), names) else {
         return cluster.endpoints.clone();
     };
-    let hosts = names.hosts(&dynamic.cache).into_iter();
-    hosts.map(|(name, address)| Arc::new(Endpoint::named(name, address))).collect()
+    let hosts = names.hosts(table).into_iter();
+    hosts.map(|(key, address)| Arc::new(cluster.endpoint_of(key, address))).collect()
 }
 
 fn text(out: &mut String, (catalog, names): From<'_>, cluster: &Cluster) -> std::fmt::Result {

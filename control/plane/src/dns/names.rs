@@ -112,8 +112,8 @@ impl NameCaches {
         tables.caches.retain(|table| table.cache.strong_count() > 0);
         tables.caches.iter_mut().for_each(|table| table.clusters.clear());
         for cluster in snapshot.clusters.iter().flatten() {
-            let Some(dynamic) = &cluster.policy.dynamic else { continue };
-            let index = self.table(&mut tables, &dynamic.cache);
+            let Some(cache) = cluster.policy.host_table() else { continue };
+            let index = self.table(&mut tables, cache);
             let page = Arc::clone(&tables.page);
             let table = &mut tables.caches[index];
             table.clusters.push(cluster.policy.stats.clone());
@@ -210,9 +210,9 @@ impl NameCaches {
         name: HostName,
         askers: Vec<(usize, Touch)>,
     ) -> bool {
-        let (page, stats) = (Arc::clone(&tables.page), &cache.stats);
+        let page = Arc::clone(&tables.page);
         let Some(place) = cache.hosts.permit() else {
-            page.inc(stats.host_overflow);
+            cache.count(&page, |stats| stats.host_overflow);
             return false;
         };
         let resolver = tables.resolvers.of(&cache.settings.resolver);
@@ -220,8 +220,8 @@ impl NameCaches {
         let added_ms = cache.ms(Instant::now());
         let entry = Entry { answer: None, askers, added_ms, _place: place };
         table.entries.insert(Arc::clone(&name.key), entry);
-        page.inc(stats.host_added);
-        page.set(stats.num_hosts, table.entries.len() as u64);
+        cache.count(&page, |stats| stats.host_added);
+        table.show_size(cache, &page);
         while table.tasks.try_join_next().is_some() {}
         table.tasks.spawn(ask_for_ever(self.clone(), Arc::downgrade(cache), name, resolver));
         true
@@ -257,7 +257,7 @@ impl NameCaches {
             known.address != address || address.is_none() && known.details != answer.details
         });
         if address != before {
-            page.inc(cache.stats.host_address_changed);
+            cache.count(&page, |stats| stats.host_address_changed);
         }
         let workers: Vec<usize> = entry.askers.iter().map(|(worker, _)| *worker).collect();
         entry.answer = Some(Arc::clone(&answer));
@@ -314,9 +314,16 @@ impl Table {
 
     fn remove(&mut self, key: &str, cache: &NameCache, page: &Page) {
         let gone = self.entries.remove(key).and_then(|entry| entry.answer);
-        page.inc(cache.stats.host_removed);
-        page.set(cache.stats.num_hosts, self.entries.len() as u64);
+        cache.count(page, |stats| stats.host_removed);
+        self.show_size(cache, page);
         self.show_members(page, gone.is_some_and(|answer| answer.address.is_some()));
+    }
+
+    /// `dns_cache.<name>.num_hosts`
+    fn show_size(&self, cache: &NameCache, page: &Page) {
+        if let Some(stats) = &cache.stats {
+            page.set(stats.num_hosts, self.entries.len() as u64);
+        }
     }
 
     /// `cluster.<name>.membership_*`
@@ -368,13 +375,12 @@ enum Outcome {
 
 impl Outcome {
     fn count(&self, cache: &NameCache, page: &Page) {
-        let stats = &cache.stats;
-        page.inc(match self {
+        cache.count(page, |stats| match self {
             Self::Answer(_) => stats.dns_query_success,
             Self::Failure(_) | Self::Late => stats.dns_query_failure,
         });
         if matches!(self, Self::Late) {
-            page.inc(stats.dns_query_timeout);
+            cache.count(page, |stats| stats.dns_query_timeout);
         }
     }
 
@@ -424,7 +430,7 @@ async fn ask_for_ever(
     loop {
         let Some(alive) = cache.upgrade() else { return };
         let settings = alive.settings.clone();
-        caches.lock().page.inc(alive.stats.dns_query_attempt);
+        alive.count(&caches.lock().page, |stats| stats.dns_query_attempt);
         drop(alive);
         let question = ask(&resolver, &name, settings.family);
         let outcome = match settings.query_timeout {

@@ -153,8 +153,8 @@ fn clone(cluster: &Cluster) -> Cluster {
 /// `cluster.<name>.membership_*`, `max_host_weight`.
 fn count_members(page: &Page, old: Option<&Cluster>, new: &Cluster) {
     let (ids, endpoints) = (&new.policy.stats, &new.endpoints);
-    if new.policy.dynamic.is_some() {
-        // Its members are counted as their names come and go.
+    if new.policy.host_table().is_some() {
+        // Its members are counted as they come and go.
         return;
     }
     if old.is_none_or(|old| old.endpoints != *endpoints) && !(old.is_none() && endpoints.is_empty())

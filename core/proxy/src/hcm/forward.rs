@@ -8,6 +8,7 @@ use ringway_http::{Body, Known, Method, ResetReason};
 use ringway_model::cluster::ClusterId;
 use ringway_model::dns::Authority;
 use ringway_model::format::FormatContext;
+use ringway_model::original_dst::Bound;
 use ringway_model::route::{ClusterTarget, ConnectEnd, Forward, HashSubject, Priority, hash_of};
 use ringway_model::stream::{LocalReply, ResponseFlags};
 
@@ -17,12 +18,14 @@ use super::sides::{ClientSide, Failure, Lost, ServerSide};
 use super::timers::Expired;
 use crate::tell::{Lines, Text, about_stream, is_wanted};
 use crate::upstream::{
-    Acquired, Carrier, Client, ConnectFailure, Host, InFlight, Named, NoName, Pool, Reserved,
-    Ticket, Upstream,
+    Acquired, Carrier, Client, ConnectFailure, Host, HostsFrom, InFlight, Named, NoName, Pool,
+    Reserved, Ticket, Upstream,
 };
 
 /// Connections that are asked for, when one after the other has gone before it was used.
 const ACQUIRE_MAX: u32 = 3;
+/// The details of a reply where the balancer has found nobody.
+const NO_HOST: NoName = NoName::Borrowed("no_healthy_upstream");
 
 impl<C: ClientSide> Exchange<'_, C> {
     /// Forwards the request and its response.
@@ -30,13 +33,19 @@ impl<C: ClientSide> Exchange<'_, C> {
         let Some(upstream) = self.upstream.clone() else { return Err(self.no_cluster(forward)) };
         self.set_timers(forward);
         self.prepare_upstream_head(forward);
-        let host = match upstream.default_port() {
-            None => {
+        let host = match upstream.hosts_from() {
+            HostsFrom::Balancer => {
                 let hash = self.hash(forward, &upstream);
                 let picked = upstream.pick(&self.down.worker, hash).map(Rc::clone);
                 picked.ok_or_else(|| self.no_host(&upstream))
             }
-            Some(port) => self.named_host(&upstream, port).await,
+            HostsFrom::Authority(port) => self.named_host(&upstream, port).await,
+            HostsFrom::Destination(original) => {
+                let (connection, notes) = (&self.down.info, self.info.notes.as_deref());
+                let bound = Bound { connection, notes, request: Some(&self.down.request) };
+                let host = upstream.destined(&self.down.worker, original, &bound);
+                host.ok_or_else(|| self.nobody(&upstream, NO_HOST))
+            }
         };
         let (host, result) = match host {
             Ok(host) => {
@@ -105,7 +114,7 @@ impl<C: ClientSide> Exchange<'_, C> {
 
     fn no_host(&mut self, upstream: &Upstream) -> Ended {
         self.down.worker.page.inc(upstream.cluster.policy.stats.upstream_cx_none_healthy);
-        self.nobody(upstream, "no_healthy_upstream".into())
+        self.nobody(upstream, NO_HOST)
     }
 
     fn nobody(&mut self, upstream: &Upstream, details: NoName) -> Ended {

@@ -9,6 +9,7 @@ use std::time::Instant;
 use ringway_http::{RequestHead, ResponseHead};
 use ringway_model::dns::Authority;
 use ringway_model::format::FormatContext;
+use ringway_model::original_dst::Bound;
 use ringway_model::route::{Priority, hash_of_ip};
 use ringway_model::stream::ResponseFlags;
 use ringway_model::tcp::TunnelAnswer;
@@ -17,7 +18,7 @@ use super::far::Far;
 use super::session::{Expired, Session};
 use crate::tell::about_connection;
 use crate::transport::Transport;
-use crate::upstream::{Client, Host, Named, NoConnection, Unit, Upstream};
+use crate::upstream::{Client, Host, HostsFrom, Named, NoConnection, Unit, Upstream};
 
 /// Of the metadata that a tunnel leaves behind.
 const NAMESPACE: &str = "envoy.filters.network.tcp_proxy";
@@ -107,15 +108,22 @@ impl Session {
     }
 
     fn host(&self, upstream: &Upstream) -> Option<Rc<Host>> {
-        let host = match (upstream.default_port(), self.sni_port) {
-            (None, _) => upstream.pick(&self.worker, self.hash(upstream)).map(Rc::clone),
-            (Some(_), Some(port)) => {
+        let host = match (upstream.hosts_from(), self.sni_port) {
+            (HostsFrom::Balancer, _) => {
+                upstream.pick(&self.worker, self.hash(upstream)).map(Rc::clone)
+            }
+            (HostsFrom::Destination(original), _) => {
+                let (connection, notes) = (&self.connection, self.stream.notes.as_deref());
+                let bound = Bound { connection, notes, request: None };
+                return upstream.destined(&self.worker, original, &bound);
+            }
+            (HostsFrom::Authority(_), Some(port)) => {
                 let preamble = self.connection.preamble.as_deref();
                 let name = preamble.map_or("", |preamble| &preamble.server_name);
                 return self.named(upstream, &Authority::of_name(name.as_bytes(), port));
             }
             // As in Envoy, nobody looks the name up without the filter for it.
-            (Some(_), None) => None,
+            (HostsFrom::Authority(_), None) => None,
         };
         if host.is_none() {
             self.worker.page.inc(upstream.cluster.policy.stats.upstream_cx_none_healthy);

@@ -23,7 +23,7 @@ pub(crate) struct Upstream {
     /// The cluster's name, this worker's copy.
     pub(crate) name: Rc<str>,
     hosts: Vec<Rc<Host>>,
-    /// The hosts that requests name, where the cluster has such.
+    /// The hosts that come with requests, where the cluster has such.
     pub(super) dynamic: Rc<Dynamic>,
     balancer: RefCell<Balancer>,
     /// Counters of the answers met so far.
@@ -170,11 +170,14 @@ impl Upstream {
         }
     }
 
-    pub(crate) fn reap(&self, now: Instant) {
+    pub(crate) fn reap(&self, worker: &Worker, now: Instant) {
         for host in &self.hosts {
             host.reap(now);
         }
         self.dynamic.reap(now);
+        if let Some(original) = &self.cluster.policy.original_dst {
+            self.dynamic.mark_used(worker, &original.table);
+        }
     }
 
     /// The cluster is gone: idle connections end now, the others with their requests.

@@ -1,14 +1,17 @@
-//! The hosts of a cluster that requests name (Envoy `dynamic_forward_proxy`).
+//! The hosts of a cluster that come with connections and requests: names (Envoy
+//! `dynamic_forward_proxy`), or where these were meant to go (`ORIGINAL_DST`).
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 use ringway_model::cluster::{Cluster, Endpoint};
-use ringway_model::dns::{Answer, Asking, Authority, DynamicHosts, Lookup, Names, Refused, Told};
+use ringway_model::dns::{Answer, Asking, Authority, Lookup, NameCache, Names, Refused, Told};
+use ringway_model::original_dst::{Bound, OriginalDst};
 
 use super::cluster::Upstream;
 use super::host::Host;
@@ -24,6 +27,22 @@ const OTHERS: &str = "others";
 /// Why a request that names its host finds none, for `%RESPONSE_CODE_DETAILS%`.
 pub(crate) type NoName = std::borrow::Cow<'static, str>;
 
+/// How the host of a request is found.
+pub(crate) enum HostsFrom<'a> {
+    /// The balancer chooses one of those that are listed.
+    Balancer,
+    /// The request names it, with this port where it names none.
+    Authority(u16),
+    /// It is where the request or its connection was meant to go.
+    Destination(&'a OriginalDst),
+}
+
+/// An address as text, by which its host is known.
+struct AddressText {
+    bytes: [u8; Self::MAX],
+    len: usize,
+}
+
 /// What becomes of a request that names its host.
 pub(crate) enum Named {
     Host(Rc<Host>),
@@ -32,7 +51,7 @@ pub(crate) enum Named {
     Nobody(NoName),
 }
 
-/// The hosts that were used, by name. Those that the cache of names has dropped go, too.
+/// The hosts that were used, by name. Those that the table has dropped go, too.
 #[derive(Debug, Default)]
 pub(super) struct Dynamic {
     hosts: RefCell<HashMap<Box<[u8]>, Rc<Host>>>,
@@ -53,12 +72,12 @@ impl Dynamic {
         if let Some(host) = known.filter(same) {
             return Some(host);
         }
-        let endpoint = endpoint(cluster.policy.dynamic.as_ref()?, authority, address)?;
+        let key = authority.with_key(|key| Box::<[u8]>::from(key));
+        let endpoint = endpoint(cluster, authority, address)?;
         let counted_as = match self.is_counted(address) {
             true => Arc::clone(&endpoint.address_text),
             false => Arc::from(OTHERS),
         };
-        let key = Box::from(endpoint.hostname.as_bytes());
         let host = Host::counted_as(worker, Arc::new(endpoint), cluster, leases, &counted_as);
         if let Some(before) = self.hosts.borrow_mut().insert(key, Rc::clone(&host)) {
             before.retire();
@@ -83,6 +102,14 @@ impl Dynamic {
         self.hosts.borrow().values().for_each(|host| host.reap(now));
     }
 
+    /// Marks the hosts that somebody has a connection to: as in Envoy, these stay.
+    pub(super) fn mark_used(&self, worker: &Worker, table: &Arc<NameCache>) {
+        let hosts = self.hosts.borrow();
+        for (key, _) in hosts.iter().filter(|(_, host)| host.is_in_use()) {
+            worker.dns.mark(table, key);
+        }
+    }
+
     pub(super) fn retire(&self) {
         for host in self.hosts.take().into_values() {
             host.retire();
@@ -90,20 +117,68 @@ impl Dynamic {
     }
 }
 
-fn endpoint(
-    dynamic: &DynamicHosts,
-    authority: &Authority<'_>,
-    address: SocketAddr,
-) -> Option<Endpoint> {
+fn endpoint(cluster: &Cluster, authority: &Authority<'_>, address: SocketAddr) -> Option<Endpoint> {
     let name = authority.to_name()?;
-    let server_name = name.server_name().filter(|_| dynamic.auto_sni).map(Arc::from);
-    Some(Endpoint { server_name, ..Endpoint::named(name.key, address) })
+    let auto_sni = cluster.policy.dynamic.as_ref().is_some_and(|dynamic| dynamic.auto_sni);
+    let server_name = name.server_name().filter(|_| auto_sni).map(Arc::from);
+    Some(Endpoint { server_name, ..cluster.endpoint_of(name.key, address) })
+}
+
+impl AddressText {
+    /// `[` an address of IPv6 with its zone, `]:` and a port.
+    const MAX: usize = 64;
+
+    fn new(address: SocketAddr) -> Self {
+        let mut bytes = [0; Self::MAX];
+        let mut rest = &mut bytes[..];
+        // What would not fit would be cut, and be no address then.
+        let _ = write!(rest, "{address}");
+        let len = Self::MAX - rest.len();
+        Self { bytes, len }
+    }
+
+    fn authority(&self) -> Authority<'_> {
+        Authority::new(&self.bytes[..self.len], 0)
+    }
 }
 
 impl Upstream {
-    /// The port of a request that names none, if requests name the hosts of this cluster.
-    pub(crate) fn default_port(&self) -> Option<u16> {
-        self.cluster.policy.dynamic.as_ref().map(|dynamic| dynamic.default_port)
+    /// How the host of a request is found.
+    pub(crate) fn hosts_from(&self) -> HostsFrom<'_> {
+        let policy = &self.cluster.policy;
+        match (&policy.dynamic, &policy.original_dst) {
+            (Some(dynamic), _) => HostsFrom::Authority(dynamic.default_port),
+            (None, Some(original)) => HostsFrom::Destination(original),
+            (None, None) => HostsFrom::Balancer,
+        }
+    }
+
+    /// The host where a request or a connection was meant to go. Without one, or where its place
+    /// in a table that is full is still asked for, it has none.
+    pub(crate) fn destined(
+        &self,
+        worker: &Rc<Worker>,
+        original: &OriginalDst,
+        bound: &Bound<'_>,
+    ) -> Option<Rc<Host>> {
+        let (page, stats) = (&worker.page, &self.cluster.policy.stats);
+        let address = original.destination(bound, || page.inc(stats.original_dst_host_invalid));
+        let host = address.and_then(|address| {
+            let text = AddressText::new(address);
+            let authority = text.authority();
+            let known = match worker.dns.look_up(&original.table, &authority) {
+                Lookup::Known(answer) => self.host_at(worker, &authority, Ok(answer)).ok(),
+                Lookup::Asked(_) | Lookup::Refused(_) => None,
+            };
+            if known.is_none() {
+                page.inc(original.stats.original_dst_host_overflow);
+            }
+            known
+        });
+        if host.is_none() {
+            page.inc(stats.upstream_cx_none_healthy);
+        }
+        host
     }
 
     /// The host that a request names, or the way to it.
@@ -153,8 +228,7 @@ impl Upstream {
 
     /// A name is not known any more.
     pub(crate) fn forget_name(&self, told: &Told) {
-        let cache = self.cluster.policy.dynamic.as_ref().map(|dynamic| &dynamic.cache);
-        if cache.is_some_and(|cache| Arc::ptr_eq(cache, &told.cache)) {
+        if self.cluster.policy.host_table().is_some_and(|cache| Arc::ptr_eq(cache, &told.cache)) {
             self.dynamic.forget(told.key.as_bytes());
         }
     }

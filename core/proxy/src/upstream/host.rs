@@ -197,6 +197,11 @@ impl Host {
         }
     }
 
+    /// Whether it has a connection, or somebody who uses it, beside the table that it stands in.
+    pub(crate) fn is_in_use(self: &Rc<Self>) -> bool {
+        Rc::strong_count(self) > 1 || self.all_pools().iter().any(|pool| !pool.is_unused())
+    }
+
     /// Whether it is no longer a member of the cluster, or that is another one by now.
     pub(crate) fn is_retired(&self) -> bool {
         self.retired.get()

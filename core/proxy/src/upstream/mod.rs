@@ -1,10 +1,11 @@
 //! Clusters as one worker uses them: which endpoint is next, and connections to it.
 //!
-//! `cluster` picks and counts, `host` is one endpoint, `dynamic` those that requests name, `pool`
-//! keeps this core's connections to it, which `connect` opens; `http1`, `http2` and `raw` are such
-//! connections, counted by their `account`; `tcp` is one that serves one client only, `tunnel` a
-//! request that does; `preface` is what stands in front of all of them; `ticket` is a request that
-//! waits for one, `leases` are the worker's accounts with the circuit breakers of the process.
+//! `cluster` picks and counts, `host` is one endpoint, `dynamic` those that come with requests,
+//! `pool` keeps this core's connections to it, which `connect` opens; `http1`, `http2` and `raw`
+//! are such connections, counted by their `account`; `tcp` is one that serves one client only,
+//! `tunnel` a request that does; `preface` is what stands in front of all of them; `ticket` is a
+//! request that waits for one, `leases` are the worker's accounts with the circuit breakers of the
+//! process.
 
 mod account;
 mod cluster;
@@ -23,7 +24,7 @@ mod ticket;
 mod tunnel;
 
 pub(crate) use cluster::Upstream;
-pub(crate) use dynamic::{Named, NoName};
+pub(crate) use dynamic::{HostsFrom, Named, NoName};
 pub(crate) use host::Host;
 pub(crate) use http2::Reserved;
 pub(crate) use in_flight::InFlight;

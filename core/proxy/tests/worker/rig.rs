@@ -123,6 +123,7 @@ fn cluster(
         h2_keepalive: Default::default(),
         resolves_names: false,
         dynamic: None,
+        original_dst: None,
         hash_stats: None,
         stat_scope: StatName::new("", "", "cluster.up", &[]),
         stats: ClusterStats::register(catalog, "cluster.up", "cluster", &[]),

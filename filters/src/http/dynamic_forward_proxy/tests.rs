@@ -36,7 +36,12 @@ fn cache() -> Arc<NameCache> {
         pending: Limit::new(1),
         hosts: Limit::new(1),
         epoch: Instant::now(),
-        stats: DnsCacheStats::register(&Catalog::default(), "dns_cache.c", "dns_cache.c", &[]),
+        stats: Some(DnsCacheStats::register(
+            &Catalog::default(),
+            "dns_cache.c",
+            "dns_cache.c",
+            &[],
+        )),
     })
 }
 

@@ -69,8 +69,8 @@ const KNOWN: &[Known] = &[
     },
     Known {
         shown_by: Make::Envoy,
-        names: &["cluster.origin.original_dst_host_invalid", "cluster.origin.bind_errors"],
-        reason: "Original destinations and upstream source addresses are refused yet.",
+        names: &["cluster.origin.bind_errors"],
+        reason: "Upstream source addresses are refused yet.",
     },
     Known {
         shown_by: Make::Envoy,

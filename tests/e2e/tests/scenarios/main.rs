@@ -37,6 +37,7 @@ mod listeners;
 mod local_replies;
 mod network_filters;
 mod network_rbac;
+mod original_dst;
 mod proxy_headers;
 mod reload;
 mod routing;

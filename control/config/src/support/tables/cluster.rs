@@ -20,7 +20,7 @@ pub(super) const MESSAGES: &[Message] = &[
         &[
             field("name"),
             field("alt_stat_name"),
-            only("type", &["STATIC", "STRICT_DNS", "LOGICAL_DNS"]),
+            only("type", &["STATIC", "STRICT_DNS", "LOGICAL_DNS", "ORIGINAL_DST"]),
             field("cluster_type"),
             field("connect_timeout"),
             field("per_connection_buffer_limit_bytes"),
@@ -39,6 +39,8 @@ pub(super) const MESSAGES: &[Message] = &[
             field("least_request_lb_config"),
             field("ring_hash_lb_config"),
             field("maglev_lb_config"),
+            field("original_dst_lb_config"),
+            field("cleanup_interval"),
             field("load_assignment"),
             field("max_requests_per_connection"),
             field("circuit_breakers"),
@@ -85,6 +87,17 @@ pub(super) const MESSAGES: &[Message] = &[
         &[field("minimum_ring_size"), field("hash_function"), field("maximum_ring_size")],
     ),
     message("envoy.config.cluster.v3.Cluster.MaglevLbConfig", &[field("table_size")]),
+    message(
+        "envoy.config.cluster.v3.Cluster.OriginalDstLbConfig",
+        &[
+            field("use_http_header"),
+            field("http_header_name"),
+            field("upstream_port_override"),
+            field("metadata_key"),
+        ],
+    ),
+    message("envoy.type.metadata.v3.MetadataKey", &[field("key"), field("path")]),
+    message("envoy.type.metadata.v3.MetadataKey.PathSegment", &[field("key")]),
     message(
         RING_HASH,
         &[

@@ -71,7 +71,7 @@ impl Rig {
             pending: Limit::new(10),
             hosts: Limit::new(hosts),
             epoch: Instant::now(),
-            stats: DnsCacheStats::register(&self.catalog, "dns_cache.c", "dns_cache.c", &[]),
+            stats: Some(DnsCacheStats::register(&self.catalog, "dns_cache.c", "dns_cache.c", &[])),
         })
     }
 

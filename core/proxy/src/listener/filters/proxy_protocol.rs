@@ -99,7 +99,7 @@ impl Peek<'_> {
 
     fn take_addresses(&mut self, source: SocketAddr, destination: SocketAddr) {
         self.found.remote = Some(Address::Ip(canonical(source)));
-        self.info.local = Address::Ip(canonical(destination));
+        self.info.redirect(Address::Ip(canonical(destination)));
     }
 
     fn take_tlvs(&mut self, config: &ProxyProtocol, tlvs: &Tlvs<'_>) {
