@@ -206,7 +206,7 @@ impl Server {
             server_stats,
         );
         let admin = Arc::new(admin.with_names(name_caches.clone()));
-        let admin_address = open_admin(draft.admin.as_ref(), &options, &admin)?;
+        let admin_address = open_admin(draft.admin, &options, &admin)?;
         names.follow(draft.dns, &draft.snapshot);
         let secrets = Secrets::new(page, loaded, draft.watched, &draft.updates);
         let watch = watch_files(&options)?;
@@ -502,24 +502,24 @@ fn choose_driver(choice: DriverChoice) -> Result<Driver, Failure> {
 }
 
 fn open_admin(
-    settings: Option<&Admin>,
+    settings: Option<Admin>,
     options: &Options,
     state: &Arc<AdminState>,
 ) -> Result<String, Failure> {
     let Some(settings) = settings else { return Ok(String::new()) };
-    let Some(address) = &settings.address else { return Ok(String::new()) };
+    let Some(address) = settings.address else { return Ok(String::new()) };
     let address = match address {
-        Address::Ip(address) => AdminAddress::Tcp(*address),
-        Address::Pipe(path) => AdminAddress::Pipe(PathBuf::clone(path)),
+        Address::Ip(address) => AdminAddress::Tcp(address),
+        Address::Pipe(path) => AdminAddress::Pipe(PathBuf::clone(&path)),
     };
     let other = |error: admin::AdminError| Failure::Other(error.to_string());
-    let server = AdminServer::bind(&address).map_err(other)?;
+    let server = AdminServer::bind(&address).map_err(other)?.allowing(settings.allow_paths);
     if let Some(path) = &options.admin_address_path {
         server.write_address(path).map_err(other)?;
     }
     let bound = server.address().to_owned();
     tracing::info!(target: "main", "admin on {bound}");
-    tokio::spawn(server.run(Arc::clone(state), settings.limits.clone()));
+    tokio::spawn(server.run(Arc::clone(state), settings.limits));
     Ok(bound)
 }
 

@@ -72,6 +72,8 @@ pub struct RouteTableOptions {
     pub request_headers: HeaderMutations,
     /// `response_headers_to_add`, `response_headers_to_remove`.
     pub response_headers: HeaderMutations,
+    /// `typed_per_filter_config`.
+    pub filter_configs: RouteConfigs,
 }
 
 /// A virtual host (Envoy `VirtualHost`).
@@ -312,10 +314,18 @@ impl Route {
 }
 
 impl<'a> Matched<'a> {
-    /// What the route says to a filter, or else its virtual host.
-    pub fn filter_config(&self, filter: &str) -> Option<&'a RouteConfig> {
-        let of_route = self.route.filter_configs.get(filter);
-        of_route.or_else(|| self.virtual_host.filter_configs.get(filter))
+    /// What is said to a filter by the most specific of the entry of weighted clusters, the route,
+    /// its virtual host and its table.
+    pub fn filter_config(
+        &self,
+        weighted: Option<&'a WeightedCluster>,
+        filter: &str,
+    ) -> Option<&'a RouteConfig> {
+        let of_entry = weighted.and_then(|entry| entry.filter_configs.get(filter));
+        of_entry
+            .or_else(|| self.route.filter_configs.get(filter))
+            .or_else(|| self.virtual_host.filter_configs.get(filter))
+            .or_else(|| self.table.options.filter_configs.get(filter))
     }
 }
 

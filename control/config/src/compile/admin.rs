@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use ringway_model::access_log::AccessLog;
 use ringway_model::address::Address;
 use ringway_model::listener::ConnectionLimits;
+use ringway_model::route::StringMatch;
 
 use super::at::At;
 use super::proto::{bootstrap, google};
-use super::{Cx, access_log, address, udp};
+use super::{Cx, access_log, address, pattern, udp};
 
 /// The admin server (Envoy `config.bootstrap.v3.Admin`).
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub struct Admin {
     pub access_logs: Vec<AccessLog>,
     /// The limit on all connections, which those of the admin server count against.
     pub limits: ConnectionLimits,
+    /// `allow_paths`: one of these matches the path and query of a request; empty allows all.
+    pub allow_paths: Vec<StringMatch>,
 }
 
 pub(super) fn admin(cx: &Cx<'_>, at: &At<'_>, admin: &bootstrap::Admin) -> Admin {
@@ -28,7 +31,15 @@ pub(super) fn admin(cx: &Cx<'_>, at: &At<'_>, admin: &bootstrap::Admin) -> Admin
         let at = at_address.field("socket_address");
         at.field("protocol").invalid("the admin server listens on TCP");
     }
+    if !admin.profile_path.is_empty() {
+        at.field("profile_path").no_effect("there is no CPU profiler to write a profile");
+    }
+    let at_paths = at.field("allow_paths");
+    let paths = admin.allow_paths.iter().enumerate();
     Admin {
+        allow_paths: paths
+            .filter_map(|(index, path)| pattern::string(&at_paths.index(index), path))
+            .collect(),
         address: address.and_then(|address| address::resolved(&at_address, address, "")),
         access_logs: access_log::logs(cx, &at.field("access_log"), &admin.access_log),
         limits: cx.admin_limits(admin.ignore_global_conn_limit),

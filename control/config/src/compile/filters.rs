@@ -91,7 +91,7 @@ fn from_registry(cx: &Cx<'_>, at: &At<'_>, any: &google::Any) -> Option<Arc<dyn 
     }
 }
 
-/// `typed_per_filter_config`: what a route or a virtual host says to filters.
+/// `typed_per_filter_config`: what a route, or a level above or below it, says to filters.
 pub(super) fn of_route(
     cx: &Cx<'_>,
     at: &At<'_>,

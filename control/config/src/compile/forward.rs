@@ -14,7 +14,7 @@ use super::at::At;
 use super::mutation::{request, response};
 use super::proto::{core, google, matcher, route};
 use super::value::{duration, or_bool, or_u32, timeout};
-use super::{Cx, hash_policy, pattern, proxy_header};
+use super::{Cx, filters, hash_policy, pattern, proxy_header};
 use route::route_action::{ClusterSpecifier, HostRewriteSpecifier};
 
 pub(super) fn forward(cx: &Cx<'_>, at: &At<'_>, action: &route::RouteAction) -> Option<Forward> {
@@ -269,6 +269,7 @@ fn weighted_cluster(
         request_headers: request!(at, entry),
         response_headers: response!(at, entry),
         host_rewrite: host_rewrite.into(),
+        filter_configs: filters::of_route(cx, at, &entry.typed_per_filter_config),
     }
 }
 

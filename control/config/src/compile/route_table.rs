@@ -36,6 +36,7 @@ pub(super) fn table(
         most_specific_header_mutations_wins: table.most_specific_header_mutations_wins,
         request_headers: request!(at, table),
         response_headers: response!(at, table),
+        filter_configs: filters::of_route(cx, at, &table.typed_per_filter_config),
     };
     // What it refuses was reported above, with its place.
     RouteTable::new(Arc::from(table.name.as_str()), hosts, options).ok()

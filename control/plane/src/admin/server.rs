@@ -14,8 +14,10 @@ use std::time::Duration;
 use std::{fs, io};
 
 use hyper::body::Incoming;
+use hyper::http::uri::PathAndQuery;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::{StatusCode, Uri};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
@@ -24,9 +26,11 @@ use tokio::task::JoinSet;
 
 use ringway_bridge::limit::Permit;
 use ringway_model::listener::ConnectionLimits;
+use ringway_model::route::StringMatch;
 
 use super::commands;
 use super::query::{Params, Request};
+use super::reply::Reply;
 use super::state::AdminState;
 use stalled::Progress;
 use tally::Tally;
@@ -78,6 +82,7 @@ pub enum AdminError {
 pub struct AdminServer {
     socket: Socket,
     address: String,
+    allowed: Arc<[StringMatch]>,
 }
 
 #[derive(Debug)]
@@ -100,6 +105,17 @@ impl AdminServer {
             };
             AdminError::Bind { address, source }
         })
+    }
+
+    fn on(socket: Socket, address: String) -> Self {
+        Self { socket, address, allowed: Arc::default() }
+    }
+
+    /// The same, which answers only where one of these matches the path and query of a request
+    /// (Envoy `Admin.allow_paths`). None at all allow everything.
+    #[must_use]
+    pub fn allowing(self, paths: Vec<StringMatch>) -> Self {
+        Self { allowed: paths.into(), ..self }
     }
 
     /// The address as bound: `127.0.0.1:9901`, `[::1]:9901` or a path.
@@ -132,9 +148,10 @@ impl AdminServer {
                 continue;
             };
             let (state, tally) = (Arc::clone(&state), Arc::clone(&tally));
+            let allowed = Arc::clone(&self.allowed);
             connections.spawn(async move {
                 tally.opened();
-                serve(stream, state, &tally).await;
+                serve(stream, state, &allowed, &tally).await;
                 tally.closed();
                 drop((permit, slot));
             });
@@ -165,7 +182,7 @@ fn bind_tcp(address: SocketAddr) -> io::Result<AdminServer> {
     let listener = std::net::TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?.to_string();
-    Ok(AdminServer { socket: Socket::Tcp(TcpListener::from_std(listener)?), address })
+    Ok(AdminServer::on(Socket::Tcp(TcpListener::from_std(listener)?), address))
 }
 
 fn bind_pipe(path: &Path) -> io::Result<AdminServer> {
@@ -180,7 +197,7 @@ fn bind_pipe(path: &Path) -> io::Result<AdminServer> {
         }
     };
     listener.set_nonblocking(true)?;
-    Ok(AdminServer { socket: Socket::Pipe(UnixListener::from_std(listener)?), address: text })
+    Ok(AdminServer::on(Socket::Pipe(UnixListener::from_std(listener)?), text))
 }
 
 /// A socket file that nobody listens on is left over from a process that was killed.
@@ -192,10 +209,18 @@ fn remove_stale_socket(path: &Path) -> io::Result<()> {
     }
 }
 
-async fn serve(stream: Box<dyn Stream>, state: Arc<AdminState>, tally: &Tally) {
+async fn serve(
+    stream: Box<dyn Stream>,
+    state: Arc<AdminState>,
+    allowed: &[StringMatch],
+    tally: &Tally,
+) {
     let answer = |request: hyper::Request<Incoming>| {
         tally.requested();
-        let reply = commands::dispatch(&state, &take_apart(&request));
+        let reply = match refusal(allowed, request.uri()) {
+            Some(refusal) => refusal,
+            None => commands::dispatch(&state, &take_apart(&request)),
+        };
         tally.answered(reply.status.as_u16());
         std::future::ready(Ok::<_, Infallible>(reply.into_response()))
     };
@@ -208,6 +233,16 @@ async fn serve(stream: Box<dyn Stream>, state: Arc<AdminState>, tally: &Tally) {
     if let Err(error) = connection.await {
         tracing::debug!(target: "admin", %error, "admin connection ended");
     }
+}
+
+/// What is answered where `allow_paths` does not let a request pass.
+fn refusal(allowed: &[StringMatch], uri: &Uri) -> Option<Reply> {
+    let target = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    if allowed.is_empty() || allowed.iter().any(|path| path.matches(target.as_bytes())) {
+        return None;
+    }
+    let text = format!("request to path {target} not allowed");
+    Some(Reply::error(StatusCode::FORBIDDEN, text))
 }
 
 fn take_apart(request: &hyper::Request<Incoming>) -> Request {

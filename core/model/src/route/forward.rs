@@ -13,6 +13,7 @@ use super::matching::RouteMatch;
 use super::mutation::HeaderMutations;
 use super::rewrite::{PathRewrite, RegexRewrite, Scratch};
 use crate::cluster::ClusterRef;
+use crate::filter::RouteConfigs;
 use crate::proxy_header::ProxyHeader;
 
 /// A route to an upstream.
@@ -122,6 +123,8 @@ pub struct WeightedCluster {
     pub response_headers: HeaderMutations,
     /// `host_rewrite_literal`; empty is none.
     pub host_rewrite: Box<str>,
+    /// `typed_per_filter_config`.
+    pub filter_configs: RouteConfigs,
 }
 
 /// What becomes of the authority.

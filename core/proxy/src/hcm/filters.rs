@@ -42,6 +42,7 @@ impl<C: ClientSide> Exchange<'_, C> {
         let down = &mut *self.down;
         let upstream = self.upstream.as_ref();
         let (matched, name) = (self.matched.as_ref(), self.filters.name(index));
+        let weighted = self.weighted;
         let cx = StreamCx {
             connection: &down.info,
             info: &mut self.info,
@@ -49,7 +50,7 @@ impl<C: ClientSide> Exchange<'_, C> {
             cluster: upstream.map(|upstream| &upstream.cluster.policy.stat_scope),
             dynamic: upstream.and_then(|upstream| upstream.cluster.policy.dynamic.as_ref()),
             names: &down.worker.dns,
-            route_config: matched.and_then(|matched| matched.filter_config(name)),
+            route_config: matched.and_then(|matched| matched.filter_config(weighted, name)),
         };
         let (request, response) = (&mut down.request, &mut down.response);
         let mut visited = Visit { state: &mut state, request, response, cx };

@@ -210,6 +210,34 @@ fn help_and_unknown_paths() {
     assert!(unknown.text().starts_with("invalid path. "), "{}", unknown.text());
 }
 
+#[test]
+fn only_what_allow_paths_names_is_answered() {
+    let yaml = Bootstrap::new().to_yaml().replacen(
+        "admin:\n",
+        "admin:\n  allow_paths: [{ prefix: /listeners }, \
+         { exact: /ready }, { prefix: /stats }]\n",
+        1,
+    );
+    let proxy = Proxy::start(yaml);
+    for (path, status) in [
+        ("/ready", 200),
+        ("/stats?filter=nothing", 200),
+        ("/statsz", 404),
+        // The query counts, and the end of the path.
+        ("/ready?x", 403),
+        ("/ready/", 403),
+        ("/server_info", 403),
+        ("/", 403),
+    ] {
+        let answer = proxy.admin(path);
+        assert_eq!(answer.status(), status, "{path}");
+        if status == 403 {
+            assert_eq!(answer.text(), format!("request to path {path} not allowed"));
+        }
+    }
+    assert_eq!(proxy.admin_post("/quitquitquit").status(), 403);
+}
+
 /// What both programs answer alike, whatever their builds can do.
 #[test]
 fn looks_into_the_program() {

@@ -116,6 +116,56 @@ fn a_route_says_who_is_meant() {
     }
 }
 
+/// The most specific level speaks to the filter: the entry of weighted clusters, the route, its
+/// virtual host, and last the table.
+#[test]
+fn every_level_of_a_table_says_who_is_meant() {
+    let (names, origin) = (NameServer::start(), Origin::named("a"));
+    let per_filter = |to: &str| {
+        let to = format!("{to}.test:{}", origin.address().port());
+        format!(
+            "typed_per_filter_config: {{ names: {{ '@type': \
+             {EXTENSIONS}.filters.http.dynamic_forward_proxy.v3.PerRouteConfig, \
+             host_rewrite_literal: '{to}' }} }}"
+        )
+    };
+    for name in ["entry.test", "route.test", "host.test", "table.test"] {
+        names.say(name, Says::loopback());
+    }
+    let (entry, table, host) = (per_filter("entry"), per_filter("table"), per_filter("host"));
+    let entry = format!("{{ name: dynamic, weight: 1, {entry} }}");
+    let more = format!(
+        "- {{ match: {{ prefix: /entry }}, route: {{ weighted_clusters: {{ clusters: [{entry}] }} \
+         }}, {route} }}\n{0:14}- {{ match: {{ prefix: /route }}, route: {{ cluster: dynamic }}, \
+         {route} }}\n{0:14}- {{ match",
+        "",
+        route = per_filter("route"),
+    );
+    let hosts = format!(
+        "{0:12}- name: own\n{0:14}domains: [own.test]\n{0:14}{host}\n{0:14}routes: [{{ match: \
+         {{ prefix: / }}, route: {{ cluster: dynamic }} }}]\n{0:12}- name: all\n",
+        ""
+    );
+    let yaml = yaml(&cache(&names, "")).replacen("- { match", &more, 1);
+    let yaml = yaml.replacen(&format!("{:12}- name: all\n", ""), &hosts, 1);
+    let yaml = yaml.replacen("name: r\n", &format!("name: r\n{:12}{table}\n", ""), 1);
+    let proxy = start(&yaml);
+    let mut client = RawClient::connect(proxy.listener("main"));
+    let asked = [
+        ("/entry", "x", "entry"),
+        ("/route", "x", "route"),
+        ("/", "own", "host"),
+        ("/", "x", "table"),
+    ];
+    for (index, (path, host, expected)) in asked.into_iter().enumerate() {
+        let answer = client.ask(format!("GET {path} HTTP/1.1\r\nhost: {host}.test\r\n\r\n"));
+        assert_eq!(answer.status(), 200, "{expected}");
+        let head = &origin.wait_for(index + 1)[index].message.head;
+        let to = format!("{expected}.test:{}", origin.address().port());
+        assert_eq!(head.get("host"), Some(&*to));
+    }
+}
+
 #[test]
 fn a_name_without_an_address_is_told_apart() {
     let names = NameServer::start();

@@ -13,7 +13,13 @@ pub(super) const MESSAGES: &[Message] = &[
     ),
     message(
         "envoy.config.bootstrap.v3.Admin",
-        &[field("address"), field("access_log"), field("ignore_global_conn_limit")],
+        &[
+            field("address"),
+            field("access_log"),
+            field("ignore_global_conn_limit"),
+            field("allow_paths"),
+            field("profile_path"),
+        ],
     ),
     message("envoy.config.bootstrap.v3.LayeredRuntime", &[field("layers")]),
     message(

@@ -17,6 +17,7 @@ pub(super) const MESSAGES: &[Message] = &[
             field("max_direct_response_body_size_bytes"),
             field("ignore_port_in_host_matching"),
             field("ignore_path_parameters_in_path_matching"),
+            Field { name: "typed_per_filter_config", accept: Accept::RouteConfigs },
             field("metadata"),
         ],
     ),
@@ -179,6 +180,7 @@ pub(super) const MESSAGES: &[Message] = &[
             field("response_headers_to_add"),
             field("response_headers_to_remove"),
             field("host_rewrite_literal"),
+            Field { name: "typed_per_filter_config", accept: Accept::RouteConfigs },
         ],
     ),
     message(
