@@ -152,7 +152,8 @@ pub struct StreamCx<'a> {
 /// What a route says to a filter, as the filter's own factory has made it.
 pub type RouteConfig = Arc<dyn Any + Send + Sync>;
 
-/// `typed_per_filter_config` of a route, or of a level above or below it: by the name of the filter.
+/// `typed_per_filter_config` of a route, or of a level above or below it: by the name of the
+/// filter.
 #[derive(Clone, Default)]
 pub struct RouteConfigs(Vec<(Box<str>, RouteConfig)>);
 

@@ -12,6 +12,7 @@ use ringway_http::normalize::EscapedSlashes;
 
 use crate::access_log::AccessLog;
 use crate::filter::HttpFilterChain;
+use crate::local_reply::LocalReplyConfig;
 use crate::route::{Forward, RouteTable};
 use crate::stats::{Http2Stats, HttpStats, ListenerHttpStats};
 
@@ -66,6 +67,8 @@ pub struct ConnectionManager {
     pub client_cert_details: ClientCertDetails,
     /// `scheme_header_transformation.scheme_to_overwrite`.
     pub scheme_to_overwrite: Option<Box<str>>,
+    /// `local_reply_config`.
+    pub local_replies: Option<LocalReplyConfig>,
     /// `proxy_100_continue`.
     pub proxy_100_continue: bool,
     /// Timers.

@@ -16,6 +16,7 @@ pub mod format;
 pub mod grpc;
 pub mod http;
 pub mod listener;
+pub mod local_reply;
 pub mod matching;
 pub mod named_stats;
 pub mod network;

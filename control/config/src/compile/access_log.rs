@@ -123,7 +123,7 @@ fn open(cx: &Cx<'_>, at: &At<'_>, target: Target<'_>) -> Option<SinkId> {
 }
 
 /// Which streams get a line. The depth of `and` and `or` is bounded by that of the decoder.
-fn filter(at: &At<'_>, filter: &accesslog::AccessLogFilter) -> Option<LogFilter> {
+pub(super) fn filter(at: &At<'_>, filter: &accesslog::AccessLogFilter) -> Option<LogFilter> {
     use accesslog::access_log_filter::FilterSpecifier as Kind;
     match filter.filter_specifier.as_ref() {
         Some(Kind::StatusCodeFilter(status)) => {

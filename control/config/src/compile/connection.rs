@@ -16,7 +16,7 @@ use super::http2::{self, Heads, Http2};
 use super::proto::{core, hcm, uuid};
 use super::protocol::{self, Common, Http1, Side};
 use super::value::{cidrs, or_bool, or_u32, timeout, unpack};
-use super::{Cx, access_log, filters, route_table, stat_names};
+use super::{Cx, access_log, filters, local_reply, route_table, stat_names};
 use hcm::http_connection_manager as options;
 
 const STREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(300);
@@ -54,6 +54,8 @@ pub(super) fn manager(
     let timeouts = timeouts(at, manager, &common);
     let access_logs = access_log::http_logs(cx, &at.field("access_log"), &manager.access_log);
     let client_address = client_address(cx, at, manager);
+    let at_replies = at.field("local_reply_config");
+    let local_replies = local_reply::config(cx, &at_replies, manager.local_reply_config.as_ref());
     let (filters, http2, catalog) = (chain?, http2?, &cx.env.catalog);
     Some(ConnectionManager {
         stat_prefix: Arc::from(manager.stat_prefix.as_str()),
@@ -85,6 +87,7 @@ pub(super) fn manager(
         forward_client_cert: forward_client_cert(manager.forward_client_cert_details),
         client_cert_details: client_cert_details(manager.set_current_client_cert_details.as_ref()),
         scheme_to_overwrite: scheme(manager.scheme_header_transformation.as_ref()),
+        local_replies: local_replies?,
         proxy_100_continue: manager.proxy_100_continue,
         timeouts,
         max_requests_per_connection: common.max_requests_per_connection,

@@ -29,6 +29,7 @@ mod http2;
 mod layer4_stats;
 mod listener;
 mod listener_filters;
+mod local_reply;
 mod matching;
 mod mutation;
 mod name_cache;

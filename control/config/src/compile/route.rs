@@ -8,7 +8,7 @@ use super::at::At;
 use super::mutation::{request, response};
 use super::proto::route;
 use super::value::data;
-use super::{Cx, filters, format, forward, route_match};
+use super::{Cx, filters, forward, local_reply, route_match};
 use route::redirect_action::{PathRewriteSpecifier, SchemeRewriteSpecifier};
 
 /// What a table says about its routes.
@@ -122,17 +122,7 @@ fn direct(
         Some(source) => data(cx, &at.field("body"), source, limits.body_max).map(Arc::from),
         None => Some(Arc::default()),
     };
-    let format = action.body_format.as_ref();
     let at_format = at.field("body_format");
-    let body_format = match format {
-        Some(one) => Some(format::substitution(cx, &at_format, one)?),
-        None => None,
-    };
-    let content_type = format.map(|one| one.content_type.as_str());
-    Some(DirectResponse {
-        status: status?,
-        body: body?,
-        body_format,
-        content_type: content_type.filter(|text| !text.is_empty()).map(Box::from),
-    })
+    let body_format = local_reply::body_format(cx, &at_format, action.body_format.as_ref())?;
+    Some(DirectResponse { status: status?, body: body?, body_format })
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Forward, Redirect};
-use crate::format::Format;
+use crate::local_reply::BodyFormat;
 
 /// What a route does with a request.
 #[derive(Debug)]
@@ -27,10 +27,7 @@ pub struct DirectResponse {
     /// The body, at most `max_direct_response_body_size_bytes` of it; empty for none.
     pub body: Arc<[u8]>,
     /// `body_format`; what it writes is the body.
-    pub body_format: Option<Format>,
-    /// `content_type` of the body format; without one it is `text/plain`, or `application/json`
-    /// for a JSON format.
-    pub content_type: Option<Box<str>>,
+    pub body_format: Option<BodyFormat>,
 }
 
 impl DirectResponse {

@@ -23,6 +23,7 @@ mod idle;
 mod pump;
 mod request;
 mod response;
+mod rewritten;
 mod seat;
 pub(crate) mod sides;
 mod sniff;

@@ -9,8 +9,8 @@ use ringway_model::route::{DirectResponse, Matched, Redirect};
 use ringway_model::stream::LocalReply;
 
 use super::exchange::Exchange;
-use super::grpc;
 use super::sides::{Answer, Asked, ClientSide};
+use super::{grpc, rewritten};
 use crate::tell::{Lines, about_stream};
 
 /// Answers with a reply of our own. Without effect once a response has started: then only the
@@ -82,18 +82,11 @@ pub(super) fn direct<C: ClientSide>(exchange: &mut Exchange<'_, C>, direct: &Dir
     let Some(format) = &direct.body_format else {
         return send_text(exchange, &direct.body, b"text/plain");
     };
-    let mut body = Vec::new();
-    let mut cx = FormatContext::new(&exchange.info, &exchange.down.info)
+    let cx = FormatContext::new(&exchange.info, &exchange.down.info)
         .request(&exchange.down.request)
         .response(&exchange.down.response);
-    cx.local_reply_body = Some(&direct.body);
-    format.write(&cx, &mut body);
-    let content_type = match &direct.content_type {
-        Some(text) => text.as_bytes(),
-        None if format.is_json() => b"application/json",
-        None => b"text/plain",
-    };
-    send_text(exchange, &body, content_type);
+    let body = format.write(&cx, &direct.body);
+    send_text(exchange, &body, format.content_type().as_bytes());
 }
 
 fn begin<C: ClientSide>(exchange: &mut Exchange<'_, C>, status: u16) {
@@ -110,12 +103,24 @@ pub(super) fn mutate<C: ClientSide>(exchange: &mut Exchange<'_, C>) {
 }
 
 /// Sends the head that was begun, with a body that is known as a whole.
-fn send_text<C: ClientSide>(exchange: &mut Exchange<'_, C>, mut body: &[u8], content_type: &[u8]) {
+fn send_text<C: ClientSide>(exchange: &mut Exchange<'_, C>, body: &[u8], content_type: &[u8]) {
+    let Some(config) = &exchange.manager.local_replies else {
+        return send_final(exchange, body, content_type);
+    };
+    let rewritten = rewritten::rewrite(exchange, config, body);
+    let body = rewritten.body.as_deref().unwrap_or(body);
+    send_final(exchange, body, rewritten.content_type.unwrap_or(content_type));
+}
+
+/// The same, with what `local_reply_config` has made of it.
+fn send_final<C: ClientSide>(exchange: &mut Exchange<'_, C>, mut body: &[u8], content_type: &[u8]) {
     let down = &mut *exchange.down;
     if exchange.asks_grpc {
         grpc::translate(&mut down.response, body, down.request.method_kind());
         body = b"";
-    } else if body.is_empty() {
+    } else if body.is_empty() || matches!(down.response.status, 204 | 304) {
+        // RFC 9112 section 6.3: nothing follows 204 and 304, whatever the configuration says.
+        body = b"";
         // A mutation may have announced what does not come.
         down.response.fields.remove_known(Known::ContentLength);
     } else {

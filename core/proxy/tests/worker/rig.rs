@@ -68,6 +68,7 @@ fn manager(catalog: &Catalog, routes: RouteTable, filters: HttpFilterChain) -> C
         forward_client_cert: ForwardClientCert::Sanitize,
         client_cert_details: ClientCertDetails::default(),
         scheme_to_overwrite: None,
+        local_replies: None,
         proxy_100_continue: false,
         timeouts: HttpTimeouts {
             stream_idle: Some(Duration::from_secs(300)),

@@ -35,6 +35,7 @@ mod listener_addresses;
 mod listener_filters;
 mod listeners;
 mod local_replies;
+mod local_reply_config;
 mod network_filters;
 mod network_rbac;
 mod original_dst;

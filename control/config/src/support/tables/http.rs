@@ -52,6 +52,21 @@ pub(super) const MESSAGES: &[Message] = &[
             field("stream_error_on_invalid_http_message"),
             field("strip_trailing_host_dot"),
             field("append_x_forwarded_port"),
+            field("local_reply_config"),
+        ],
+    ),
+    message(
+        "envoy.extensions.filters.network.http_connection_manager.v3.LocalReplyConfig",
+        &[field("mappers"), field("body_format")],
+    ),
+    message(
+        "envoy.extensions.filters.network.http_connection_manager.v3.ResponseMapper",
+        &[
+            field("filter"),
+            field("status_code"),
+            field("body"),
+            field("body_format_override"),
+            field("headers_to_add"),
         ],
     ),
     message(

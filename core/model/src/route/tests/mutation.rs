@@ -3,6 +3,7 @@
 use ringway_http::ResponseHead;
 
 use super::*;
+use crate::filter::RouteConfigs;
 
 use AppendAction::{AddIfAbsent, AppendIfExistsOrAdd, OverwriteIfExists, OverwriteIfExistsOrAdd};
 
@@ -148,6 +149,7 @@ fn weighted() -> WeightedCluster {
         request_headers: level("wc"),
         response_headers: level("wc"),
         host_rewrite: Box::from("wchost"),
+        filter_configs: RouteConfigs::default(),
     }
 }
 

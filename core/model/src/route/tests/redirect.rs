@@ -115,8 +115,7 @@ fn the_redirect_to_tls_keeps_the_port() {
 #[test]
 fn direct_responses_that_name_the_url() {
     for (status, expected) in [(200, false), (201, true), (302, true), (304, true), (404, false)] {
-        let direct =
-            DirectResponse { status, body: [].into(), body_format: None, content_type: None };
+        let direct = DirectResponse { status, body: [].into(), body_format: None };
         assert_eq!(direct.needs_location(), expected, "{status}");
     }
     let head = get("/x/y?z", &[]);

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::filter::RouteConfigs;
 
 fn regex_rewrite(pattern: &str, substitution: &str) -> RegexRewrite {
     RegexRewrite::new(pattern, substitution).expect("a valid rewrite")
@@ -182,6 +183,7 @@ fn entry(name: &str, weight: u32) -> WeightedCluster {
         request_headers: HeaderMutations::default(),
         response_headers: HeaderMutations::default(),
         host_rewrite: Box::from(""),
+        filter_configs: RouteConfigs::default(),
     }
 }
 
