@@ -17,11 +17,13 @@ use ringway_control::admin::{
 };
 use ringway_control::dns::NameCaches;
 use ringway_control::log_writer::{LogTarget, LogWriter};
+use ringway_control::overload::OverloadWatch;
 use ringway_control::publish::Control;
 use ringway_control::watch::FileWatch;
 use ringway_model::access_log::SinkId;
 use ringway_model::address::Address;
 use ringway_model::listener::Listeners;
+use ringway_model::overload::OverloadPolicy;
 use ringway_model::snapshot::Snapshot;
 use ringway_proxy::worker::Command;
 use ringway_runtime::worker::{self, Driver};
@@ -161,6 +163,7 @@ pub(crate) struct Server {
     pub(crate) commands: mpsc::Receiver<admin::Command>,
     watch: Option<FileWatch>,
     secrets: Secrets,
+    overload: OverloadWatch,
     /// When the listeners close that `/drain_listeners?graceful` gave some time.
     close_at: Option<(tokio::time::Instant, Listeners)>,
 }
@@ -194,7 +197,6 @@ impl Server {
         let lifecycle = Lifecycle::default();
         let (sender, commands) = mpsc::channel(COMMANDS_MAX);
         let sources = watch::Sender::new(Arc::new(source_of(&loaded)));
-        let server_stats = initialized(&catalog, &page, started, concurrency);
         let admin = AdminState::new(
             Arc::clone(&catalog),
             control.subscribe(),
@@ -203,11 +205,12 @@ impl Server {
             lifecycle.clone(),
             log_levels(&options),
             sender,
-            server_stats,
+            initialized(&catalog, &page, started, concurrency),
         );
         let admin = Arc::new(admin.with_names(name_caches.clone()));
         let admin_address = open_admin(draft.admin, &options, &admin)?;
         names.follow(draft.dns, &draft.snapshot);
+        let overload = watch_overload(&catalog, &page, &workers, draft.overload.as_ref());
         let secrets = Secrets::new(page, loaded, draft.watched, &draft.updates);
         let watch = watch_files(&options)?;
         let mut server = Self {
@@ -229,6 +232,7 @@ impl Server {
             commands,
             watch,
             secrets,
+            overload,
             close_at: None,
         };
         server.warm_up().await;
@@ -296,6 +300,10 @@ impl Server {
                 () = changed(&mut self.watch) => self.reload().await,
                 () = self.secrets.changed() => self.renew_secrets().await,
                 cluster = self.names.changed() => self.follow_names(&cluster).await,
+                () = self.overload.due() => {
+                    let changed = self.overload.refresh();
+                    self.tell_overload(changed);
+                }
                 which = at(self.close_at) => self.close_listeners(which),
                 _ = flush.tick() => self.admin.flush(),
             }
@@ -340,6 +348,12 @@ impl Server {
         stop_listening(&self.control.current(), which);
     }
 
+    fn tell_overload(&self, changed: bool) {
+        if changed {
+            self.workers.tell(&self.control, Command::Overload);
+        }
+    }
+
     fn reopen_logs(&self) {
         if let Err(error) = self.logs.reopen() {
             tracing::error!(target: "main", %error, "cannot reopen the access logs");
@@ -359,10 +373,12 @@ impl Server {
         };
         warn(&draft.warnings);
         self.secrets.report(&draft.updates);
+        let changed = self.overload.follow(draft.overload.as_ref());
         self.names.follow(draft.dns, &draft.snapshot);
         self.sources.send_replace(Arc::new(source_of(&loaded)));
         self.secrets.follow(loaded, draft.watched);
         self.publish(draft.snapshot).await;
+        self.tell_overload(changed);
         let generation = self.control.current().generation;
         tracing::info!(target: "config", generation, "the configuration was reloaded");
     }
@@ -405,6 +421,20 @@ impl Server {
         let found = current.listeners.iter().find(|listener| &*listener.name == name);
         found.map(|listener| listener.address.to_string())
     }
+}
+
+/// Nobody has to be told at first: workers do not accept before there is a generation.
+fn watch_overload(
+    catalog: &Arc<Catalog>,
+    page: &Arc<Page>,
+    workers: &Workers,
+    policy: Option<&OverloadPolicy>,
+) -> OverloadWatch {
+    let (page, overload) = (Arc::clone(page), Arc::clone(workers.overload()));
+    let give_back = ringway_runtime::memory::give_back;
+    let mut watch = OverloadWatch::new(catalog, page, overload, give_back);
+    watch.follow(policy);
+    watch
 }
 
 /// The statistics of a server that has read its configuration.

@@ -10,6 +10,7 @@ use ringway_bridge::mailbox::{Receiver, Sender, mailbox};
 use ringway_bridge::stats::Catalog;
 use ringway_control::publish::{Control, WorkerEnd};
 use ringway_model::dns::NameLine;
+use ringway_model::overload::Overload;
 use ringway_proxy::worker::{Command, Neighbours, Parts, run};
 use ringway_runtime::worker::{self, Driver, Spec};
 
@@ -21,6 +22,7 @@ const COMMANDS_MAX: usize = 64;
 pub(crate) struct Workers {
     threads: Vec<JoinHandle<()>>,
     commands: Vec<Sender<Command>>,
+    overload: Arc<Overload>,
     drained: Receiver<usize>,
     drained_count: usize,
 }
@@ -38,6 +40,7 @@ impl Workers {
         let count = ends.len();
         let cores = worker::cores();
         let (drained, reports) = mailbox(count);
+        let overload = Arc::default();
         let (mut threads, mut commands) = (Vec::new(), Vec::new());
         let neighbours = Neighbours::of(ends.iter().map(|end| Arc::clone(&end.bell)).collect());
         let ends = ends.into_iter().zip(logs).zip(names).zip(neighbours);
@@ -56,6 +59,7 @@ impl Workers {
                 log,
                 names,
                 drain_time,
+                overload: Arc::clone(&overload),
                 adopted: end.adopted,
                 drained: drained.clone(),
                 neighbours,
@@ -66,7 +70,12 @@ impl Workers {
             let spec = Spec { name, core, driver, spin };
             threads.push(worker::start_with(spec, move || run(parts))?);
         }
-        Ok(Self { threads, commands, drained: reports, drained_count: 0 })
+        Ok(Self { threads, commands, overload, drained: reports, drained_count: 0 })
+    }
+
+    /// What they do about overload.
+    pub(crate) fn overload(&self) -> &Arc<Overload> {
+        &self.overload
     }
 
     /// Tells every worker, and rings.

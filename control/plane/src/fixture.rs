@@ -90,6 +90,7 @@ pub(crate) fn listener(catalog: &Catalog, name: &str, address: &str) -> Arc<List
         modify_only: false,
         hands_off: false,
         exact_balance: false,
+        bypasses_overload: false,
         fast_open: None,
         filters: ListenerFilters::default(),
         udp: None,

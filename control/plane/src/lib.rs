@@ -1,5 +1,6 @@
 //! The services of the control thread: the admin server, statistics for readers, name
-//! resolution, the writer of access logs, watched files, and the publication of snapshots.
+//! resolution, the writer of access logs, watched files, overload, and the publication of
+//! snapshots.
 //!
 //! Everything here runs on one thread (a current-thread tokio runtime) beside the workers, apart
 //! from the log writer, which has a thread of its own because files block. It does not compile
@@ -16,6 +17,7 @@ pub mod endpoint_stats;
 #[cfg(test)]
 mod fixture;
 pub mod log_writer;
+pub mod overload;
 pub mod plane;
 mod process;
 pub mod publish;

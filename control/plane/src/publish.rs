@@ -120,6 +120,7 @@ impl Control {
             listeners: current.listeners.clone(),
             clusters,
             cluster_ids: Arc::clone(&current.cluster_ids),
+            timer_scales: current.timer_scales,
         });
         true
     }

@@ -222,6 +222,7 @@ fn snapshot(catalog: &Catalog, listener: SocketAddr) -> Snapshot {
         modify_only: false,
         hands_off: false,
         exact_balance: false,
+        bypasses_overload: false,
         fast_open: None,
         filters: ringway_model::listener::ListenerFilters::default(),
         udp: None,

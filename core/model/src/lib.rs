@@ -21,6 +21,7 @@ pub mod matching;
 pub mod named_stats;
 pub mod network;
 pub mod original_dst;
+pub mod overload;
 pub mod proxy_header;
 pub mod rbac;
 pub mod route;

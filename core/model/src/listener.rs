@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use ringway_bridge::balance::Balance;
 use ringway_bridge::descriptors::Descriptors;
 use ringway_bridge::limit::Limit;
+use ringway_bridge::stats::CounterId;
 
 mod filter;
 
@@ -49,6 +50,8 @@ pub struct Listener {
     pub hands_off: bool,
     /// `connection_balance_config.exact_balance`: connections go to the worker with the fewest.
     pub exact_balance: bool,
+    /// `bypass_overload_manager`: nothing that is done about overload concerns it.
+    pub bypasses_overload: bool,
     /// `tcp_fast_open_queue_length`: how many connections may wait whose first bytes came with the
     /// SYN; 0 turns it off.
     pub fast_open: Option<u32>,
@@ -121,10 +124,13 @@ impl Listeners {
 pub struct ConnectionLimits {
     /// `envoy.resource_limits.listener.<name>.connection_limit`
     pub own: Option<Arc<Limit>>,
-    /// `overload.global_downstream_max_connections`, of all listeners together.
+    /// `envoy.resource_monitors.global_downstream_max_connections`, or of the runtime
+    /// `overload.global_downstream_max_connections`: of all listeners together.
     pub global: Option<Arc<Limit>>,
     /// `ignore_global_conn_limit`: its connections count, and none is refused.
     pub ignores_global: bool,
+    /// `failed_updates` of the resource monitor that sets the limit of all, where one does.
+    pub global_refusals: Option<CounterId>,
 }
 
 /// The listening sockets of one address of a listener, one per worker.

@@ -6,6 +6,7 @@ use rustc_hash::FxHashMap;
 
 use crate::cluster::{Cluster, ClusterId};
 use crate::listener::Listener;
+use crate::overload::TimerScales;
 
 /// What every worker follows until the next generation is published.
 ///
@@ -21,6 +22,8 @@ pub struct Snapshot {
     pub clusters: Vec<Option<Arc<Cluster>>>,
     /// For clusters that are named at run time (`cluster_header`).
     pub cluster_ids: Arc<FxHashMap<Box<str>, ClusterId>>,
+    /// Times that get shorter under overload.
+    pub timer_scales: TimerScales,
 }
 
 impl Snapshot {

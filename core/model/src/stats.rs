@@ -15,7 +15,8 @@ stat_group! {
             downstream_cx_transport_socket_connect_timeout,
             downstream_pre_cx_timeout,
             downstream_listener_filter_error, downstream_listener_filter_remote_close,
-            downstream_cx_overflow, downstream_global_cx_overflow, no_filter_chain_match,
+            downstream_cx_overflow, downstream_global_cx_overflow, downstream_cx_overload_reject,
+            no_filter_chain_match,
         }
         gauges { downstream_cx_active, downstream_pre_cx_active }
         histograms { downstream_cx_length_ms }
@@ -88,7 +89,8 @@ stat_group! {
             downstream_cx_destroy_remote_active_rq, downstream_cx_drain_close,
             downstream_cx_idle_timeout, downstream_cx_max_duration_reached,
             downstream_cx_max_requests_reached, downstream_cx_protocol_error,
-            downstream_cx_delayed_close_timeout, downstream_cx_rx_bytes_total,
+            downstream_cx_delayed_close_timeout, downstream_cx_overload_disable_keepalive,
+            downstream_cx_rx_bytes_total,
             downstream_cx_tx_bytes_total, downstream_flow_control_paused_reading_total,
             downstream_flow_control_resumed_reading_total, downstream_rq_total,
             downstream_rq_completed, downstream_rq_1xx, downstream_rq_2xx, downstream_rq_3xx,
@@ -96,7 +98,7 @@ stat_group! {
             downstream_rq_http2_total, downstream_rq_rx_reset, downstream_rq_tx_reset,
             downstream_rq_timeout,
             downstream_rq_header_timeout, downstream_rq_idle_timeout,
-            downstream_rq_max_duration_reached,
+            downstream_rq_max_duration_reached, downstream_rq_overload_close,
             downstream_rq_response_before_rq_complete,
             downstream_rq_non_relative_path, downstream_rq_failed_path_normalization,
             downstream_rq_redirected_with_normalized_path,

@@ -17,6 +17,7 @@ use ringway_model::dns::NameLine;
 use ringway_model::dns::Told;
 use ringway_model::listener::{Listener, Listeners};
 use ringway_model::named_stats::NamedStats;
+use ringway_model::overload::{Action, Overload, Timer};
 use ringway_model::snapshot::Snapshot;
 use ringway_runtime::{deadline, stream::Stream};
 use rustc_hash::FxHashMap;
@@ -47,6 +48,8 @@ pub enum Command {
     SoftDrain(Listeners),
     /// The same, and they say that health checks fail (`/healthcheck/fail`), or no longer do.
     FailHealthChecks(bool),
+    /// Some action against overload is taken further than before, or not so far.
+    Overload,
     /// End now, whatever is under way.
     Stop,
 }
@@ -74,6 +77,8 @@ pub struct Parts {
     pub names: NameLine,
     /// How long what a listener left behind may last (`--drain-time-s`).
     pub drain_time: Duration,
+    /// What is done about overload.
+    pub overload: Arc<Overload>,
     /// Takes each generation that the worker follows.
     pub adopted: Sender<u64>,
     /// Takes the worker's number once it drains and has no connection left.
@@ -108,6 +113,8 @@ pub(crate) struct Worker {
     pub(crate) met_names: MetNames,
     /// How long connections outlive the listener or filter chain that they came by.
     pub(crate) drain_time: Duration,
+    /// What is done about overload.
+    pub(crate) overload: Arc<Overload>,
     adopted: Sender<u64>,
     drained: Sender<usize>,
     random: Cell<u64>,
@@ -166,6 +173,7 @@ impl Worker {
             spare: Spare::default(),
             met_names: MetNames::default(),
             drain_time: parts.drain_time,
+            overload: parts.overload,
             adopted: parts.adopted,
             drained: parts.drained,
             random: Cell::new(seed(parts.index)),
@@ -230,7 +238,7 @@ impl Worker {
         handed::receive(self);
     }
 
-    fn obey(&self, command: Command) {
+    fn obey(self: &Rc<Self>, command: Command) {
         match command {
             Command::Drain => {
                 if self.draining.get().is_none() {
@@ -246,8 +254,17 @@ impl Worker {
             }
             Command::SoftDrain(which) => self.soft_drains(which),
             Command::FailHealthChecks(on) => self.failing.set(on),
+            Command::Overload => self.follow_overload(),
             Command::Stop => self.stopped.set(true),
         }
+    }
+
+    /// Connections look again at how long they may stay, and listeners at whether they accept.
+    fn follow_overload(self: &Rc<Self>) {
+        for listening in self.listening.borrow().iter() {
+            listening.follow_overload(self);
+        }
+        deadline::wake_all();
     }
 
     fn stop_listening(&self, which: Listeners) {
@@ -297,6 +314,15 @@ impl Worker {
         self.draining.get().is_some()
             || self.soft_drain.get().is_some_and(|which| which.takes(listener))
             || (self.failing.get() && !listener.modify_only)
+    }
+
+    /// What is left of a time under overload.
+    pub(crate) fn scaled(&self, timer: Timer, time: Option<Duration>) -> Option<Duration> {
+        let level = self.overload.level(Action::ReduceTimeouts);
+        match level > 0.0 {
+            true => time.map(|time| self.snapshot.borrow().timer_scales.scaled(timer, time, level)),
+            false => time,
+        }
     }
 
     /// Whether `/healthcheck/fail` was asked for.

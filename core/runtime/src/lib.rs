@@ -18,6 +18,7 @@ mod flow;
 pub mod inherited;
 mod iovec;
 pub mod listener;
+pub mod memory;
 pub mod recycled;
 mod ring;
 pub mod stream;

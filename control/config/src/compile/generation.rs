@@ -331,11 +331,12 @@ fn one_listener(
     let kept = last.listener(&name);
     let kept = kept.map(|kept| (kept, kept.reads.are_unchanged(&cx.secrets)));
     // The numbers of limits change in place; whether there are any does not.
-    let limits = cx.connection_limits(&name, message.ignore_global_conn_limit);
+    let limits = cx.connection_limits(&name, message);
     let same_limits = |kept: &KeptListener| {
         let before = &kept.compiled.limits;
         before.own.is_some() == limits.own.is_some()
             && before.global.is_some() == limits.global.is_some()
+            && before.global_refusals == limits.global_refusals
     };
     let kept = kept.filter(|(kept, _)| same_limits(kept));
     let unchanged = kept.filter(|(kept, same_reads)| *same_reads && kept.message == *message);
@@ -390,7 +391,7 @@ fn new_listener(
     let stats = stat_names::listener(&cx.env.catalog, &scope);
     let worker_stats = stat_names::listener_workers(&cx.env.catalog, &scope, cx.env.workers);
     let access_logs = access_log::logs(cx, &at.field("access_log"), &message.access_log);
-    let limits = cx.connection_limits(&name, message.ignore_global_conn_limit);
+    let limits = cx.connection_limits(&name, message);
     let (filters, chains, matcher) = (filters?, listener::all(chains)?, matcher?);
     let udp = match datagrams {
         Some(datagrams) => Some(datagrams?),
@@ -514,6 +515,7 @@ impl Compiled {
             modify_only: listener::drains_when_modified_only(message),
             hands_off: or_bool(message.use_original_dst, false),
             exact_balance: listener::exact_balance(message),
+            bypasses_overload: message.bypass_overload_manager,
             fast_open: message.tcp_fast_open_queue_length.map(|wrapper| wrapper.value),
             filters: self.filters,
             udp: self.udp,

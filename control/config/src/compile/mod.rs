@@ -35,6 +35,7 @@ mod mutation;
 mod name_cache;
 mod network_filters;
 mod original_dst;
+mod overload;
 mod partial;
 mod pattern;
 mod proto;
@@ -67,10 +68,11 @@ use std::time::Duration;
 
 use ringway_bridge::limit::Limit;
 use ringway_bridge::rate::TokenBucket;
-use ringway_bridge::stats::Catalog;
+use ringway_bridge::stats::{Catalog, CounterId};
 use ringway_model::cluster::{ClusterId, PriorityLimits};
 use ringway_model::filter::Registry;
 use ringway_model::listener::ConnectionLimits;
+use ringway_model::overload::{OverloadPolicy, TimerScales};
 use ringway_model::snapshot::Snapshot;
 use rustc_hash::FxHashMap;
 
@@ -145,6 +147,7 @@ pub struct Compiler {
     buckets: RefCell<Buckets>,
     caches: RefCell<name_cache::Caches>,
     connections: ConnectionCounts,
+    timer_scales: TimerScales,
     last: Generation,
 }
 
@@ -168,6 +171,8 @@ pub struct Draft {
     pub updates: Updates,
     /// `admin`.
     pub admin: Option<Admin>,
+    /// `overload_manager`.
+    pub overload: Option<OverloadPolicy>,
     /// Values that change nothing where they stand, in the order of the text.
     pub warnings: Vec<ConfigError>,
 }
@@ -207,6 +212,9 @@ struct Cx<'a> {
     connections: &'a ConnectionCounts,
     /// The keys of the runtime that count here.
     runtime: admin::Runtime,
+    /// Where a monitor of resources, and not the runtime, limits all connections: what counts
+    /// those that it refuses.
+    global_refusals: Option<CounterId>,
     secrets: Secrets<'a>,
     cause: Cause,
     /// Seconds since 1970.
@@ -264,22 +272,31 @@ impl Cx<'_> {
     }
 
     /// The limits on the connections of a listener.
-    fn connection_limits(&self, listener: &str, ignores_global: bool) -> ConnectionLimits {
+    fn connection_limits(
+        &self,
+        listener: &str,
+        message: &proto::listener::Listener,
+    ) -> ConnectionLimits {
         let own = self.runtime.listeners.contains_key(listener).then(|| {
             let mut all = self.connections.listeners.borrow_mut();
             let limit = all.entry(listener.to_owned()).or_insert_with(|| Limit::new(u64::MAX));
             Arc::clone(limit)
         });
+        let ignores_global = message.ignore_global_conn_limit;
+        // As in Envoy, what the monitor does not refuse it does not count either.
+        let is_free = self.global_refusals.is_some() && ignores_global;
+        let counts = !is_free && !message.bypass_overload_manager;
         let global = || self.connections.global.get_or_init(|| Limit::new(u64::MAX));
-        let global = self.runtime.global.map(|_| Arc::clone(global()));
-        ConnectionLimits { own, global, ignores_global }
+        let global = self.runtime.global.filter(|_| counts).map(|_| Arc::clone(global()));
+        ConnectionLimits { own, global, ignores_global, global_refusals: self.global_refusals }
     }
 
     /// As [`Cx::connection_limits`], for a server that outlives the generation: it has the limit
     /// from the start, and a later generation may set its number.
     fn admin_limits(&self, ignores_global: bool) -> ConnectionLimits {
         let global = self.connections.global.get_or_init(|| Limit::new(u64::MAX));
-        ConnectionLimits { own: None, global: Some(Arc::clone(global)), ignores_global }
+        let (global, global_refusals) = (Some(Arc::clone(global)), self.global_refusals);
+        ConnectionLimits { own: None, global, ignores_global, global_refusals }
     }
 
     /// The circuit breakers of a cluster, whose numbers are not set before all is right.
@@ -343,6 +360,7 @@ impl Compiler {
             buckets: RefCell::default(),
             caches: RefCell::default(),
             connections: ConnectionCounts::default(),
+            timer_scales: TimerScales::default(),
             last: Generation::default(),
         }
     }
@@ -376,8 +394,9 @@ impl Compiler {
         sinks: &mut dyn OpenSinks,
     ) -> Result<Draft, Vec<ConfigError>> {
         let report = Report::new(&loaded.located);
-        let cx = self.cx(cause, &loaded.bootstrap, sinks);
         let root = report.root();
+        let overload = overload::compile(&root, &loaded.bootstrap);
+        let cx = self.cx(cause, &loaded.bootstrap, &overload, sinks);
         let parts = parts(&cx, &root, &loaded.bootstrap, &self.last, endpoints);
         let Parts { clusters, listeners: prepared, admin } = parts;
         let mut listeners = Vec::new();
@@ -388,18 +407,25 @@ impl Compiler {
         let updates = cx.updates.take();
         let warnings = report.finish()?;
         cx.connections.apply(&cx.runtime);
+        self.timer_scales = overload.timers;
         let next = Generation::new(clusters, listeners);
-        Ok(Draft { updates, ..self.adopt(next, admin, warnings) })
+        let overload = overload.policy;
+        Ok(Draft { updates, overload, ..self.adopt(next, admin, warnings) })
     }
 
     fn cx<'a>(
         &'a self,
         cause: Cause,
         bootstrap: &'a Bootstrap,
+        overload: &overload::Compiled,
         sinks: &'a mut dyn OpenSinks,
     ) -> Cx<'a> {
         let statics = bootstrap.static_resources.as_ref();
         let clusters = statics.map_or(&[][..], |statics| &statics.clusters);
+        let mut runtime = admin::runtime(bootstrap.layered_runtime.as_ref());
+        let max = overload.max_connections();
+        // As in Envoy, the monitor goes before the runtime.
+        runtime.global = max.or(runtime.global);
         Cx {
             env: &self.env,
             ids: &self.ids,
@@ -412,7 +438,8 @@ impl Compiler {
             caches: &self.caches,
             seen_caches: RefCell::default(),
             connections: &self.connections,
-            runtime: admin::runtime(bootstrap.layered_runtime.as_ref()),
+            runtime,
+            global_refusals: max.map(|_| stat_names::global_refusals(&self.env.catalog)),
             secrets: Secrets(statics.map_or(&[][..], |statics| &statics.secrets)),
             cause,
             now_unix_s: now_unix_s(),
@@ -454,7 +481,8 @@ impl Compiler {
         self.caches.borrow_mut().retain(|_, (_, cache)| cache.strong_count() > 0);
         let (dns, watched) = (self.last.dns_targets(), self.last.watched());
         let updates = Updates::default();
-        Draft { snapshot: self.snapshot(), dns, watched, updates, admin, warnings }
+        let snapshot = self.snapshot();
+        Draft { snapshot, dns, watched, updates, admin, overload: None, warnings }
     }
 
     fn snapshot(&self) -> Snapshot {
@@ -464,6 +492,7 @@ impl Compiler {
             listeners: self.last.listeners(),
             clusters: self.last.clusters(ids.by_name.len()),
             cluster_ids: Arc::clone(&ids.by_name),
+            timer_scales: self.timer_scales,
         }
     }
 }

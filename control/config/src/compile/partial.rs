@@ -8,7 +8,7 @@ use std::cell::RefCell;
 
 use super::generation::Generation;
 use super::proto::bootstrap::Bootstrap;
-use super::{Cause, Compiler, Cx, NoSinks, Report, ResolvedEndpoints};
+use super::{Cause, Compiler, Cx, NoSinks, Report, ResolvedEndpoints, overload};
 use crate::error::{ConfigError, ErrorKind};
 use crate::findings::{Finding, Findings};
 use crate::load::{Partial, Refused};
@@ -39,12 +39,13 @@ impl Compiler {
         let report = Report::new(&located);
         let (ids, limits, tls) = (RefCell::default(), RefCell::default(), RefCell::default());
         let mut sinks = NoSinks;
+        let overload = overload::compile(&report.root(), &bootstrap);
         let cx = Cx {
             ids: &ids,
             limits: &limits,
             tls: &tls,
             unread,
-            ..self.cx(cause, &bootstrap, &mut sinks)
+            ..self.cx(cause, &bootstrap, &overload, &mut sinks)
         };
         // Everything is compiled anew: what was kept would not be looked at.
         let last = Generation::default();

@@ -6,6 +6,7 @@ pub(super) use envoy_types::pb::envoy::config::cluster::v3 as cluster;
 pub(super) use envoy_types::pb::envoy::config::core::v3 as core;
 pub(super) use envoy_types::pb::envoy::config::endpoint::v3 as endpoint;
 pub(super) use envoy_types::pb::envoy::config::listener::v3 as listener;
+pub(super) use envoy_types::pb::envoy::config::overload::v3 as overload;
 pub(super) use envoy_types::pb::envoy::config::rbac::v3 as rbac;
 pub(super) use envoy_types::pb::envoy::config::route::v3 as route;
 pub(super) use envoy_types::pb::envoy::extensions::access_loggers::file::v3 as file_log;
@@ -25,6 +26,7 @@ pub(super) use envoy_types::pb::envoy::extensions::matching::common_inputs::netw
 pub(super) use envoy_types::pb::envoy::extensions::matching::input_matchers::ip::v3 as ip_matcher;
 pub(super) use envoy_types::pb::envoy::extensions::network::dns_resolver as network_dns;
 pub(super) use envoy_types::pb::envoy::extensions::request_id::uuid::v3 as uuid;
+pub(super) use envoy_types::pb::envoy::extensions::resource_monitors as monitors;
 pub(super) use envoy_types::pb::envoy::extensions::transport_sockets::proxy_protocol::v3 as proxy_socket;
 pub(super) use envoy_types::pb::envoy::extensions::transport_sockets::raw_buffer::v3 as raw_buffer;
 pub(super) use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3 as tls;

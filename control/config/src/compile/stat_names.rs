@@ -18,6 +18,12 @@ pub(super) fn sanitized(name: &str) -> String {
     name.replace(':', "_")
 }
 
+/// `overload.<resource monitor>.failed_updates` of the one that limits all connections.
+pub(super) fn global_refusals(catalog: &Catalog) -> CounterId {
+    let scope = format!("overload.{}", super::overload::GLOBAL_CONNECTIONS);
+    catalog.counter(StatName::new(&scope, &scope, "failed_updates", &[]))
+}
+
 /// `cluster.<name>.`
 pub(super) fn cluster(catalog: &Catalog, name: &str) -> ClusterStats {
     let split = split("cluster", CLUSTER, &sanitized(name));

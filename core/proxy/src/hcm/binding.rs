@@ -3,12 +3,13 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ringway_bridge::stats::{CounterId, GaugeId};
 use ringway_http::Version;
 use ringway_model::http::ConnectionManager;
 use ringway_model::listener::Terminal;
+use ringway_model::overload::{Action, Timer};
 use ringway_model::stats::HttpStats;
 use ringway_model::stream::ConnectionInfo;
 
@@ -148,12 +149,40 @@ impl Binding {
             page.inc(stats.downstream_cx_drain_close);
             return true;
         }
+        if self.listening.strikes(&self.worker, Action::DisableHttpKeepalive) {
+            page.inc(stats.downstream_cx_overload_disable_keepalive);
+            page.inc(stats.downstream_cx_drain_close);
+            return true;
+        }
         let oldest = self.manager.timeouts.max_connection_duration;
+        let oldest = self.worker.scaled(Timer::ConnectionMax, oldest);
         if oldest.is_some_and(|oldest| now.duration_since(self.info.start) >= oldest) {
             page.inc(stats.downstream_cx_max_duration_reached);
             return true;
         }
         false
+    }
+
+    /// Whether its next request is refused, since there is too much to do.
+    pub(super) fn refuses_request(&self) -> bool {
+        self.listening.strikes(&self.worker, Action::StopAcceptingRequests)
+    }
+
+    /// When it ends if nothing is asked of it from `idle` on.
+    pub(super) fn idle_end(&self, idle: Instant) -> Option<Instant> {
+        let timeout = self.manager.timeouts.connection_idle;
+        self.worker.scaled(Timer::ConnectionIdle, timeout).map(|timeout| idle + timeout)
+    }
+
+    /// When it is too old.
+    pub(super) fn oldest_end(&self) -> Option<Instant> {
+        let oldest = self.manager.timeouts.max_connection_duration;
+        self.worker.scaled(Timer::ConnectionMax, oldest).map(|oldest| self.info.start + oldest)
+    }
+
+    /// How long a stream may rest.
+    pub(super) fn stream_idle(&self) -> Option<Duration> {
+        self.worker.scaled(Timer::StreamIdle, self.manager.timeouts.stream_idle)
     }
 
     /// Whether so many requests are all that one connection may have. Counts it.

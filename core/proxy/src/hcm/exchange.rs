@@ -11,6 +11,7 @@ use ringway_http::h1::{RequestError, Upgrade};
 use ringway_model::filter::{FilterState, HttpFilterChain};
 use ringway_model::format::{FormatContext, Occasion};
 use ringway_model::http::ConnectionManager;
+use ringway_model::overload::Timer;
 use ringway_model::route::{Action, Found, Matched, WeightedCluster};
 use ringway_model::stats::status_class;
 use ringway_model::stream::{LocalReply, ResponseFlags, StreamInfo};
@@ -75,9 +76,11 @@ impl<'c, C: ClientSide> Exchange<'c, C> {
         page.raise(stats.downstream_rq_active, 1);
         let mut states = std::mem::take(&mut down.states);
         states.resize_with(manager.filters.len(), || None);
+        let stream_idle = manager.timeouts.stream_idle;
+        let stream_idle = down.worker.scaled(Timer::StreamIdle, stream_idle);
         Self {
             info: StreamInfo::new(now, down.worker.wall_clock(now)),
-            timers: Timers::start(&manager.timeouts, now),
+            timers: Timers::start(&manager.timeouts, stream_idle, now),
             matched: None,
             weighted: None,
             random,

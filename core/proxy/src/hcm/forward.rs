@@ -9,6 +9,7 @@ use ringway_model::cluster::ClusterId;
 use ringway_model::dns::Authority;
 use ringway_model::format::FormatContext;
 use ringway_model::original_dst::Bound;
+use ringway_model::overload::Timer;
 use ringway_model::route::{ClusterTarget, ConnectEnd, Forward, HashSubject, Priority, hash_of};
 use ringway_model::stream::{LocalReply, ResponseFlags};
 
@@ -155,6 +156,7 @@ impl<C: ClientSide> Exchange<'_, C> {
             self.timers.response = self.requested_timeout().unwrap_or(self.timers.response);
         }
         if let Some(idle) = forward.idle_timeout {
+            let idle = self.down.worker.scaled(Timer::StreamIdle, idle);
             self.timers.set_idle(idle, now);
         }
         self.timers.set_duration(duration, self.info.start);

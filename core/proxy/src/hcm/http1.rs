@@ -241,8 +241,8 @@ impl Busy {
         let Some(since) = head_since else {
             return side.poll_rest_end(cx, deadline).map(|()| Next::Ended);
         };
-        let timeouts = &side.binding.manager.timeouts;
-        let (at, late) = match (timeouts.request_headers, timeouts.stream_idle) {
+        let head = side.binding.manager.timeouts.request_headers;
+        let (at, late) = match (head, side.binding.stream_idle()) {
             (Some(head), idle) if idle.is_none_or(|idle| head <= idle) => {
                 (Some(since + head), Next::Late { idle: false })
             }
@@ -332,15 +332,13 @@ impl Resting {
     /// A client that does not take its last response is given up like an idle stream, and not
     /// before, whatever else ends connections.
     fn flush_end(&self) -> Option<Instant> {
-        self.binding.manager.timeouts.stream_idle.map(|idle| self.idle_since + idle)
+        self.binding.stream_idle().map(|idle| self.idle_since + idle)
     }
 
     /// When a connection that has nothing to send ends.
     fn rest_end(&self) -> Option<Instant> {
         let binding = &self.binding;
-        let timeouts = &binding.manager.timeouts;
-        let idle = timeouts.connection_idle.map(|idle| self.idle_since + idle);
-        let oldest = timeouts.max_connection_duration.map(|max| binding.info.start + max);
+        let (idle, oldest) = (binding.idle_end(self.idle_since), binding.oldest_end());
         let drained = binding.ending_since().map(|since| since.max(self.idle_since) + DRAIN_GRACE);
         [idle, oldest, drained].into_iter().flatten().min()
     }
@@ -398,6 +396,10 @@ impl ClientSide for Http1 {
 
     fn keep_alive(&self) -> bool {
         self.decoder.keep_alive()
+    }
+
+    fn refuses_request(&self) -> bool {
+        self.resting.binding.refuses_request()
     }
 
     fn wants_close(&mut self, now: Instant) -> bool {

@@ -229,14 +229,13 @@ impl Connection {
         let binding = self.shared.binding.borrow();
         let timeouts = &binding.manager.timeouts;
         let (leaving, idle) = (self.leaving_since, self.idle_since);
-        let oldest = timeouts.max_connection_duration.map(|max| binding.info.start + max);
-        let leave = oldest.filter(|_| leaving.is_none()).map(|at| (at, Due::Leave));
+        let leave = binding.oldest_end().filter(|_| leaving.is_none()).map(|at| (at, Due::Leave));
         let last = leaving.filter(|_| !self.said_last);
         let last = last.map(|since| (since + timeouts.drain, Due::LastGoaway));
-        let unused = idle.zip(timeouts.connection_idle).map(|(since, idle)| since + idle);
+        let unused = idle.and_then(|since| binding.idle_end(since));
         let drained = idle.zip(leaving).map(|(idle, leaving)| idle.max(leaving) + DRAIN_GRACE);
         let end = [unused, drained].into_iter().flatten().min().map(|at| (at, Due::End));
-        let head = timeouts.request_headers.or(timeouts.stream_idle);
+        let head = timeouts.request_headers.or_else(|| binding.stream_idle());
         let late = self.head_since.zip(head).map(|(since, head)| (since + head, Due::Late));
         let rest = idle.filter(|_| !self.resting).map(|since| (since + REST, Due::Rest));
         [rest, leave, last, late, end].into_iter().flatten().min_by_key(|(at, _)| *at)

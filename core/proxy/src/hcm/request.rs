@@ -21,6 +21,7 @@ type Refusal = Box<LocalReply>;
 /// Checks and prepares the request head of `exchange`.
 pub(super) fn prepare<C: ClientSide>(exchange: &mut Exchange<'_, C>) -> Result<(), Refusal> {
     take_empty_body(exchange);
+    refuse_under_load(exchange)?;
     answer_expectation(exchange);
     require_host(exchange)?;
     check_target(exchange)?;
@@ -45,6 +46,15 @@ fn take_empty_body<C: ClientSide>(exchange: &mut Exchange<'_, C>) {
     if let Some(Event::Complete) = down.side.received_event(&mut down.request) {
         exchange.note_request_complete();
     }
+}
+
+/// As in Envoy, before anything else is looked at.
+fn refuse_under_load<C: ClientSide>(exchange: &Exchange<'_, C>) -> Result<(), Refusal> {
+    if !exchange.down.side.refuses_request() {
+        return Ok(());
+    }
+    exchange.down.worker.page.inc(exchange.manager.stats.downstream_rq_overload_close);
+    Err(Box::new(LocalReply::new(503, "overload").body("envoy overloaded")))
 }
 
 /// Envoy answers `Expect: 100-continue` itself unless `proxy_100_continue`.

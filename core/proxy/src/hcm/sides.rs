@@ -52,6 +52,9 @@ pub(crate) trait ClientSide {
     /// Whether the client wants to go on after this request.
     fn keep_alive(&self) -> bool;
 
+    /// Whether the process has too much to do for one more request.
+    fn refuses_request(&self) -> bool;
+
     /// Whether the connection should end with the response that begins now. Counts why.
     fn wants_close(&mut self, now: Instant) -> bool;
 

@@ -89,10 +89,9 @@ impl Sniffer {
     fn poll_patience(&mut self, cx: &mut Context<'_>, binding: &Binding) -> Poll<First> {
         let timeouts = &binding.manager.timeouts;
         let start = binding.info.start;
-        let head = timeouts.request_headers.or(timeouts.stream_idle);
+        let head = timeouts.request_headers.or_else(|| binding.stream_idle());
         let late = self.since.zip(head).map(|(since, head)| since + head);
-        let idle = timeouts.connection_idle.map(|idle| start + idle);
-        let oldest = timeouts.max_connection_duration.map(|max| start + max);
+        let (idle, oldest) = (binding.idle_end(start), binding.oldest_end());
         let drained = binding.ending_since().map(|since| since.max(start) + DRAIN_GRACE);
         self.deadline.set([late, idle, oldest, drained].into_iter().flatten().min());
         if self.deadline.poll(cx).is_pending() {

@@ -35,11 +35,11 @@ pub(super) enum Expired {
 }
 
 impl Timers {
-    /// A request began.
-    pub(super) fn start(timeouts: &HttpTimeouts, now: Instant) -> Self {
+    /// A request began, whose stream may be idle for so long.
+    pub(super) fn start(timeouts: &HttpTimeouts, idle: Option<Duration>, now: Instant) -> Self {
         Self {
-            idle: timeouts.stream_idle,
-            idle_at: timeouts.stream_idle.map(|idle| now + idle),
+            idle,
+            idle_at: idle.map(|idle| now + idle),
             request_at: timeouts.request.map(|request| now + request),
             duration_at: timeouts.max_stream_duration.map(|duration| now + duration),
             upstream_at: None,
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn the_request_timeout_ends_with_the_request_and_the_routes_begins() {
         let start = Instant::now();
-        let mut timers = Timers::start(&timeouts(), start);
+        let mut timers = Timers::start(&timeouts(), timeouts().stream_idle, start);
         timers.response = Some(Duration::from_secs(15));
         assert_eq!(timers.next(), Some(start + Duration::from_secs(10)));
         let complete = start + Duration::from_secs(2);
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn an_idle_stream_is_408_before_and_504_after_the_request() {
-        let mut timers = Timers::start(&timeouts(), Instant::now());
+        let mut timers = Timers::start(&timeouts(), None, Instant::now());
         let later = Instant::now() + Duration::from_secs(1);
         timers.set_idle(Some(Duration::from_millis(5)), later);
         assert_eq!(timers.expired(later + Duration::from_millis(5)), Some(Expired::Idle));

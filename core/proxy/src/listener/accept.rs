@@ -1,5 +1,6 @@
 //! Accepting connections on this worker's socket.
 
+use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -42,6 +43,7 @@ pub(super) async fn accept(
     listening: Rc<Listening>,
     sockets: Arc<Sockets>,
     socket: socket::Listener,
+    paused: Rc<Cell<bool>>,
 ) {
     let mut accepted: u32 = 0;
     loop {
@@ -55,7 +57,7 @@ pub(super) async fn accept(
             }
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
                 // On a socket that was given, whoever connects now is for the next process.
-                if !sockets.given {
+                if !sockets.given && !paused.get() {
                     socket.close();
                 }
                 return;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ringway_bridge::balance::Seat;
 use ringway_bridge::limit::{Limit, Permit};
 use ringway_model::listener::Listener;
+use ringway_model::overload::Action;
 
 use crate::worker::Worker;
 
@@ -29,12 +30,18 @@ impl Entry {
                 let permit = limit.permit();
                 if permit.is_none() {
                     page.inc(stats.downstream_global_cx_overflow);
+                    limits.global_refusals.iter().for_each(|refusals| page.inc(*refusals));
                     return None;
                 }
                 permit
             }
             None => None,
         };
+        let reject = Action::RejectIncomingConnections;
+        if worker.overload.strikes(reject, || worker.random()) && !listener.bypasses_overload {
+            page.inc(stats.downstream_cx_overload_reject);
+            return None;
+        }
         let own = match &limits.own {
             Some(limit) => {
                 let permit = limit.permit();

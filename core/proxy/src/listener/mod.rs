@@ -23,6 +23,7 @@ use std::time::Instant;
 use ringway_model::address::Address;
 use ringway_model::http::ConnectionManager;
 use ringway_model::listener::{FilterChain, Listener, Sockets};
+use ringway_model::overload::Action;
 use ringway_runtime::listener::Stopper;
 use rustc_hash::FxHashMap;
 
@@ -101,14 +102,16 @@ impl Listening {
         for sockets in listener.all_sockets() {
             let known = accepting.iter().any(|one| Arc::ptr_eq(&one.sockets, sockets));
             // An address that is not bound is a name: connections come from other listeners.
-            if known || self.stopped.get() || sockets.fds.is_empty() {
+            if known || self.stopped.get() || self.rests(worker) || sockets.fds.is_empty() {
                 continue;
             }
             let socket = accept::open(worker, listener, sockets)?;
             let (sockets, stopper) = (Arc::clone(sockets), socket.stopper());
-            accepting.push(Accepting { sockets: Arc::clone(&sockets), stopper });
+            let paused = Rc::<Cell<bool>>::default();
+            let pauses = Rc::clone(&paused);
+            accepting.push(Accepting { sockets: Arc::clone(&sockets), stopper, pauses });
             let (worker, listening) = (Rc::clone(worker), Rc::clone(self));
-            ringway_runtime::spawn(accept::accept(worker, listening, sockets, socket));
+            ringway_runtime::spawn(accept::accept(worker, listening, sockets, socket, paused));
         }
         Ok(())
     }
@@ -157,6 +160,33 @@ impl Listening {
         self.accepting.take().into_iter().for_each(|one| one.stopper.stop());
     }
 
+    /// Accepts, or lets clients wait in the kernel's queue for as long as the process is
+    /// overloaded.
+    pub(crate) fn follow_overload(self: &Rc<Self>, worker: &Rc<Worker>) {
+        let listener = self.listener();
+        if self.rests(worker) {
+            for one in self.accepting.take() {
+                one.pauses.set(true);
+                one.stopper.stop();
+            }
+        } else if listener.udp.is_none()
+            && let Err(error) = self.accept_on(worker, &listener)
+        {
+            tracing::error!(listener = %listener.name, %error, "cannot listen");
+        }
+    }
+
+    fn rests(&self, worker: &Worker) -> bool {
+        worker.overload.is_full(Action::StopAcceptingConnections)
+            && !self.listener.borrow().bypasses_overload
+    }
+
+    /// Whether an action against overload is to be taken this time.
+    pub(crate) fn strikes(&self, worker: &Worker, action: Action) -> bool {
+        worker.overload.strikes(action, || worker.random())
+            && !self.listener.borrow().bypasses_overload
+    }
+
     /// Whether what it serves should ask its clients to go away.
     pub(crate) fn wants_close(&self, worker: &Worker) -> bool {
         self.removed.get().is_some() || worker.wants_close(&self.listener.borrow())
@@ -203,6 +233,8 @@ impl Listening {
 struct Accepting {
     sockets: Arc<Sockets>,
     stopper: Stopper,
+    /// Set before it is stopped for a while, so that the socket stays open.
+    pauses: Rc<Cell<bool>>,
 }
 
 /// Listeners by the addresses that connections are meant for.

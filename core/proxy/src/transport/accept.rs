@@ -5,6 +5,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use ringway_model::listener::{FilterChain, Listener};
+use ringway_model::overload::Timer;
 use ringway_model::stream::ConnectionInfo;
 use ringway_model::transport::DownstreamTls;
 use ringway_runtime::deadline::Deadline;
@@ -57,7 +58,7 @@ async fn secure(
     stream: Stream,
     info: &mut ConnectionInfo,
 ) -> Result<Transport, Refused> {
-    let timeout = chain.transport_connect_timeout;
+    let timeout = worker.scaled(Timer::TransportConnect, chain.transport_connect_timeout);
     let outcome = handshake(worker, listening, tls, timeout, stream, info).await;
     if let Some(outcome) = &outcome {
         let (local, remote) = (info.local.ip(), info.direct_remote.ip());

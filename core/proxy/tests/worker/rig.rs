@@ -196,6 +196,7 @@ impl Rig {
                 told: mailbox(16).1,
             },
             drain_time: Duration::from_secs(600),
+            overload: Arc::default(),
             adopted,
             drained: report,
             neighbours: Default::default(),
@@ -282,6 +283,7 @@ fn snapshot(
         modify_only: false,
         hands_off: false,
         exact_balance: false,
+        bypasses_overload: false,
         fast_open: None,
         filters: ListenerFilters::default(),
         udp: None,
@@ -304,6 +306,7 @@ fn snapshot(
         listeners: vec![Arc::new(listener)],
         clusters: vec![Some(cluster(catalog, origin, setup.upstream.map(upstream)))],
         cluster_ids: Arc::default(),
+        timer_scales: Default::default(),
     }
 }
 

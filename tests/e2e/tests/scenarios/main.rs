@@ -39,6 +39,7 @@ mod local_reply_config;
 mod network_filters;
 mod network_rbac;
 mod original_dst;
+mod overload;
 mod proxy_headers;
 mod reload;
 mod routing;

@@ -1,11 +1,26 @@
 //! `envoy.config.bootstrap.v3` and what stands in it alone.
 
-use super::{Message, field, message};
+use super::{Message, extension, field, message, only};
+
+const FIXED_HEAP: &str = "envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig";
+const CGROUP_MEMORY: &str =
+    "envoy.extensions.resource_monitors.cgroup_memory.v3.CgroupMemoryConfig";
+const INJECTED_RESOURCE: &str =
+    "envoy.extensions.resource_monitors.injected_resource.v3.InjectedResourceConfig";
+const DOWNSTREAM_CONNECTIONS: &str =
+    "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig";
+const SCALE_TIMERS: &str = "envoy.config.overload.v3.ScaleTimersOverloadActionConfig";
 
 pub(super) const MESSAGES: &[Message] = &[
     message(
         "envoy.config.bootstrap.v3.Bootstrap",
-        &[field("node"), field("static_resources"), field("layered_runtime"), field("admin")],
+        &[
+            field("node"),
+            field("static_resources"),
+            field("layered_runtime"),
+            field("admin"),
+            field("overload_manager"),
+        ],
     ),
     message(
         "envoy.config.bootstrap.v3.Bootstrap.StaticResources",
@@ -19,6 +34,54 @@ pub(super) const MESSAGES: &[Message] = &[
             field("ignore_global_conn_limit"),
             field("allow_paths"),
             field("profile_path"),
+        ],
+    ),
+    message(
+        "envoy.config.overload.v3.OverloadManager",
+        &[field("refresh_interval"), field("resource_monitors"), field("actions")],
+    ),
+    message(
+        "envoy.config.overload.v3.ResourceMonitor",
+        &[
+            field("name"),
+            extension(
+                "typed_config",
+                &[FIXED_HEAP, CGROUP_MEMORY, INJECTED_RESOURCE, DOWNSTREAM_CONNECTIONS],
+            ),
+        ],
+    ),
+    message(FIXED_HEAP, &[field("max_heap_size_bytes")]),
+    message(CGROUP_MEMORY, &[field("max_memory_bytes")]),
+    message(INJECTED_RESOURCE, &[field("filename")]),
+    message(DOWNSTREAM_CONNECTIONS, &[field("max_active_downstream_connections")]),
+    message(
+        "envoy.config.overload.v3.OverloadAction",
+        &[field("name"), field("triggers"), extension("typed_config", &[SCALE_TIMERS])],
+    ),
+    message(
+        "envoy.config.overload.v3.Trigger",
+        &[field("name"), field("threshold"), field("scaled")],
+    ),
+    message("envoy.config.overload.v3.ThresholdTrigger", &[field("value")]),
+    message(
+        "envoy.config.overload.v3.ScaledTrigger",
+        &[field("scaling_threshold"), field("saturation_threshold")],
+    ),
+    message(SCALE_TIMERS, &[field("timer_scale_factors")]),
+    message(
+        "envoy.config.overload.v3.ScaleTimersOverloadActionConfig.ScaleTimer",
+        &[
+            only(
+                "timer",
+                &[
+                    "HTTP_DOWNSTREAM_CONNECTION_IDLE",
+                    "HTTP_DOWNSTREAM_STREAM_IDLE",
+                    "TRANSPORT_SOCKET_CONNECT",
+                    "HTTP_DOWNSTREAM_CONNECTION_MAX",
+                ],
+            ),
+            field("min_timeout"),
+            field("min_scale"),
         ],
     ),
     message("envoy.config.bootstrap.v3.LayeredRuntime", &[field("layers")]),

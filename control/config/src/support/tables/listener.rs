@@ -26,7 +26,6 @@ pub(super) const MESSAGES: &[Message] = &[
             field("traffic_direction"),
             field("drain_type"),
             field("connection_balance_config"),
-            // There is no overload manager whose actions it would be spared.
             field("bypass_overload_manager"),
             field("stat_prefix"),
             field("listener_filters"),

@@ -64,7 +64,7 @@ pub(super) async fn serve_streams(
         down.side.look_at(&down.request);
         // Its state is for the next stream of any connection: a task may wait long for its own.
         Recycled::new(|| serve_one(&mut down, &manager)).await;
-        let patience = manager.timeouts.stream_idle;
+        let patience = shared.binding.borrow().stream_idle();
         drop(manager);
         if !down.side.has_sent_all() {
             down.deadline.set(patience.map(|patience| down.now + patience));
@@ -239,6 +239,10 @@ impl ClientSide for Http2 {
     /// A stream never decides on its connection.
     fn keep_alive(&self) -> bool {
         true
+    }
+
+    fn refuses_request(&self) -> bool {
+        self.shared.binding.borrow().refuses_request()
     }
 
     /// The connection goes away by its GOAWAY, and this response says nothing of it.
