@@ -15,7 +15,7 @@ mod filter;
 
 pub use filter::{
     DestinationPredicate, HttpInspector, ListenerFilter, ListenerFilterKind, ListenerFilters,
-    ProxyProtocol, TlsInspector, TlvRule, TlvText,
+    OriginalSrc, ProxyProtocol, TlsInspector, TlvRule, TlvText,
 };
 
 use crate::access_log::AccessLog;
@@ -80,6 +80,15 @@ pub struct Listener {
 }
 
 impl Listener {
+    /// Whether it is bound to this address, or to all addresses with this port.
+    pub fn listens_at(&self, address: SocketAddr) -> bool {
+        let all = std::iter::once(&self.sockets).chain(&self.additional);
+        all.filter_map(|sockets| sockets.address.ip()).any(|bound| {
+            let anywhere = bound.ip().is_unspecified();
+            bound.port() == address.port() && (anywhere || bound.ip() == address.ip())
+        })
+    }
+
     /// Whether it has a filter chain of this name.
     pub fn has_chain(&self, name: &ChainName) -> bool {
         self.chains.iter().any(|chain| *chain.name == *name)

@@ -148,7 +148,7 @@ stat_group! {
             upstream_flow_control_resumed_reading_total, upstream_flow_control_backed_up_total,
             upstream_flow_control_drained_total, membership_change, update_attempt,
             update_success, update_failure, update_no_rebuild,
-            lb_healthy_panic, original_dst_host_invalid,
+            lb_healthy_panic, original_dst_host_invalid, bind_errors,
         }
         gauges {
             upstream_cx_active, upstream_rq_active, upstream_rq_pending_active,

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell, RefCell};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -184,9 +184,14 @@ impl ConnectionInfo {
 
     /// Takes note that the client was about to reach `original` before it was redirected here.
     pub fn redirect(&mut self, original: Address) {
-        if original == self.local {
-            return;
+        if original != self.local {
+            self.intercept(original);
         }
+    }
+
+    /// As [`ConnectionInfo::redirect`], where the socket itself has the address that the client
+    /// was about to reach.
+    pub fn intercept(&mut self, original: Address) {
         let own = std::mem::replace(&mut self.local, original);
         self.socket_local.get_or_insert_with(|| Box::new(own));
     }
@@ -230,11 +235,22 @@ pub struct Preamble {
     pub ja3: Option<Box<str>>,
     /// JA4 fingerprint, if it was asked for.
     pub ja4: Option<Box<str>>,
+    /// Whom connections to endpoints shall come from (`original_src`).
+    pub source: Option<UpstreamSource>,
     /// Additions of a PROXY header that are kept for endpoints (`pass_through_tlvs`): type and
     /// value. `None` where no header came.
     pub tlvs: Option<Vec<(u8, Box<[u8]>)>>,
     /// Dynamic metadata: namespace, key and value.
     pub metadata: Vec<(Arc<str>, Arc<str>, Box<str>)>,
+}
+
+/// The address that connections to endpoints come from in place of the proxy's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct UpstreamSource {
+    /// The client's.
+    pub ip: IpAddr,
+    /// `mark`: the `SO_MARK` of these connections, for the rules that bring their answers back.
+    pub mark: Option<u32>,
 }
 
 impl Preamble {

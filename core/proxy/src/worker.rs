@@ -127,6 +127,8 @@ pub(crate) struct Worker {
     /// Listeners by their addresses, where some hands connections to others.
     pub(crate) by_address: RefCell<ByAddress>,
     failing: Cell<bool>,
+    /// The host has refused a connection from a client's address, and was blamed for it.
+    pub(crate) source_refused: Cell<bool>,
     stopped: Cell<bool>,
     /// Names of the snapshot, copied for this worker, by the address of the original.
     names: RefCell<Names>,
@@ -185,6 +187,7 @@ impl Worker {
             neighbours: parts.neighbours,
             by_address: RefCell::default(),
             failing: Cell::new(false),
+            source_refused: Cell::new(false),
             names: RefCell::default(),
             stopped: Cell::new(false),
             clocks: Cell::new((Instant::now(), SystemTime::now())),

@@ -329,6 +329,17 @@ impl Stream {
         original.ok()?.as_socket()
     }
 
+    /// Whether it may have an address that is not this host's (`IP_TRANSPARENT`): then a rule of
+    /// the firewall may have brought it here without a change of its destination (TPROXY).
+    pub fn is_transparent(&self) -> bool {
+        let v6 = self.local_address().is_some_and(|local| local.is_ipv6());
+        let transparent = self.socket(|socket| match v6 {
+            true => socket.ip_transparent_v6(),
+            false => socket.ip_transparent_v4(),
+        });
+        transparent.unwrap_or(false)
+    }
+
     /// Sets `TCP_NODELAY`; has no effect on Unix sockets.
     pub fn set_nodelay(&self) {
         // Refused for Unix sockets, which have no such delay.

@@ -1,15 +1,17 @@
-//! Listener filters: the inspectors, the PROXY protocol, the original destination.
+//! Listener filters: the inspectors, the PROXY protocol, the original destination and source.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use ringway_model::listener::{
     DestinationPredicate, HttpInspector, ListenerFilter, ListenerFilterKind, ListenerFilters,
-    ProxyProtocol, TlsInspector, TlvRule, TlvText,
+    OriginalSrc, ProxyProtocol, TlsInspector, TlvRule, TlvText,
 };
 
 use super::at::At;
-use super::proto::{core, google, http_inspector, listener, original_dst, proxy_protocol};
+use super::proto::{
+    core, google, http_inspector, listener, original_dst, original_src, proxy_protocol,
+};
 use super::proto::{tls_inspector, typed, udp_proxy};
 use super::udp;
 use super::value::{is, or_bool, or_u32, timeout, type_name, unpack};
@@ -95,6 +97,14 @@ fn kind(cx: &Cx<'_>, at: &At<'_>, any: &google::Any) -> Option<ListenerFilterKin
     }
     if is::<original_dst::OriginalDst>(any) {
         return Some(ListenerFilterKind::OriginalDst);
+    }
+    if is::<original_src::OriginalSrc>(any) {
+        let config: original_src::OriginalSrc = unpack(at, any)?;
+        if config.bind_port {
+            at.field("bind_port").no_effect("as in Envoy, the kernel chooses the port");
+        }
+        let mark = Some(config.mark).filter(|mark| *mark != 0);
+        return Some(ListenerFilterKind::OriginalSrc(OriginalSrc { mark }));
     }
     if is::<proxy_protocol::ProxyProtocol>(any) {
         let config = unpack(at, any)?;

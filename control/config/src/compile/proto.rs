@@ -40,6 +40,7 @@ pub(super) use envoy_types::pb::xds::r#type::matcher::v3 as xds;
 pub(super) use http_connection_manager::v3 as hcm;
 pub(super) use listener_filters::http_inspector::v3 as http_inspector;
 pub(super) use listener_filters::original_dst::v3 as original_dst;
+pub(super) use listener_filters::original_src::v3 as original_src;
 pub(super) use listener_filters::proxy_protocol::v3 as proxy_protocol;
 pub(super) use listener_filters::tls_inspector::v3 as tls_inspector;
 pub(super) use network::connection_limit::v3 as connection_limit;

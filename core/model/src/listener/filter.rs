@@ -43,6 +43,16 @@ pub enum ListenerFilterKind {
     /// `envoy.filters.listener.original_dst`: where the client connected to before a rule of the
     /// firewall redirected it.
     OriginalDst,
+    /// `envoy.filters.listener.original_src`: connections to endpoints come from the client's
+    /// address.
+    OriginalSrc(OriginalSrc),
+}
+
+/// Envoy `OriginalSrc`.
+#[derive(Debug)]
+pub struct OriginalSrc {
+    /// `mark`; 0 is none.
+    pub mark: Option<u32>,
 }
 
 /// Envoy `TlsInspector`: looks for a ClientHello.

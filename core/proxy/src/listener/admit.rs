@@ -34,10 +34,10 @@ pub(super) fn admit(
         return;
     }
     ringway_runtime::spawn(async move {
-        let accepted_at = listener.hands_off.then(|| info.local.clone());
         let Some((info, stream)) = look(&worker, &listener, stream, info).await else { return };
         // Only what was found to be meant for another address goes to another listener.
-        if accepted_at.is_some_and(|address| address != info.local)
+        if listener.hands_off
+            && info.redirected_from().is_some()
             && let Some(owner) = worker.owner_of(&info.local)
             && !Rc::ptr_eq(&owner, &listening)
         {

@@ -12,8 +12,8 @@ use std::task::Poll;
 
 use ringway_bridge::stats::Page;
 use ringway_model::address::Address;
-use ringway_model::listener::{Listener, ListenerFilterKind};
-use ringway_model::stream::{ConnectionInfo, Preamble};
+use ringway_model::listener::{Listener, ListenerFilterKind, OriginalSrc};
+use ringway_model::stream::{ConnectionInfo, Preamble, UpstreamSource};
 use ringway_runtime::buffer::Buf;
 use ringway_runtime::deadline::Deadline;
 use ringway_runtime::listener::canonical;
@@ -93,7 +93,7 @@ impl Peek<'_> {
                 continue;
             }
             loop {
-                match self.look(&filter.kind) {
+                match self.look(listener, &filter.kind) {
                     Verdict::Next => break,
                     Verdict::Close => return Err(Refused::ByFilter),
                     Verdict::More => {
@@ -109,12 +109,13 @@ impl Peek<'_> {
         Ok(())
     }
 
-    fn look(&mut self, filter: &ListenerFilterKind) -> Verdict {
+    fn look(&mut self, listener: &Listener, filter: &ListenerFilterKind) -> Verdict {
         match filter {
             ListenerFilterKind::TlsInspector(config) => self.inspect_tls(config),
             ListenerFilterKind::HttpInspector(config) => self.inspect_http(config),
             ListenerFilterKind::ProxyProtocol(config) => self.proxy_protocol(config),
-            ListenerFilterKind::OriginalDst => self.original_destination(),
+            ListenerFilterKind::OriginalDst => self.original_destination(listener),
+            ListenerFilterKind::OriginalSrc(config) => self.original_source(config),
         }
     }
 
@@ -144,10 +145,23 @@ impl Peek<'_> {
         }
     }
 
-    fn original_destination(&mut self) -> Verdict {
-        if let Some(original) = self.stream.original_destination() {
+    fn original_destination(&mut self, listener: &Listener) -> Verdict {
+        let local = self.stream.local_address().map(canonical);
+        let foreign = local.filter(|local| !listener.listens_at(*local));
+        if let Some(foreign) = foreign.filter(|_| self.stream.is_transparent()) {
+            self.info.intercept(Address::Ip(foreign));
+        } else if let Some(original) = self.stream.original_destination() {
             self.info.redirect(Address::Ip(canonical(original)));
         }
+        Verdict::Next
+    }
+
+    /// The client's address as it is known by now. A client on a Unix socket has none.
+    fn original_source(&mut self, config: &OriginalSrc) -> Verdict {
+        let remote = self.found.remote.as_ref().unwrap_or(self.info.remote());
+        let source =
+            remote.ip().map(|client| UpstreamSource { ip: client.ip(), mark: config.mark });
+        self.found.source = source;
         Verdict::Next
     }
 

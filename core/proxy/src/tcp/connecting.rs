@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use ringway_http::{RequestHead, ResponseHead};
+use ringway_http::{RequestHead, ResetReason, ResponseHead};
 use ringway_model::dns::Authority;
 use ringway_model::format::FormatContext;
 use ringway_model::original_dst::Bound;
@@ -18,7 +18,7 @@ use super::far::Far;
 use super::session::{Expired, Session};
 use crate::tell::about_connection;
 use crate::transport::Transport;
-use crate::upstream::{Client, Host, HostsFrom, Named, NoConnection, Unit, Upstream};
+use crate::upstream::{Client, Host, HostsFrom, Named, NoConnection, Preface, Unit, Upstream};
 
 /// Of the metadata that a tunnel leaves behind.
 const NAMESPACE: &str = "envoy.filters.network.tcp_proxy";
@@ -219,9 +219,13 @@ impl Session {
     fn note_failure(&mut self, host: &Host, failure: NoConnection) {
         let (id, to) = (self.connection.id, &host.address_text);
         about_connection!(debug, "filter", id, "no connection to {to}: {failure:?}");
+        let mut is_local = false;
         let reason = match failure {
             NoConnection::Overflow => return,
-            NoConnection::Failed(failure) => failure.transport,
+            NoConnection::Failed(failure) => {
+                is_local = failure.reason == ResetReason::LocalConnectionFailure;
+                failure.transport
+            }
             NoConnection::Refused(head) => {
                 self.note_answer(&head);
                 format!("tunnel_response:{}", head.status).into()
@@ -229,7 +233,10 @@ impl Session {
         };
         self.note_host(host);
         self.stream.upstream_transport_failure = Some(reason);
-        self.stream.flags.insert(ResponseFlags::UPSTREAM_CONNECTION_FAILURE);
+        // As in Envoy, an endpoint is not blamed for what this host refuses.
+        if !is_local {
+            self.stream.flags.insert(ResponseFlags::UPSTREAM_CONNECTION_FAILURE);
+        }
     }
 
     /// `propagate_response_headers`
@@ -273,7 +280,7 @@ async fn open(
     host: &Rc<Host>,
     unit: Unit,
     request: Option<Box<RequestHead>>,
-    preface: Option<Rc<[u8]>>,
+    preface: Option<Preface>,
 ) -> Result<Far, NoConnection> {
     let Some(request) = request else {
         return host.open_tcp(unit, preface).await.map(Far::Direct);

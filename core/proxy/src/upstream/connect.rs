@@ -1,5 +1,6 @@
 //! Opening a connection to an endpoint.
 
+use std::borrow::Cow;
 use std::io;
 use std::rc::Rc;
 use std::task::Poll;
@@ -8,11 +9,13 @@ use std::time::Instant;
 use ringway_http::ResetReason;
 use ringway_model::address::Address;
 use ringway_model::cluster::Endpoint;
-use ringway_runtime::connect;
+use ringway_model::stream::UpstreamSource;
+use ringway_runtime::connect::{self, Source, SourceError};
 use ringway_runtime::deadline::Deadline;
 use ringway_runtime::stream::Stream;
 
 use super::account::Tally;
+use super::preface::Preface;
 use super::ticket::ConnectFailure;
 use crate::transport::{self, Transport};
 use crate::worker::Worker;
@@ -25,7 +28,7 @@ pub(super) async fn open(
     endpoint: &Endpoint,
     tally: &Tally,
     protocols: &[&[u8]],
-    preface: Option<&[u8]>,
+    preface: Option<&Preface>,
 ) -> Result<Transport, ConnectFailure> {
     let start = Instant::now();
     let mut deadline = Deadline::new();
@@ -49,15 +52,16 @@ async fn attempt(
     endpoint: &Endpoint,
     tally: &Tally,
     protocols: &[&[u8]],
-    preface: Option<&[u8]>,
+    preface: Option<&Preface>,
 ) -> Result<Transport, ConnectFailure> {
-    let mut stream = connect_to(&endpoint.address).await.map_err(|error| refused(&error))?;
+    let source = preface.and_then(|preface| preface.source);
+    let mut stream = connect_to(worker, &endpoint.address, source, tally).await?;
     if let Some(keepalive) = tally.policy.keepalive {
         stream.set_keepalive(keepalive.time, keepalive.interval, keepalive.probes);
     }
     let tls = tally.policy.tls_of(endpoint);
-    if let Some(preface) = preface {
-        stream.tail().extend_from_slice(preface);
+    if let Some(header) = preface.map(|preface| &preface.header).filter(|one| !one.is_empty()) {
+        stream.tail().extend_from_slice(header);
         // A handshake follows it at once; without one the client may have nothing to say yet.
         if tls.is_none() {
             begin_sending(&mut stream).await;
@@ -79,11 +83,46 @@ async fn begin_sending(stream: &mut Stream) {
     .await;
 }
 
-async fn connect_to(address: &Address) -> io::Result<Stream> {
-    match address {
-        Address::Ip(address) => connect::tcp(*address).await,
-        Address::Pipe(path) => connect::unix(path).await,
-    }
+async fn connect_to(
+    worker: &Worker,
+    address: &Address,
+    source: Option<UpstreamSource>,
+    tally: &Tally,
+) -> Result<Stream, ConnectFailure> {
+    let connected = match (address, source) {
+        (Address::Ip(address), None) => connect::tcp(*address).await,
+        (Address::Ip(address), Some(source)) => {
+            let from = Source::new(source.ip, source.mark, *address);
+            let from = from.map_err(|error| not_from_there(worker, source, &error, tally))?;
+            connect::tcp_from(from, *address).await
+        }
+        (Address::Pipe(path), _) => connect::unix(path).await,
+    };
+    connected.map_err(|error| refused(&error))
+}
+
+/// The host does not let a connection come from another address.
+fn not_from_there(
+    worker: &Worker,
+    source: UpstreamSource,
+    error: &SourceError,
+    tally: &Tally,
+) -> ConnectFailure {
+    let transport = match error {
+        // As in Envoy, only the log tells; once is enough, since it will be so with all of them.
+        SourceError::Option(error) => {
+            if !worker.source_refused.replace(true) {
+                let from = source.ip;
+                tracing::warn!(target: "connection", "no connection can come from {from}: {error}");
+            }
+            Cow::Borrowed("")
+        }
+        SourceError::Bind(error) => {
+            tally.count(|stats| stats.bind_errors);
+            format!("failed to bind to {}:0: {}", source.ip, os_text(error)).into()
+        }
+    };
+    ConnectFailure { reason: ResetReason::LocalConnectionFailure, transport }
 }
 
 fn refused(error: &io::Error) -> ConnectFailure {

@@ -13,6 +13,7 @@ use rustc_hash::FxHashMap;
 use super::account::Tally;
 use super::leases::Leases;
 use super::pool::{Kind, Pool};
+use super::preface::Preface;
 use crate::worker::Worker;
 
 /// An endpoint with what this worker has to do with it.
@@ -38,7 +39,7 @@ pub(crate) struct Host {
 /// Pools by their protocol and preface. Those that nobody uses are left out from time to time.
 #[derive(Debug, Default)]
 struct Prefaced {
-    pools: FxHashMap<(Kind, Rc<[u8]>), Rc<Pool>>,
+    pools: FxHashMap<(Kind, Preface), Rc<Pool>>,
     /// How many there were when the unused were left out last.
     kept: usize,
 }
@@ -128,7 +129,7 @@ impl Host {
     }
 
     /// The connections that speak what a request of this version is sent in.
-    pub(crate) fn pool(&self, version: Version, preface: Option<Rc<[u8]>>) -> Rc<Pool> {
+    pub(crate) fn pool(&self, version: Version, preface: Option<Preface>) -> Rc<Pool> {
         let kind = match self.tally.policy.protocol {
             UpstreamProtocol::Http1 => Kind::Http1,
             UpstreamProtocol::Http2 => Kind::Http2,
@@ -140,11 +141,11 @@ impl Host {
     }
 
     /// The connections for what comes out of tunnels.
-    pub(crate) fn raw_pool(&self, preface: Option<Rc<[u8]>>) -> Rc<Pool> {
+    pub(crate) fn raw_pool(&self, preface: Option<Preface>) -> Rc<Pool> {
         self.pool_of(Kind::Raw, preface)
     }
 
-    fn pool_of(&self, kind: Kind, preface: Option<Rc<[u8]>>) -> Rc<Pool> {
+    fn pool_of(&self, kind: Kind, preface: Option<Preface>) -> Rc<Pool> {
         if let Some(preface) = preface {
             return self.prefaced_pool(kind, preface);
         }
@@ -157,19 +158,19 @@ impl Host {
         pool
     }
 
-    fn prefaced_pool(&self, kind: Kind, preface: Rc<[u8]>) -> Rc<Pool> {
+    fn prefaced_pool(&self, kind: Kind, preface: Preface) -> Rc<Pool> {
         let mut prefaced = self.prefaced.borrow_mut();
         let key = (kind, preface);
         if let Some(pool) = prefaced.pools.get(&key) {
             return Rc::clone(pool);
         }
         prefaced.make_room();
-        let pool = self.new_pool(kind, Some(Rc::clone(&key.1)));
+        let pool = self.new_pool(kind, Some(key.1.clone()));
         prefaced.pools.insert(key, Rc::clone(&pool));
         pool
     }
 
-    fn new_pool(&self, kind: Kind, preface: Option<Rc<[u8]>>) -> Rc<Pool> {
+    fn new_pool(&self, kind: Kind, preface: Option<Preface>) -> Rc<Pool> {
         Pool::new(
             (kind, preface),
             Arc::clone(&self.endpoint),

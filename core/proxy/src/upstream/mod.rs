@@ -3,7 +3,7 @@
 //! `cluster` picks and counts, `host` is one endpoint, `dynamic` those that come with requests,
 //! `pool` keeps this core's connections to it, which `connect` opens; `http1`, `http2` and `raw`
 //! are such connections, counted by their `account`; `tcp` is one that serves one client only,
-//! `tunnel` a request that does; `preface` is what stands in front of all of them; `ticket` is a
+//! `tunnel` a request that does; `preface` is what sets them apart for their client; `ticket` is a
 //! request that waits for one, `leases` are the worker's accounts with the circuit breakers of the
 //! process.
 
@@ -30,7 +30,7 @@ pub(crate) use http2::Reserved;
 pub(crate) use in_flight::InFlight;
 pub(crate) use leases::Unit;
 pub(crate) use pool::{Acquired, Pool};
-pub(crate) use preface::Client;
+pub(crate) use preface::{Client, Preface};
 pub(crate) use tcp::{NoConnection, TcpConnection};
 pub(crate) use ticket::{Carrier, ConnectFailure, Ticket};
 pub(crate) use tunnel::Tunnel;

@@ -21,6 +21,7 @@ use super::connect;
 use super::http1::Connection;
 use super::http2::{Mux, Reserved};
 use super::leases::{Leases, Unit};
+use super::preface::Preface;
 use super::raw::Raw;
 use super::ticket::{Carrier, ConnectFailure, Place, Ticket};
 use crate::transport::Transport;
@@ -54,7 +55,7 @@ impl Kind {
 pub(crate) struct Pool {
     kind: Kind,
     /// What goes in front of everything on its connections.
-    preface: Option<Rc<[u8]>>,
+    preface: Option<Preface>,
     endpoint: Arc<Endpoint>,
     pub(super) worker: Rc<Worker>,
     pub(super) tally: Rc<Tally>,
@@ -82,7 +83,7 @@ pub(crate) enum Acquired {
 
 impl Pool {
     pub(super) fn new(
-        (kind, preface): (Kind, Option<Rc<[u8]>>),
+        (kind, preface): (Kind, Option<Preface>),
         endpoint: Arc<Endpoint>,
         worker: Rc<Worker>,
         tally: Rc<Tally>,
@@ -196,7 +197,7 @@ impl Pool {
         tracing::debug!(target: "pool", "creating a new connection to {to}");
         let pool = Rc::clone(self);
         ringway_runtime::spawn(async move {
-            let (protocols, preface) = (pool.kind.alpn(), pool.preface.as_deref());
+            let (protocols, preface) = (pool.kind.alpn(), pool.preface.as_ref());
             let outcome =
                 connect::open(&pool.worker, &pool.endpoint, &pool.tally, protocols, preface);
             let outcome = outcome.await;
@@ -261,7 +262,9 @@ impl Pool {
         }
         page.inc(stats.upstream_cx_destroy);
         page.inc(match failure.reason {
-            ResetReason::ConnectionTimeout => stats.upstream_cx_destroy_local,
+            ResetReason::ConnectionTimeout | ResetReason::LocalConnectionFailure => {
+                stats.upstream_cx_destroy_local
+            }
             _ => stats.upstream_cx_destroy_remote,
         });
         while let Some(place) = self.next_waiting() {

@@ -1,4 +1,5 @@
-//! What stands in front of everything on a connection to an endpoint: the PROXY header.
+//! What sets a connection to an endpoint apart for its client: the PROXY header in front of
+//! everything, and the address that it comes from.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -7,7 +8,7 @@ use ringway_bridge::stats::Page;
 use ringway_model::address::Address;
 use ringway_model::format::FormatContext;
 use ringway_model::proxy_header::{AddedTlv, ProxyHeader, ProxyVersion, TlvMerge};
-use ringway_model::stream::{ConnectionInfo, StreamInfo};
+use ringway_model::stream::{ConnectionInfo, StreamInfo, UpstreamSource};
 use ringway_preamble::proxy::{Addresses, Tlv, Transport, V2, encode_v1, encode_v2};
 
 use super::host::Host;
@@ -22,16 +23,32 @@ pub(crate) struct Client<'a> {
     pub(crate) merge: TlvMerge,
 }
 
+/// What connections have in common that clients may share.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Preface {
+    /// Goes in front of everything; may be nothing.
+    pub(super) header: Rc<[u8]>,
+    /// Where they come from, if not from this host.
+    pub(super) source: Option<UpstreamSource>,
+}
+
 type Tlvs<'a> = Vec<(u8, Cow<'a, [u8]>)>;
 
 impl Host {
-    /// The bytes in front of a connection for this client, if the transport socket has any.
-    /// Connections with different ones are not shared.
-    pub(crate) fn preface(&self, client: &Client<'_>) -> Option<Rc<[u8]>> {
-        let header = self.tally.policy.proxy_header_of(&self.endpoint)?;
+    /// What a connection for this client begins with, if the transport socket or the listener
+    /// want anything. Connections with different ones are not shared.
+    pub(crate) fn preface(&self, client: &Client<'_>) -> Option<Preface> {
+        let header = self.tally.policy.proxy_header_of(&self.endpoint);
+        let preamble = client.connection.preamble.as_deref();
+        let source = preamble.and_then(|preamble| preamble.source);
+        if header.is_none() && source.is_none() {
+            return None;
+        }
         let mut bytes = Vec::new();
-        client.write(header, &self.tally.page, &mut bytes);
-        Some(bytes.into())
+        if let Some(header) = header {
+            client.write(header, &self.tally.page, &mut bytes);
+        }
+        Some(Preface { header: bytes.into(), source })
     }
 }
 

@@ -12,6 +12,7 @@ use super::account::{Account, Tally};
 use super::connect;
 use super::host::Host;
 use super::leases::Unit;
+use super::preface::Preface;
 use super::ticket::ConnectFailure;
 use crate::transport::Transport;
 
@@ -45,7 +46,7 @@ impl Host {
     pub(crate) async fn open_tcp(
         self: &Rc<Self>,
         unit: Unit,
-        preface: Option<Rc<[u8]>>,
+        preface: Option<Preface>,
     ) -> Result<TcpConnection, NoConnection> {
         let tally = Rc::clone(&self.tally);
         let Some(pending) = self.leases.pending(Priority::Default) else {
@@ -53,7 +54,7 @@ impl Host {
             return Err(NoConnection::Overflow);
         };
         let waiting = Waiting::begin(pending, &tally);
-        let preface = preface.as_deref();
+        let preface = preface.as_ref();
         let outcome = connect::open(&self.worker, &self.endpoint, &tally, &[], preface).await;
         drop(waiting);
         let transport = outcome.map_err(|failure| {
@@ -78,7 +79,9 @@ fn count_failure(tally: &Tally, failure: &ConnectFailure) {
     page.inc(stats.upstream_cx_total);
     page.inc(stats.upstream_cx_destroy);
     page.inc(match failure.reason {
-        ResetReason::ConnectionTimeout => stats.upstream_cx_destroy_local,
+        ResetReason::ConnectionTimeout | ResetReason::LocalConnectionFailure => {
+            stats.upstream_cx_destroy_local
+        }
         _ => stats.upstream_cx_destroy_remote,
     });
 }

@@ -21,6 +21,7 @@ use super::http1::Connection;
 use super::http2::Server;
 use super::in_flight::InFlight;
 use super::pool::{Acquired, Pool};
+use super::preface::Preface;
 use super::tcp::NoConnection;
 use super::ticket::{Carrier, ConnectFailure};
 use crate::hcm::sides::{Failure, ServerSide};
@@ -95,7 +96,7 @@ impl Host {
         self: &Rc<Self>,
         upstream: &Rc<Upstream>,
         request: &RequestHead,
-        preface: Option<Rc<[u8]>>,
+        preface: Option<Preface>,
     ) -> Result<Tunnel, NoConnection> {
         let pool = self.pool(Version::Http11, preface);
         let carrier = self.acquire(&pool).await?;

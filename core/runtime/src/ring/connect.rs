@@ -39,6 +39,15 @@ struct Attempt {
 pub(crate) async fn connect(ring: Rc<Ring>, address: SockAddr) -> io::Result<OwnedFd> {
     let domain = Domain::from(i32::from(address.family()));
     let socket = OwnedFd::from(Socket::new(domain, Type::STREAM, None)?);
+    connect_from(ring, socket, address).await
+}
+
+/// Connects this socket, which blocks, to the address.
+pub(crate) async fn connect_from(
+    ring: Rc<Ring>,
+    socket: OwnedFd,
+    address: SockAddr,
+) -> io::Result<OwnedFd> {
     let shared = Rc::new(Shared::default());
     let kept = Rc::clone(&shared);
     let connecting = Connecting { address: Box::new(address), socket, shared: kept };

@@ -69,11 +69,6 @@ const KNOWN: &[Known] = &[
     },
     Known {
         shown_by: Make::Envoy,
-        names: &["cluster.origin.bind_errors"],
-        reason: "Upstream source addresses are refused yet.",
-    },
-    Known {
-        shown_by: Make::Envoy,
         names: &["cluster.origin.upstream_cx_pool_overflow"],
         reason: "`max_connection_pools` is refused: a worker has one pool per endpoint.",
     },

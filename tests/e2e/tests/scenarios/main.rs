@@ -8,6 +8,7 @@
 mod access_log;
 mod activation;
 mod admin;
+mod alone;
 mod balancing;
 mod bodies;
 mod certificates;
@@ -39,6 +40,7 @@ mod local_reply_config;
 mod network_filters;
 mod network_rbac;
 mod original_dst;
+mod original_src;
 mod overload;
 mod proxy_headers;
 mod reload;

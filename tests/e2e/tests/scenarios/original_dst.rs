@@ -9,7 +9,9 @@ use ringway_test_support::{
     Bootstrap, Launch, Make, Message, Origin, Proxy, RawClient, Reply, indent,
 };
 
+use super::alone::{Rights, is_alone, rule};
 use super::only_ringway;
+use super::original_src::client;
 
 const TYPES: &str = "type.googleapis.com/envoy.extensions.filters";
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -242,4 +244,39 @@ fn workers_share_the_table_and_a_reload_keeps_it() {
     }
     assert_eq!(proxy.stat("cluster.there.membership_total"), 1);
     assert!(origin.connections() <= connections.max(2), "the pools were kept");
+}
+
+#[test]
+fn a_rule_of_the_firewall_redirects() {
+    if !is_alone("original_dst::a_rule_of_the_firewall_redirects", Rights::All) {
+        return;
+    }
+    let a = Origin::start_on("127.0.0.7:0", |_| Reply::ok("a"));
+    let b = Origin::start_on("127.0.0.7:0", |_| Reply::ok("b"));
+    let filter = format!(
+        "- name: original\n  typed_config: {{ '@type': \
+         {TYPES}.listener.original_dst.v3.OriginalDst }}\n"
+    );
+    let with = format!("    listener_filters:\n{}", indent(&filter, 4));
+    let proxy = Proxy::start(yaml("", "").replace("    listener_filters:\n", &with));
+    let ports = ["tcp", "http"].map(|name| proxy.listener(name).port());
+    for (origin, to) in [&a, &b].into_iter().zip(ports) {
+        let port = origin.address().port();
+        let redirect = format!(
+            "iptables -t nat -A OUTPUT -p tcp -s 127.0.0.9 -d 127.0.0.7 --dport {port} -j REDIRECT \
+             --to-ports {to}"
+        );
+        if !rule(&redirect) {
+            return;
+        }
+    }
+    for (origin, name) in [(&a, "a"), (&b, "b")] {
+        assert_eq!(client([127, 0, 0, 9], origin.address()).get("/").text(), name);
+    }
+    assert_eq!(proxy.stat("cluster.there.membership_total"), 2);
+    // The kernel knows a destination of every connection by now, but this one was not redirected.
+    if only_ringway("a connection that does not go round in circles") {
+        assert!(nobody(&ask(&proxy, "", "/", "")));
+        assert_eq!(proxy.stat("cluster.there.membership_total"), 2);
+    }
 }

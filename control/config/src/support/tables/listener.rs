@@ -11,6 +11,7 @@ use super::{Message, extension, field, message, only};
 const TLS_INSPECTOR: &str = "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector";
 const HTTP_INSPECTOR: &str = "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector";
 const PROXY_PROTOCOL: &str = "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol";
+const ORIGINAL_SRC: &str = "envoy.extensions.filters.listener.original_src.v3.OriginalSrc";
 const ORIGINAL_DST: &str = "envoy.extensions.filters.listener.original_dst.v3.OriginalDst";
 
 pub(super) const MESSAGES: &[Message] = &[
@@ -113,7 +114,14 @@ pub(super) const MESSAGES: &[Message] = &[
             field("filter_disabled"),
             extension(
                 "typed_config",
-                &[TLS_INSPECTOR, HTTP_INSPECTOR, PROXY_PROTOCOL, ORIGINAL_DST, UDP_PROXY],
+                &[
+                    TLS_INSPECTOR,
+                    HTTP_INSPECTOR,
+                    PROXY_PROTOCOL,
+                    ORIGINAL_DST,
+                    ORIGINAL_SRC,
+                    UDP_PROXY,
+                ],
             ),
         ],
     ),
@@ -144,6 +152,7 @@ pub(super) const MESSAGES: &[Message] = &[
     ),
     message(HTTP_INSPECTOR, &[]),
     message(ORIGINAL_DST, &[]),
+    message(ORIGINAL_SRC, &[field("bind_port"), field("mark")]),
     message(
         PROXY_PROTOCOL,
         &[
