@@ -541,6 +541,8 @@ fn open_admin(
     let address = match address {
         Address::Ip(address) => AdminAddress::Tcp(address),
         Address::Pipe(path) => AdminAddress::Pipe(PathBuf::clone(&path)),
+        // Refused when the configuration was compiled.
+        Address::Internal(_) => return Ok(String::new()),
     };
     let other = |error: admin::AdminError| Failure::Other(error.to_string());
     let server = AdminServer::bind(&address).map_err(other)?.allowing(settings.allow_paths);

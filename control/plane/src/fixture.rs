@@ -91,6 +91,7 @@ pub(crate) fn listener(catalog: &Catalog, name: &str, address: &str) -> Arc<List
         hands_off: false,
         exact_balance: false,
         bypasses_overload: false,
+        internal_buffer: None,
         fast_open: None,
         filters: ListenerFilters::default(),
         udp: None,

@@ -223,6 +223,7 @@ fn snapshot(catalog: &Catalog, listener: SocketAddr) -> Snapshot {
         hands_off: false,
         exact_balance: false,
         bypasses_overload: false,
+        internal_buffer: None,
         fast_open: None,
         filters: ringway_model::listener::ListenerFilters::default(),
         udp: None,

@@ -52,6 +52,9 @@ pub struct Listener {
     pub exact_balance: bool,
     /// `bypass_overload_manager`: nothing that is done about overload concerns it.
     pub bypasses_overload: bool,
+    /// `buffer_size_kb` of the bootstrap extension for internal listeners, in bytes: what one side
+    /// of a connection may send ahead of the other; `None` leaves it to the kernel.
+    pub internal_buffer: Option<usize>,
     /// `tcp_fast_open_queue_length`: how many connections may wait whose first bytes came with the
     /// SYN; 0 turns it off.
     pub fast_open: Option<u32>,

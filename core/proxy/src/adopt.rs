@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use ringway_model::snapshot::Snapshot;
 
-use crate::listener::{Listening, by_address};
+use crate::listener::{Listening, by_address, by_name};
 use crate::upstream::Upstream;
 use crate::worker::Worker;
 
@@ -60,5 +60,6 @@ fn adopt_listeners(worker: &Rc<Worker>, snapshot: &Snapshot) {
         gone.remove();
     }
     *worker.by_address.borrow_mut() = by_address(&next);
+    *worker.internal.borrow_mut() = by_name(&next);
     *worker.listening.borrow_mut() = next;
 }

@@ -25,7 +25,7 @@ use rustc_hash::FxHashMap;
 use crate::adopt;
 use crate::hcm::Spare;
 pub use crate::listener::Neighbours;
-use crate::listener::{ByAddress, Listening, handed};
+use crate::listener::{ByAddress, ByName, Listening, handed};
 use crate::log::Log;
 use crate::names::LocalNames;
 use crate::transport::{Gate, MetNames};
@@ -126,6 +126,8 @@ pub(crate) struct Worker {
     pub(crate) neighbours: Neighbours,
     /// Listeners by their addresses, where some hands connections to others.
     pub(crate) by_address: RefCell<ByAddress>,
+    /// Internal listeners.
+    pub(crate) internal: RefCell<ByName>,
     failing: Cell<bool>,
     /// The host has refused a connection from a client's address, and was blamed for it.
     pub(crate) source_refused: Cell<bool>,
@@ -186,6 +188,7 @@ impl Worker {
             soft_drain: Cell::new(None),
             neighbours: parts.neighbours,
             by_address: RefCell::default(),
+            internal: RefCell::default(),
             failing: Cell::new(false),
             source_refused: Cell::new(false),
             names: RefCell::default(),

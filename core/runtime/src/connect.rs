@@ -119,6 +119,19 @@ pub async fn unix(path: &Path) -> io::Result<Stream> {
     Stream::from_fd(unsafe { OwnedFd::from_raw_fd(stream.into_raw_fd()) })
 }
 
+/// Both ends of a connection within this process. `buffer_bytes` is how much either may send ahead
+/// of the other; the host bounds it (`net.core.wmem_max`).
+pub fn pair(buffer_bytes: Option<usize>) -> io::Result<(Stream, Stream)> {
+    let (one, other) = socket2::Socket::pair(Domain::UNIX, Type::STREAM, None)?;
+    for end in [&one, &other] {
+        end.set_nonblocking(true)?;
+        if let Some(bytes) = buffer_bytes {
+            end.set_send_buffer_size(bytes)?;
+        }
+    }
+    Ok((Stream::from_fd(one.into())?, Stream::from_fd(other.into())?))
+}
+
 /// A connect in the abstract namespace does not wait: it succeeds or fails at once.
 fn abstract_socket(name: &str) -> io::Result<OwnedFd> {
     use std::os::linux::net::SocketAddrExt;

@@ -30,11 +30,24 @@ pub(super) fn place(at: &At<'_>, address: &core::Address) -> Option<Place> {
     match address.address.as_ref() {
         Some(Kind::SocketAddress(socket)) => socket_place(&at.field("socket_address"), socket),
         Some(Kind::Pipe(pipe)) => Some(Place::Known(pipe_address(&at.field("pipe"), pipe)?)),
-        _ => {
+        Some(Kind::EnvoyInternalAddress(internal)) => {
+            internal_address(&at.field("envoy_internal_address"), internal).map(Place::Known)
+        }
+        None => {
             at.invalid("an address is necessary");
             None
         }
     }
+}
+
+fn internal_address(at: &At<'_>, address: &core::EnvoyInternalAddress) -> Option<Address> {
+    use core::envoy_internal_address::AddressNameSpecifier;
+    let Some(AddressNameSpecifier::ServerListenerName(name)) = &address.address_name_specifier
+    else {
+        at.invalid("a server_listener_name is necessary");
+        return None;
+    };
+    Some(Address::internal(name, &address.endpoint_id))
 }
 
 /// An address in which a name is an error; `hint` says what to do about it.

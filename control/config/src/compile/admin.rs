@@ -36,11 +36,15 @@ pub(super) fn admin(cx: &Cx<'_>, at: &At<'_>, admin: &bootstrap::Admin) -> Admin
     }
     let at_paths = at.field("allow_paths");
     let paths = admin.allow_paths.iter().enumerate();
+    let address = address.and_then(|address| address::resolved(&at_address, address, ""));
+    if matches!(address, Some(Address::Internal(_))) {
+        at_address.invalid("the admin server listens on a socket");
+    }
     Admin {
         allow_paths: paths
             .filter_map(|(index, path)| pattern::string(&at_paths.index(index), path))
             .collect(),
-        address: address.and_then(|address| address::resolved(&at_address, address, "")),
+        address,
         access_logs: access_log::logs(cx, &at.field("access_log"), &admin.access_log),
         limits: cx.admin_limits(admin.ignore_global_conn_limit),
     }

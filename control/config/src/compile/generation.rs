@@ -23,8 +23,8 @@ use super::sockets::{OpenSockets, SocketSpec};
 use super::value::{buffer_limit, or_bool, or_u32, without_number};
 use super::{Cause, Cx, Watched, tls};
 use super::{
-    access_log, chain, cluster, dynamic, listener, listener_filters, name_cache, network_filters,
-    stat_names, udp,
+    access_log, chain, cluster, dynamic, internal, listener, listener_filters, name_cache,
+    network_filters, stat_names, udp,
 };
 
 /// What was compiled last, with the messages that it came from.
@@ -228,8 +228,7 @@ fn chains_keep_secrets(
     message: &listener_proto::Listener,
     kept: &KeptListener,
 ) -> bool {
-    let text = kept.specs.first().map(|spec| spec.address.to_string()).unwrap_or_default();
-    let scope = listener::scope(message, &text);
+    let scope = listener::scope(message, kept.specs.first().map(|spec| &spec.address));
     let mut before = kept.compiled.chains.iter();
     cx.cause == Cause::Secrets
         && kept.message == *message
@@ -298,6 +297,7 @@ struct Compiled {
     matcher: ChainMatcher,
     access_logs: Vec<AccessLog>,
     limits: ConnectionLimits,
+    internal_buffer: Option<usize>,
     stats: ListenerStats,
     worker_stats: Vec<ListenerWorkerStats>,
 }
@@ -328,6 +328,7 @@ fn one_listener(
     last: &Generation,
 ) -> Option<Prepared> {
     let name = listener::name(message, index);
+    internal::check(cx, at, message, &name);
     let kept = last.listener(&name);
     let kept = kept.map(|kept| (kept, kept.reads.are_unchanged(&cx.secrets)));
     // The numbers of limits change in place; whether there are any does not.
@@ -337,6 +338,7 @@ fn one_listener(
         before.own.is_some() == limits.own.is_some()
             && before.global.is_some() == limits.global.is_some()
             && before.global_refusals == limits.global_refusals
+            && kept.compiled.internal_buffer == internal::buffer(cx, message)
     };
     let kept = kept.filter(|(kept, _)| same_limits(kept));
     let unchanged = kept.filter(|(kept, same_reads)| *same_reads && kept.message == *message);
@@ -372,10 +374,10 @@ fn new_listener(
     name: Arc<str>,
     kept: Option<&KeptListener>,
 ) -> Option<(Vec<SocketSpec>, Parts)> {
-    let addresses = listener::addresses(at, message);
-    let text = addresses.as_ref().and_then(|all| all.first());
-    let text = text.map(ToString::to_string).unwrap_or_default();
-    let scope = listener::scope(message, &text);
+    let addresses = listener::addresses(at, message, &name);
+    let own = addresses.as_ref().and_then(|all| all.first());
+    let text = own.map(ToString::to_string).unwrap_or_default();
+    let scope = listener::scope(message, own);
     let is_udp = udp::is_udp(message);
     let filters = match is_udp {
         true => Some(ListenerFilters::default()),
@@ -397,8 +399,17 @@ fn new_listener(
         Some(datagrams) => Some(datagrams?),
         None => None,
     };
-    let compiled =
-        Compiled { filters, udp, chains, matcher, access_logs, limits, stats, worker_stats };
+    let compiled = Compiled {
+        filters,
+        udp,
+        chains,
+        matcher,
+        access_logs,
+        limits,
+        internal_buffer: internal::buffer(cx, message),
+        stats,
+        worker_stats,
+    };
     Some((specs, Parts::New(Box::new(compiled))))
 }
 
@@ -516,6 +527,7 @@ impl Compiled {
             hands_off: or_bool(message.use_original_dst, false),
             exact_balance: listener::exact_balance(message),
             bypasses_overload: message.bypass_overload_manager,
+            internal_buffer: self.internal_buffer,
             fast_open: message.tcp_fast_open_queue_length.map(|wrapper| wrapper.value),
             filters: self.filters,
             udp: self.udp,

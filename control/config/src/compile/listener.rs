@@ -9,6 +9,7 @@ use ringway_model::listener::{FilterChain, TrafficDirection};
 use super::address;
 use super::at::At;
 use super::cluster::tcp_keepalive;
+use super::internal;
 use super::proto::{core, listener};
 use super::sockets::{OptionValue, SocketOption, SocketSpec, SocketState};
 use super::udp;
@@ -27,15 +28,23 @@ pub(super) fn name(listener: &listener::Listener, index: usize) -> Arc<str> {
 }
 
 /// The part of the names of its statistics that stands for the listener.
-pub(super) fn scope(listener: &listener::Listener, address: &str) -> String {
-    match listener.stat_prefix.as_str() {
-        "" => address.to_owned(),
-        prefix => prefix.to_owned(),
+pub(super) fn scope(listener: &listener::Listener, address: Option<&Address>) -> String {
+    match (listener.stat_prefix.as_str(), address) {
+        ("", Some(Address::Internal(name))) => format!("envoy_internal_{}", name.listener),
+        ("", address) => address.map(ToString::to_string).unwrap_or_default(),
+        (prefix, _) => prefix.to_owned(),
     }
 }
 
 /// The addresses that a listener asks for, its own first.
-pub(super) fn addresses(at: &At<'_>, listener: &listener::Listener) -> Option<Vec<Address>> {
+pub(super) fn addresses(
+    at: &At<'_>,
+    listener: &listener::Listener,
+    name: &Arc<str>,
+) -> Option<Vec<Address>> {
+    if internal::is_internal(listener) {
+        return Some(vec![internal::address(name)]);
+    }
     let at_more = at.field("additional_addresses");
     let more = listener.additional_addresses.iter().enumerate();
     let more = more.map(|(index, one)| additional(&at_more.index(index), listener, one));
@@ -65,12 +74,22 @@ fn additional(
         at.unsupported("a second address of a listener for UDP");
         return None;
     }
-    address::resolved(&at.field("address"), address, "")
+    outside(&at.field("address"), address)
+}
+
+/// An address that others than this process can connect to.
+fn outside(at: &At<'_>, address: &core::Address) -> Option<Address> {
+    let resolved = address::resolved(at, address, "")?;
+    if let Address::Internal(_) = resolved {
+        at.invalid("an internal address is that of a listener with internal_listener");
+        return None;
+    }
+    Some(resolved)
 }
 
 fn address(at: &At<'_>, listener: &listener::Listener) -> Option<Address> {
     match &listener.address {
-        Some(address) => address::resolved(&at.field("address"), address, ""),
+        Some(address) => outside(&at.field("address"), address),
         None => {
             at.invalid(format_args!(
                 "error adding listener named '{}': address is necessary",
@@ -180,6 +199,7 @@ fn details(address: Option<&core::Address>) -> (bool, u32) {
 fn is_bound(at: &At<'_>, listener: &listener::Listener) -> bool {
     let old = listener.deprecated_v1.as_ref().and_then(|old| old.bind_to_port);
     let bound = or_bool(listener.bind_to_port, true) && or_bool(old, true);
+    let bound = bound && !internal::is_internal(listener);
     if !bound && udp::is_udp(listener) {
         at.field("bind_to_port").invalid(format_args!(
             "listener {}: bind_to_port: false is not supported for UDP listeners",

@@ -26,6 +26,7 @@ mod forward;
 mod generation;
 mod hash_policy;
 mod http2;
+mod internal;
 mod layer4_stats;
 mod listener;
 mod listener_filters;
@@ -216,6 +217,8 @@ struct Cx<'a> {
     /// those that it refuses.
     global_refusals: Option<CounterId>,
     secrets: Secrets<'a>,
+    /// What internal listeners need.
+    internal: Option<internal::Extension>,
     cause: Cause,
     /// Seconds since 1970.
     now_unix_s: i64,
@@ -328,6 +331,8 @@ fn parts(
     tls::check_secrets(&at.field("secrets"), &statics.secrets);
     let admin = bootstrap.admin.as_ref();
     let admin = admin.map(|one| admin::admin(cx, &root.field("admin"), one));
+    let at_extensions = root.field("bootstrap_extensions");
+    internal::check_extensions(&at_extensions, &bootstrap.bootstrap_extensions);
     if let Some(runtime) = &bootstrap.layered_runtime {
         admin::check_runtime(&root.field("layered_runtime"), runtime);
     }
@@ -441,6 +446,7 @@ impl Compiler {
             runtime,
             global_refusals: max.map(|_| stat_names::global_refusals(&self.env.catalog)),
             secrets: Secrets(statics.map_or(&[][..], |statics| &statics.secrets)),
+            internal: internal::extension(&bootstrap.bootstrap_extensions),
             cause,
             now_unix_s: now_unix_s(),
             updates: RefCell::default(),

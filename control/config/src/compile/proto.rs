@@ -11,6 +11,7 @@ pub(super) use envoy_types::pb::envoy::config::rbac::v3 as rbac;
 pub(super) use envoy_types::pb::envoy::config::route::v3 as route;
 pub(super) use envoy_types::pb::envoy::extensions::access_loggers::file::v3 as file_log;
 pub(super) use envoy_types::pb::envoy::extensions::access_loggers::stream::v3 as stream_log;
+pub(super) use envoy_types::pb::envoy::extensions::bootstrap::internal_listener::v3 as internal_listener;
 pub(super) use envoy_types::pb::envoy::extensions::clusters::common::dns::v3 as dns_common;
 pub(super) use envoy_types::pb::envoy::extensions::clusters::dns::v3 as dns_cluster;
 pub(super) use envoy_types::pb::envoy::extensions::clusters::dynamic_forward_proxy::v3 as dynamic_cluster;

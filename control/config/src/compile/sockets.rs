@@ -107,6 +107,7 @@ impl OpenSockets for BindSockets {
         let sockets = match &spec.address {
             Address::Ip(address) => ip(spec, *address)?,
             Address::Pipe(path) => unix::open(spec, path)?,
+            Address::Internal(_) => return NoSockets.open(spec),
         };
         Ok(Arc::new(sockets))
     }

@@ -39,5 +39,12 @@ pub(super) fn address(address: &Address) -> Value {
             json!({"socket_address": {"address": ip.ip().to_string(), "port_value": ip.port()}})
         }
         Address::Pipe(path) => json!({"pipe": {"path": path.to_string_lossy()}}),
+        Address::Internal(name) => {
+            let mut shown = json!({"server_listener_name": name.listener});
+            if !name.endpoint_id.is_empty() {
+                shown["endpoint_id"] = json!(name.endpoint_id);
+            }
+            json!({"envoy_internal_address": shown})
+        }
     }
 }

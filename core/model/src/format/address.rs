@@ -15,7 +15,7 @@ pub(super) enum Part {
     Whole,
     /// `1.2.3.4`, `::1`, `/run/x.sock`
     WithoutPort,
-    /// `80`; a Unix socket has none.
+    /// `80`; only an IP address has one.
     Port,
     /// `1.2.0.0/16`: the network of so many bits that the address is in.
     Network(u8),
@@ -27,9 +27,13 @@ pub(super) fn write(address: &Address, part: Part, out: &mut Vec<u8>) -> bool {
         Address::Ip(address) => write_ip(*address, part, out),
         // Nobody in particular: all clients of a UDP proxy.
         Address::Pipe(path) if path.as_os_str().is_empty() => false,
-        Address::Pipe(_) if matches!(part, Part::Port | Part::Network(_)) => false,
+        Address::Pipe(_) | Address::Internal(_)
+            if matches!(part, Part::Port | Part::Network(_)) =>
+        {
+            false
+        }
         // Writing to a vector cannot fail.
-        Address::Pipe(_) => write!(out, "{address}").is_ok(),
+        Address::Pipe(_) | Address::Internal(_) => write!(out, "{address}").is_ok(),
     }
 }
 
@@ -78,7 +82,8 @@ pub(super) fn write_text(text: &str, part: Part, out: &mut Vec<u8>) -> bool {
         let address: Option<SocketAddr> = text.parse().ok();
         return address.is_some_and(|address| network(address.ip(), bits, out));
     }
-    let split = text.rsplit_once(':').filter(|_| !text.starts_with(['/', '@']));
+    let has_no_port = text.starts_with(['/', '@']) || text.starts_with("envoy://");
+    let split = text.rsplit_once(':').filter(|_| !has_no_port);
     let piece = match (part, split) {
         (Part::Whole, _) | (Part::WithoutPort, None) => text,
         (Part::WithoutPort, Some((host, _))) => host.trim_matches(['[', ']']),

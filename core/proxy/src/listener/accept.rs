@@ -34,7 +34,8 @@ pub(super) fn open(
     }
     match sockets.address {
         Address::Ip(_) => socket::Listener::tcp(fd),
-        Address::Pipe(_) => socket::Listener::unix(fd),
+        // Nobody binds an internal address.
+        Address::Pipe(_) | Address::Internal(_) => socket::Listener::unix(fd),
     }
 }
 

@@ -3,7 +3,7 @@
 //! `accept` takes connections; `filters` look at their first bytes; `admit` finds their filter
 //! chain and hands them over, past the network filters of `gate`. `entry` are the limits on their
 //! number, `line` is their log. `handed` are connections that one worker accepts and another
-//! serves.
+//! serves, `internal` those that this process makes to itself.
 
 mod accept;
 mod admit;
@@ -11,6 +11,7 @@ mod entry;
 mod filters;
 mod gate;
 pub(crate) mod handed;
+mod internal;
 mod line;
 
 use std::cell::{Cell, RefCell};
@@ -29,6 +30,7 @@ use rustc_hash::FxHashMap;
 
 pub(crate) use admit::{Open, find_chain};
 pub use handed::Neighbours;
+pub(crate) use internal::{ByName, by_name, connect};
 
 use crate::hcm::Policy;
 use crate::udp::Datagrams;

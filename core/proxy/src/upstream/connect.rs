@@ -17,6 +17,7 @@ use ringway_runtime::stream::Stream;
 use super::account::Tally;
 use super::preface::Preface;
 use super::ticket::ConnectFailure;
+use crate::listener;
 use crate::transport::{self, Transport};
 use crate::worker::Worker;
 
@@ -84,7 +85,7 @@ async fn begin_sending(stream: &mut Stream) {
 }
 
 async fn connect_to(
-    worker: &Worker,
+    worker: &Rc<Worker>,
     address: &Address,
     source: Option<UpstreamSource>,
     tally: &Tally,
@@ -97,6 +98,7 @@ async fn connect_to(
             connect::tcp_from(from, *address).await
         }
         (Address::Pipe(path), _) => connect::unix(path).await,
+        (Address::Internal(name), _) => listener::connect(worker, name),
     };
     connected.map_err(|error| refused(&error))
 }

@@ -284,6 +284,7 @@ fn snapshot(
         hands_off: false,
         exact_balance: false,
         bypasses_overload: false,
+        internal_buffer: None,
         fast_open: None,
         filters: ListenerFilters::default(),
         udp: None,

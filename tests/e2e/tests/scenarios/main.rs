@@ -29,6 +29,7 @@ mod hashing;
 mod hostile_clients;
 mod http2;
 mod interim_responses;
+mod internal_listeners;
 mod keep_alive;
 mod leaks;
 mod limits;

@@ -11,6 +11,9 @@ const DOWNSTREAM_CONNECTIONS: &str =
     "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig";
 const SCALE_TIMERS: &str = "envoy.config.overload.v3.ScaleTimersOverloadActionConfig";
 
+pub(super) const INTERNAL_LISTENER: &str =
+    "envoy.extensions.bootstrap.internal_listener.v3.InternalListener";
+
 pub(super) const MESSAGES: &[Message] = &[
     message(
         "envoy.config.bootstrap.v3.Bootstrap",
@@ -20,6 +23,7 @@ pub(super) const MESSAGES: &[Message] = &[
             field("layered_runtime"),
             field("admin"),
             field("overload_manager"),
+            field("bootstrap_extensions"),
         ],
     ),
     message(
@@ -84,6 +88,7 @@ pub(super) const MESSAGES: &[Message] = &[
             field("min_scale"),
         ],
     ),
+    message(INTERNAL_LISTENER, &[field("buffer_size_kb")]),
     message("envoy.config.bootstrap.v3.LayeredRuntime", &[field("layers")]),
     message(
         "envoy.config.bootstrap.v3.RuntimeLayer",

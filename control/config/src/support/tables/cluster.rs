@@ -1,5 +1,6 @@
 //! `envoy.config.cluster.v3`, the load balancing policies and the upstream protocol options.
 
+use super::bootstrap::INTERNAL_LISTENER;
 use super::tls::SPIFFE;
 use super::{Message, extension, field, message, only};
 
@@ -147,7 +148,16 @@ pub(super) const MESSAGES: &[Message] = &[
             field("name"),
             extension(
                 "typed_config",
-                &[ROUND_ROBIN, LEAST_REQUEST, RANDOM, RING_HASH, MAGLEV, SPIFFE, CARES],
+                &[
+                    ROUND_ROBIN,
+                    LEAST_REQUEST,
+                    RANDOM,
+                    RING_HASH,
+                    MAGLEV,
+                    SPIFFE,
+                    CARES,
+                    INTERNAL_LISTENER,
+                ],
             ),
         ],
     ),

@@ -13,10 +13,17 @@ pub(super) const STRING_MATCHER: &[Field] = &[
 ];
 
 pub(super) const MESSAGES: &[Message] = &[
-    message("envoy.config.core.v3.Address", &[field("socket_address"), field("pipe")]),
+    message(
+        "envoy.config.core.v3.Address",
+        &[field("socket_address"), field("pipe"), field("envoy_internal_address")],
+    ),
     message(
         "envoy.config.core.v3.SocketAddress",
         &[field("protocol"), field("address"), field("port_value"), field("ipv4_compat")],
+    ),
+    message(
+        "envoy.config.core.v3.EnvoyInternalAddress",
+        &[field("server_listener_name"), field("endpoint_id")],
     ),
     message("envoy.config.core.v3.Pipe", &[field("path"), field("mode")]),
     message("envoy.config.core.v3.CidrRange", &[field("address_prefix"), field("prefix_len")]),

@@ -50,8 +50,10 @@ pub(super) const MESSAGES: &[Message] = &[
             field("max_connections_to_accept_per_socket_event"),
             field("enable_mptcp"),
             field("udp_listener_config"),
+            field("internal_listener"),
         ],
     ),
+    message("envoy.config.listener.v3.Listener.InternalListenerConfig", &[]),
     message(
         "envoy.config.listener.v3.AdditionalAddress",
         &[field("address"), field("socket_options"), field("tcp_keepalive")],
