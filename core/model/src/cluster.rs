@@ -131,6 +131,8 @@ pub struct ClusterPolicy {
     pub max_response_head_bytes: usize,
     /// `per_connection_buffer_limit_bytes`, 1 MiB.
     pub buffer_limit: usize,
+    /// `per_connection_buffer_high_watermark_timeout`: how long a peer may leave what it was sent.
+    pub backlog_timeout: Option<Duration>,
     /// `upstream_connection_options.tcp_keepalive`.
     pub keepalive: Option<TcpKeepalive>,
     /// `http_protocol_options.enable_trailers`: send request trailers.

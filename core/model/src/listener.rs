@@ -69,6 +69,8 @@ pub struct Listener {
     /// `per_connection_buffer_limit_bytes`: how much may be buffered per connection and
     /// direction before reading stops.
     pub buffer_limit: usize,
+    /// `per_connection_buffer_high_watermark_timeout`: how long a peer may leave what it was sent.
+    pub backlog_timeout: Option<Duration>,
     /// `access_log`: a line for each connection, those without a filter chain included.
     pub access_logs: Vec<AccessLog>,
     /// How many connections it may have.

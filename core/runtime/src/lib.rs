@@ -10,6 +10,7 @@
 //! It does not know what the bytes mean.
 
 mod adapter;
+mod backlog;
 pub mod buffer;
 pub mod connect;
 pub mod datagram;

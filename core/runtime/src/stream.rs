@@ -9,7 +9,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use crate::backlog::Backlog;
 use crate::buffer::{self, Buf, Class};
 use crate::flow::Flow;
 use crate::{adapter, ring};
@@ -29,8 +31,8 @@ const SMOOTH_MIN: u8 = 128;
 pub struct Stream {
     io: Io,
     flow: Flow,
-    /// What was received and given back; boxed, since there hardly ever is any.
-    front: Option<Box<Buf>>,
+    /// What hardly any stream has; boxed, since all would have the room for it.
+    rare: Option<Box<Rare>>,
     sending: bool,
     /// The kernel had no room for all that was pushed, and what it left is not sent yet.
     stuck: bool,
@@ -43,6 +45,15 @@ pub struct Stream {
     queued_bytes: usize,
     received_bytes: u64,
     sent_bytes: u64,
+}
+
+/// What a stream has for a moment, or where it is asked for.
+#[derive(Default)]
+struct Rare {
+    /// What was received and given back, if anything.
+    front: Buf,
+    /// How long the peer may leave what it was sent.
+    backlog: Option<Backlog>,
 }
 
 /// What moves the bytes: the worker's own ring, or monoio.
@@ -86,7 +97,7 @@ impl Stream {
         Self {
             io,
             flow: Flow::default(),
-            front: None,
+            rare: None,
             sending: false,
             stuck: false,
             slow: 0,
@@ -102,9 +113,10 @@ impl Stream {
     /// Waits for bytes. Arms a receive when none is armed; `Ready` with an empty buffer is the
     /// peer's end of stream. Do not call again after an end or an error.
     pub fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Buf>> {
-        if let Some(front) = self.front.take() {
+        self.poll_backlog(cx)?;
+        if let Some(front) = self.take_front() {
             self.received_bytes += front.len() as u64;
-            return Poll::Ready(Ok(*front));
+            return Poll::Ready(Ok(front));
         }
         let class = match self.sparing {
             true => self.flow.class().min(SPARING),
@@ -131,11 +143,21 @@ impl Stream {
 
     /// Gives back what was received, for whoever receives next. At most once before that.
     pub fn unreceive(&mut self, bytes: Buf) {
-        debug_assert!(self.front.is_none(), "bytes were given back twice");
         if !bytes.is_empty() {
             self.received_bytes = self.received_bytes.saturating_sub(bytes.len() as u64);
-            self.front = Some(Box::new(bytes));
+            let rare = self.rare.get_or_insert_default();
+            debug_assert!(rare.front.is_empty(), "bytes were given back twice");
+            rare.front = bytes;
         }
+    }
+
+    fn take_front(&mut self) -> Option<Buf> {
+        let rare = self.rare.as_mut()?;
+        let front = std::mem::take(&mut rare.front);
+        if rare.backlog.is_none() {
+            self.rare = None;
+        }
+        Some(front).filter(|front| !front.is_empty())
     }
 
     /// The next receive holds a small buffer: call when the connection goes idle. A receive on
@@ -243,6 +265,12 @@ impl Stream {
 
     /// Sends what is queued; `Ready` when all of it has been handed to the kernel.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = self.poll_sent(cx);
+        self.poll_backlog(cx)?;
+        flushed
+    }
+
+    fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             if !self.sending && !self.send_queued() {
                 return Poll::Ready(Ok(()));
@@ -262,14 +290,20 @@ impl Stream {
     /// queued behind a send under way does wake the task, since it must be sent next; and so does
     /// the end of a send that had to wait, since nothing was read meanwhile.
     pub fn poll_flush_unattended(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = self.poll_sent_unattended(cx);
+        self.poll_backlog(cx)?;
+        flushed
+    }
+
+    fn poll_sent_unattended(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             if !self.sending && !self.send_queued() {
                 return Poll::Ready(Ok(()));
             }
-            let Io::Ring(socket) = &mut self.io else { return self.poll_flush(cx) };
+            let Io::Ring(socket) = &mut self.io else { return self.poll_sent(cx) };
             let waits = self.stuck || socket.waits_for_room();
             if waits || !self.queue.is_empty() || !self.tail.is_empty() {
-                return self.poll_flush(cx);
+                return self.poll_sent(cx);
             }
             let Some(result) = socket.sent() else { return Poll::Pending };
             self.send_ends();
@@ -294,6 +328,50 @@ impl Stream {
         }
         self.sending = true;
         true
+    }
+
+    /// Bounds how long the peer may leave what it was sent: for so long it may take nothing, or
+    /// leave at least `limit` bytes waiting here, without taking half of that. Then receiving and
+    /// flushing fail, and the connection ends with a reset.
+    pub fn bound_backlog(&mut self, limit: usize, timeout: Duration) {
+        self.rare.get_or_insert_default().backlog = Some(Backlog::new(limit, timeout));
+    }
+
+    /// Whether that time is over.
+    pub fn is_overdue(&self) -> bool {
+        let backlog = self.rare.as_ref().and_then(|rare| rare.backlog.as_ref());
+        backlog.is_some_and(|backlog| backlog.is_over)
+    }
+
+    fn poll_backlog(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let Some(mut rare) = self.rare.take() else { return Ok(()) };
+        let Some(backlog) = &mut rare.backlog else {
+            self.rare = Some(rare);
+            return Ok(());
+        };
+        // One that has room ends at once: what is under way for so long waits.
+        let outcome = self.still_sends(cx).and_then(|sends| {
+            let is_above = sends || backlog.is_above(self.queued_bytes());
+            backlog.poll(is_above, self.sent_bytes, cx)
+        });
+        self.rare = Some(rare);
+        if outcome.is_err() {
+            // What waits in the kernel must not wait on.
+            self.reset_on_drop();
+        }
+        outcome
+    }
+
+    /// Whether a send is under way, which monoio tells only when it is waited for.
+    fn still_sends(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        let Io::Monoio(socket) = &mut self.io else { return Ok(self.is_sending()) };
+        if self.sending
+            && let Poll::Ready(result) = socket.poll_sent(cx)
+        {
+            self.send_ends();
+            result?;
+        }
+        Ok(self.sending)
     }
 
     /// Bytes received and bytes given to sends since the stream was made.

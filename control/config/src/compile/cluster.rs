@@ -11,7 +11,7 @@ use super::breakers::Thresholds;
 use super::proto::{cluster, core};
 use super::protocol::Common;
 use super::upstream_http::{self, UpstreamHttp};
-use super::value::{buffer_limit, duration, limit_of};
+use super::value::{backlog_timeout, buffer_limit, duration, limit_of};
 use super::{
     Cx, balancing, breakers, consistent, dns, dynamic, original_dst, proxy_header, stat_names, tls,
 };
@@ -116,6 +116,7 @@ pub(super) fn policy(cx: &Cx<'_>, at: &At<'_>, cluster: &cluster::Cluster) -> Op
         max_response_headers: common.max_headers,
         max_response_head_bytes: common.max_response_head_bytes,
         buffer_limit: buffer_limit(cluster.per_connection_buffer_limit_bytes),
+        backlog_timeout: backlog_timeout(at, cluster.per_connection_buffer_high_watermark_timeout),
         keepalive: keepalive(cluster),
         enable_trailers,
         proper_case,

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ringway_model::access_log::AccessLog;
 use ringway_model::cluster::{Cluster, ClusterPolicy};
@@ -20,7 +21,7 @@ use super::endpoints::{self, Listed};
 use super::proto::{cluster as cluster_proto, listener as listener_proto};
 use super::reads::Reads;
 use super::sockets::{OpenSockets, SocketSpec};
-use super::value::{buffer_limit, or_bool, or_u32, without_number};
+use super::value::{backlog_timeout, buffer_limit, or_bool, or_u32, without_number};
 use super::{Cause, Cx, Watched, tls};
 use super::{
     access_log, chain, cluster, dynamic, internal, listener, listener_filters, name_cache,
@@ -296,6 +297,7 @@ struct Compiled {
     chains: Vec<Arc<FilterChain>>,
     matcher: ChainMatcher,
     access_logs: Vec<AccessLog>,
+    backlog_timeout: Option<Duration>,
     limits: ConnectionLimits,
     internal_buffer: Option<usize>,
     stats: ListenerStats,
@@ -393,6 +395,7 @@ fn new_listener(
     let stats = stat_names::listener(&cx.env.catalog, &scope);
     let worker_stats = stat_names::listener_workers(&cx.env.catalog, &scope, cx.env.workers);
     let access_logs = access_log::logs(cx, &at.field("access_log"), &message.access_log);
+    let backlog_timeout = backlog_timeout(at, message.per_connection_buffer_high_watermark_timeout);
     let limits = cx.connection_limits(&name, message);
     let (filters, chains, matcher) = (filters?, listener::all(chains)?, matcher?);
     let udp = match datagrams {
@@ -405,6 +408,7 @@ fn new_listener(
         chains,
         matcher,
         access_logs,
+        backlog_timeout,
         limits,
         internal_buffer: internal::buffer(cx, message),
         stats,
@@ -534,6 +538,7 @@ impl Compiled {
             chains: self.chains,
             matcher: self.matcher,
             buffer_limit: buffer_limit(message.per_connection_buffer_limit_bytes),
+            backlog_timeout: self.backlog_timeout,
             access_logs: self.access_logs,
             limits: self.limits,
             accepts_at_once,

@@ -84,6 +84,10 @@ fn check(cx: &Cx<'_>, at: &At<'_>, listener: &listener::Listener, address: &str)
         ("listener_filters_timeout", listener.listener_filters_timeout.is_some()),
         ("continue_on_listener_filters_timeout", listener.continue_on_listener_filters_timeout),
         ("per_connection_buffer_limit_bytes", listener.per_connection_buffer_limit_bytes.is_some()),
+        (
+            "per_connection_buffer_high_watermark_timeout",
+            listener.per_connection_buffer_high_watermark_timeout.is_some(),
+        ),
         ("tcp_backlog_size", listener.tcp_backlog_size.is_some()),
         ("tcp_keepalive", listener.tcp_keepalive.is_some()),
         ("tcp_fast_open_queue_length", listener.tcp_fast_open_queue_length.is_some()),

@@ -34,6 +34,11 @@ pub(super) fn buffer_limit(value: Option<google::UInt32Value>) -> usize {
     }
 }
 
+/// `per_connection_buffer_high_watermark_timeout` of a listener or cluster; 0 is none.
+pub(super) fn backlog_timeout(at: &At<'_>, value: Option<google::Duration>) -> Option<Duration> {
+    timeout(&at.field("per_connection_buffer_high_watermark_timeout"), value, None)
+}
+
 /// A duration, if it is given; a negative one is an error.
 pub(super) fn duration(at: &At<'_>, value: Option<google::Duration>) -> Option<Duration> {
     let value = value?;

@@ -25,6 +25,8 @@ use crate::upstream::{
 
 /// Connections that are asked for, when one after the other has gone before it was used.
 const ACQUIRE_MAX: u32 = 3;
+/// The details of a request whose client did not take what it was sent.
+const OVERDUE: &str = "downstream_local_disconnect(buffer_high_watermark_timeout_reached)";
 /// The details of a reply where the balancer has found nobody.
 const NO_HOST: NoName = NoName::Borrowed("no_healthy_upstream");
 
@@ -426,6 +428,7 @@ impl<C: ClientSide> Exchange<'_, C> {
 
     /// The client will say nothing more before it was answered.
     pub(super) fn client_lost(&mut self, lost: Lost) -> Ended {
+        self.down.now = ringway_runtime::now();
         let (page, stats) = (&self.down.worker.page, &self.manager.stats);
         match lost {
             Lost::Malformed(error) => {
@@ -448,9 +451,14 @@ impl<C: ClientSide> Exchange<'_, C> {
 
     /// The client closed its connection before it was answered.
     pub(super) fn client_gone(&mut self) -> Ended {
-        self.down.side.note_peer_close();
         self.info.flags.insert(ResponseFlags::DOWNSTREAM_CONNECTION_TERMINATION);
-        self.info.details = "downstream_remote_disconnect".into();
+        self.info.details = match self.down.side.is_overdue() {
+            true => OVERDUE.into(),
+            false => {
+                self.down.side.note_peer_close();
+                "downstream_remote_disconnect".into()
+            }
+        };
         about_stream!(debug, "http", self, "stream reset: the client has gone");
         let (page, stats) = (&self.down.worker.page, &self.manager.stats);
         page.inc(stats.downstream_rq_rx_reset);

@@ -467,6 +467,10 @@ impl ClientSide for Http1 {
         self.resting.wire.stream.is_stuck()
     }
 
+    fn is_overdue(&self) -> bool {
+        self.resting.wire.stream.is_overdue()
+    }
+
     fn is_slow(&self) -> bool {
         self.resting.wire.stream.is_slow()
     }

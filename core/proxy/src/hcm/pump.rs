@@ -510,6 +510,7 @@ impl<'p, 'c, C: ClientSide, S: ServerSide> Pump<'p, 'c, C, S> {
     /// The upstream will not complete its response.
     fn upstream_failed(&mut self, failure: Failure) -> Ended {
         let exchange = &mut *self.exchange;
+        exchange.down.now = ringway_runtime::now();
         if exchange.response_started && !self.judged {
             // A gRPC call whose status is missing.
             self.server.count_answer(false);

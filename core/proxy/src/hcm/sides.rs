@@ -100,6 +100,11 @@ pub(crate) trait ClientSide {
         false
     }
 
+    /// Whether the connection ends since the client did not take what it was sent.
+    fn is_overdue(&self) -> bool {
+        false
+    }
+
     /// Whether the client was stuck lately.
     fn is_slow(&self) -> bool {
         false

@@ -85,6 +85,15 @@ impl Far {
         }
     }
 
+    /// Whether it ends since the endpoint did not take what it was sent.
+    pub(super) fn is_overdue(&self) -> bool {
+        match self {
+            Self::Direct(up) => up.transport.is_overdue(),
+            // The connection is the pool's, and has said so already.
+            Self::Tunnel(_) => false,
+        }
+    }
+
     /// Ends with a reset when dropped.
     pub(super) fn reset_on_drop(&self) {
         match self {

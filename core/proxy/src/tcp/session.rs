@@ -292,7 +292,9 @@ impl Session {
             }
             Err(Broken::Downstream) => Ending::FlushUpstream,
             Err(Broken::Upstream) => {
-                up.note_peer_close();
+                if !up.is_overdue() {
+                    up.note_peer_close();
+                }
                 if let Some(flag) = up.failure() {
                     self.stream.flags.insert(flag);
                 }

@@ -41,13 +41,16 @@ pub(crate) async fn accept(
     stream: Stream,
     info: &mut ConnectionInfo,
 ) -> Result<Transport, Refused> {
-    match &chain.tls {
-        None => Ok(Transport::Plain(stream)),
+    let mut transport = match &chain.tls {
+        None => Transport::Plain(stream),
         // A handshake takes kilobytes, which its task should not keep.
         Some(tls) => {
-            Recycled::new(|| secure(worker, listening, listener, (chain, tls), stream, info)).await
+            let secured = || secure(worker, listening, listener, (chain, tls), stream, info);
+            Recycled::new(secured).await?
         }
-    }
+    };
+    transport.bound_backlog(listener.buffer_limit, listener.backlog_timeout);
+    Ok(transport)
 }
 
 async fn secure(

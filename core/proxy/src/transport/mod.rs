@@ -16,6 +16,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use ringway_runtime::buffer::Buf;
 use ringway_runtime::stream::Stream;
@@ -190,6 +191,19 @@ impl Transport {
     /// Closes with a reset when dropped, and without a goodbye.
     pub(crate) fn reset_on_drop(&self) {
         self.stream().reset_on_drop();
+    }
+
+    /// Bounds how long the peer may leave what it was sent, see [`Stream::bound_backlog`].
+    pub(crate) fn bound_backlog(&mut self, limit: usize, timeout: Option<Duration>) {
+        // Without a limit nothing is above it.
+        if let Some(timeout) = timeout.filter(|_| limit < usize::MAX) {
+            self.stream_mut().bound_backlog(limit, timeout);
+        }
+    }
+
+    /// Whether it ends since the peer did not take what it was sent.
+    pub(crate) fn is_overdue(&self) -> bool {
+        self.stream().is_overdue()
     }
 
     /// Our own address, if it is an IP address.

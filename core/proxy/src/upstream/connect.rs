@@ -69,10 +69,13 @@ async fn attempt(
         }
     }
     let secured = transport::connect(worker, tls, endpoint, protocols, stream).await;
-    secured.map_err(|reason| ConnectFailure {
+    let mut transport = secured.map_err(|reason| ConnectFailure {
         reason: ResetReason::RemoteConnectionFailure,
         transport: reason.into(),
-    })
+    })?;
+    let policy = &tally.policy;
+    transport.bound_backlog(policy.buffer_limit, policy.backlog_timeout);
+    Ok(transport)
 }
 
 /// Starts to send what is queued. Whether it arrives shows in what follows.

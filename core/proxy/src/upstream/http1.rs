@@ -160,7 +160,9 @@ impl Connection {
     fn failure(&mut self, broken: &Broken<ResponseError>) -> Failure {
         match broken {
             Broken::Closed => {
-                self.account.note_peer_close();
+                if !self.wire.stream.is_overdue() {
+                    self.account.note_peer_close();
+                }
                 let flag = ResponseFlags::UPSTREAM_CONNECTION_TERMINATION;
                 Failure { reason: ResetReason::ConnectionTermination, flag }
             }

@@ -9,6 +9,7 @@ mod access_log;
 mod activation;
 mod admin;
 mod alone;
+mod backlogs;
 mod balancing;
 mod bodies;
 mod certificates;

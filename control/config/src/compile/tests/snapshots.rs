@@ -35,7 +35,7 @@ fn a_plain_cluster_has_the_defaults_of_envoy() {
     assert_eq!(policy.max_requests_per_connection, None);
     assert_eq!(policy.max_response_headers, 100);
     assert_eq!(policy.max_response_head_bytes, 80 * 1024);
-    assert_eq!(policy.buffer_limit, 1 << 20);
+    assert_eq!((policy.buffer_limit, policy.backlog_timeout), (1 << 20, None));
     for limits in &policy.limits {
         let all = [&limits.connections, &limits.pending, &limits.requests, &limits.retries];
         assert_eq!(all.map(|limit| limit.max()), [1024, 1024, 1024, 3]);
@@ -45,7 +45,8 @@ fn a_plain_cluster_has_the_defaults_of_envoy() {
 #[test]
 fn the_fields_of_a_cluster_arrive() {
     let policy = policy(
-        "connect_timeout: 0.25s, per_connection_buffer_limit_bytes: 32768, lb_policy: \
+        "connect_timeout: 0.25s, per_connection_buffer_limit_bytes: 32768, \
+         per_connection_buffer_high_watermark_timeout: 1s, lb_policy: \
          LEAST_REQUEST, least_request_lb_config: {choice_count: 5, active_request_bias: \
          {default_value: 0.5, runtime_key: x}}, common_lb_config: {healthy_panic_threshold: \
          {value: 0}}, circuit_breakers: {thresholds: [{max_connections: 7, max_pending_requests: \
@@ -56,6 +57,7 @@ fn the_fields_of_a_cluster_arrive() {
          {tcp_keepalive: {keepalive_time: 30}}",
     );
     assert_eq!((policy.connect_timeout, policy.buffer_limit), (SECOND / 4, 32768));
+    assert_eq!(policy.backlog_timeout, Some(SECOND));
     let least = LeastRequest { selection: Selection::Choices(5), active_request_bias: 0.5 };
     assert_eq!(policy.balancing, Policy::LeastRequest(least));
     assert_eq!(policy.settings.panic_threshold_percent, 0.0);

@@ -25,6 +25,7 @@ pub(super) const MESSAGES: &[Message] = &[
             field("cluster_type"),
             field("connect_timeout"),
             field("per_connection_buffer_limit_bytes"),
+            field("per_connection_buffer_high_watermark_timeout"),
             only(
                 "lb_policy",
                 &[

@@ -36,6 +36,7 @@ pub(super) const MESSAGES: &[Message] = &[
             field("default_filter_chain"),
             field("filter_chain_matcher"),
             field("per_connection_buffer_limit_bytes"),
+            field("per_connection_buffer_high_watermark_timeout"),
             field("metadata"),
             field("socket_options"),
             field("enable_reuse_port"),
