@@ -25,7 +25,7 @@ pub(crate) fn start(certificates: &Certificates, to: std::net::SocketAddr, more:
 }
 
 /// Verifies the endpoint, with this newest version of TLS.
-fn secured(version: &str, protocol: &str) -> String {
+pub(crate) fn secured(version: &str, protocol: &str) -> String {
     format!(
         "transport_socket: {{ name: tls, typed_config: {{ '@type': {TLS}.UpstreamTlsContext, \
          sni: a.test, common_tls_context: {{ {protocol} tls_params: {{ \
@@ -35,7 +35,7 @@ fn secured(version: &str, protocol: &str) -> String {
     )
 }
 
-const HTTP2: &str = "typed_extension_protocol_options:
+pub(crate) const HTTP2: &str = "typed_extension_protocol_options:
   envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
     '@type': type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
     explicit_http_config: { http2_protocol_options: {} }

@@ -3,6 +3,7 @@
 mod filters;
 mod grpcio;
 mod peers;
+mod secured;
 
 use std::net::SocketAddr;
 use std::thread;

@@ -12,14 +12,19 @@ use hyper::http::uri::PathAndQuery;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use ringway_test_support::PATIENCE;
+use ringway_test_support::{Certificates, PATIENCE};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{Barrier, mpsc, oneshot};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::metadata::KeyAndValueRef;
 use tonic::server::StreamingService;
-use tonic::transport::Channel;
+use tonic::transport::{Channel, ClientTlsConfig};
 use tonic::{Code, Request, Response, Status, Streaming};
 
 /// Messages as they are.
@@ -90,6 +95,21 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) fn start() -> Self {
+        Self::start_with(None)
+    }
+
+    /// A server that speaks HTTP/2 over TLS alone, as `a` of these certificates.
+    pub(super) fn secured(certificates: &Certificates) -> Self {
+        let (chain, key) = (certificates.path("a.pem"), certificates.path("a.key"));
+        let chain = CertificateDer::pem_file_iter(chain).unwrap().map(Result::unwrap).collect();
+        let key = PrivateKeyDer::from_pem_file(key).unwrap();
+        let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key);
+        let mut config = config.unwrap();
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        Self::start_with(Some(TlsAcceptor::from(Arc::new(config))))
+    }
+
+    fn start_with(acceptor: Option<TlsAcceptor>) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
@@ -99,7 +119,7 @@ impl Server {
         thread::spawn(move || {
             runtime().block_on(async {
                 tokio::select! {
-                    () = serve(listener, shared) => {}
+                    () = serve(listener, acceptor, shared) => {}
                     _ = stopped => {}
                 }
             });
@@ -129,23 +149,39 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-async fn serve(listener: std::net::TcpListener, shared: Shared) {
+async fn serve(listener: std::net::TcpListener, acceptor: Option<TlsAcceptor>, shared: Shared) {
     let listener = TcpListener::from_std(listener).unwrap();
     while let Ok((socket, _)) = listener.accept().await {
-        let shared = shared.clone();
+        let (acceptor, shared) = (acceptor.clone(), shared.clone());
         tokio::spawn(async move {
-            let service = service_fn(|request: hyper::Request<Incoming>| {
-                let method = request.uri().path().rsplit('/').next().unwrap_or("").to_owned();
-                let method = Method { name: method, shared: shared.clone() };
-                async {
-                    let mut server = tonic::server::Grpc::new(Opaque);
-                    Ok::<_, Infallible>(server.streaming(method, request).await)
+            match acceptor {
+                None => answer(socket, shared).await,
+                Some(acceptor) => {
+                    // One whose handshake fails has said so to its peer.
+                    if let Ok(secured) = acceptor.accept(socket).await {
+                        assert_eq!(secured.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+                        answer(secured, shared).await;
+                    }
                 }
-            });
-            let builder = http2::Builder::new(TokioExecutor::new());
-            let _peer_went_away = builder.serve_connection(TokioIo::new(socket), service).await;
+            }
         });
     }
+}
+
+async fn answer<S>(socket: S, shared: Shared)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let service = service_fn(|request: hyper::Request<Incoming>| {
+        let method = request.uri().path().rsplit('/').next().unwrap_or("").to_owned();
+        let method = Method { name: method, shared: shared.clone() };
+        async {
+            let mut server = tonic::server::Grpc::new(Opaque);
+            Ok::<_, Infallible>(server.streaming(method, request).await)
+        }
+    });
+    let builder = http2::Builder::new(TokioExecutor::new());
+    let _peer_went_away = builder.serve_connection(TokioIo::new(socket), service).await;
 }
 
 /// Tells when its call goes.
@@ -273,6 +309,24 @@ impl Client {
     pub(super) async fn connect(address: SocketAddr) -> Self {
         let endpoint = Channel::from_shared(format!("http://{address}")).unwrap();
         Self(tonic::client::Grpc::new(endpoint.connect().await.unwrap()))
+    }
+
+    /// A connection to a server that proves to be `name`. tonic offers `h2` by ALPN, and goes no
+    /// further without it.
+    ///
+    /// # Errors
+    /// It does not prove that.
+    pub(super) async fn secured(
+        address: SocketAddr,
+        certificates: &Certificates,
+        name: &str,
+    ) -> Result<Self, tonic::transport::Error> {
+        let authority = std::fs::read(certificates.path("ca.pem")).unwrap();
+        let tls = ClientTlsConfig::new().domain_name(name);
+        let tls = tls.ca_certificate(tonic::transport::Certificate::from_pem(authority));
+        let endpoint = Channel::from_shared(format!("https://{address}")).unwrap();
+        let channel = endpoint.tls_config(tls)?.connect().await?;
+        Ok(Self(tonic::client::Grpc::new(channel)))
     }
 
     /// One message for one message.
