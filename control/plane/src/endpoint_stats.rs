@@ -7,7 +7,7 @@
 
 use crate::telemetry::HIDDEN_PREFIX;
 
-/// The prefix of an endpoint's statistics; `address` as in `Endpoint::address_text`.
+/// The prefix of an endpoint's statistics; `address` as in `Cluster::counted_as`.
 pub fn prefix(cluster: &str, address: &str) -> String {
     format!("{HIDDEN_PREFIX}endpoint.{cluster}|{address}")
 }

@@ -77,6 +77,14 @@ impl Cluster {
         Self { name, id, policy, endpoints, hashing }
     }
 
+    /// What the statistics of an endpoint are told apart by: several names may have one address.
+    pub fn counted_as<'e>(&self, endpoint: &'e Endpoint) -> &'e Arc<str> {
+        match self.policy.dynamic {
+            Some(_) => &endpoint.hostname,
+            None => &endpoint.address_text,
+        }
+    }
+
     /// The endpoint that stands for an entry of [`ClusterPolicy::host_table`].
     pub fn endpoint_of(&self, key: Arc<str>, address: SocketAddr) -> Endpoint {
         let name = match self.policy.original_dst {

@@ -74,7 +74,7 @@ fn text(out: &mut String, (catalog, names): From<'_>, cluster: &Cluster) -> std:
     }
     writeln!(out, "{name}::added_via_api::false")?;
     for endpoint in endpoints(names, cluster) {
-        endpoint_text(out, catalog, name, &endpoint)?;
+        endpoint_text(out, catalog, cluster, &endpoint)?;
     }
     Ok(())
 }
@@ -82,13 +82,13 @@ fn text(out: &mut String, (catalog, names): From<'_>, cluster: &Cluster) -> std:
 fn endpoint_text(
     out: &mut String,
     catalog: &Catalog,
-    cluster: &str,
+    cluster: &Cluster,
     endpoint: &Endpoint,
 ) -> std::fmt::Result {
     let (host, locality) = (&endpoint.host, &endpoint.locality);
-    let prefix = format!("{cluster}::{}", endpoint.address_text);
+    let prefix = format!("{}::{}", cluster.name, endpoint.address_text);
     for (number, _) in NUMBERS {
-        let value = value(catalog, cluster, &endpoint.address_text, number);
+        let value = value(catalog, cluster, endpoint, number);
         writeln!(out, "{prefix}::{number}::{value}")?;
     }
     writeln!(out, "{prefix}::hostname::{}", endpoint.hostname)?;
@@ -105,8 +105,9 @@ fn endpoint_text(
 }
 
 /// An endpoint nobody has used yet has no numbers: they are 0.
-fn value(catalog: &Catalog, cluster: &str, address: &str, number: &str) -> u64 {
-    match catalog.total(&endpoint_stats::full_name(cluster, address, number)) {
+fn value(catalog: &Catalog, cluster: &Cluster, endpoint: &Endpoint, number: &str) -> u64 {
+    let counted_as = cluster.counted_as(endpoint);
+    match catalog.total(&endpoint_stats::full_name(&cluster.name, counted_as, number)) {
         // Raised on one worker and read before another one's write: as good as 0.
         Some(Total::Gauge(value)) if value > i64::MAX as u64 => 0,
         Some(Total::Counter(value) | Total::Gauge(value)) => value,
@@ -136,7 +137,7 @@ fn json((catalog, names): From<'_>, cluster: &Cluster) -> Value {
     let mut status = Map::new();
     status.insert("name".into(), json!(&*cluster.name));
     let all = endpoints(names, cluster);
-    let each = all.iter().map(|endpoint| endpoint_json(catalog, &cluster.name, endpoint));
+    let each = all.iter().map(|endpoint| endpoint_json(catalog, cluster, endpoint));
     let hosts: Vec<Value> = each.collect();
     // Proto-JSON leaves empty lists out.
     if !hosts.is_empty() {
@@ -155,13 +156,11 @@ fn threshold(priority: Option<&str>, limits: &PriorityLimits) -> Value {
     Value::Object(priority.into_iter().chain(limits).collect())
 }
 
-fn endpoint_json(catalog: &Catalog, cluster: &str, endpoint: &Endpoint) -> Value {
+fn endpoint_json(catalog: &Catalog, cluster: &Cluster, endpoint: &Endpoint) -> Value {
     let counters = NUMBERS.iter().filter(|(_, gauge)| !gauge);
     let gauges = NUMBERS.iter().filter(|(_, gauge)| *gauge);
     let stats: Vec<Value> = (counters.chain(gauges))
-        .map(|(name, gauge)| {
-            number_json(name, *gauge, value(catalog, cluster, &endpoint.address_text, name))
-        })
+        .map(|(name, gauge)| number_json(name, *gauge, value(catalog, cluster, endpoint, name)))
         .collect();
     let mut status = Map::new();
     status.insert("address".into(), address(&endpoint.address));

@@ -55,7 +55,7 @@ pub(crate) enum Named {
 #[derive(Debug, Default)]
 pub(super) struct Dynamic {
     hosts: RefCell<HashMap<Box<[u8]>, Rc<Host>>>,
-    counted: RefCell<HashSet<SocketAddr>>,
+    counted: RefCell<HashSet<Arc<str>>>,
 }
 
 impl Dynamic {
@@ -74,8 +74,9 @@ impl Dynamic {
         }
         let key = authority.with_key(|key| Box::<[u8]>::from(key));
         let endpoint = endpoint(cluster, authority, address)?;
-        let counted_as = match self.is_counted(address) {
-            true => Arc::clone(&endpoint.address_text),
+        let counted_as = cluster.counted_as(&endpoint);
+        let counted_as = match self.is_counted(counted_as) {
+            true => Arc::clone(counted_as),
             false => Arc::from(OTHERS),
         };
         let host = Host::counted_as(worker, Arc::new(endpoint), cluster, leases, &counted_as);
@@ -85,9 +86,9 @@ impl Dynamic {
         Some(host)
     }
 
-    fn is_counted(&self, address: SocketAddr) -> bool {
+    fn is_counted(&self, name: &Arc<str>) -> bool {
         let mut counted = self.counted.borrow_mut();
-        counted.contains(&address) || counted.len() < COUNTED_MAX && counted.insert(address)
+        counted.contains(name) || counted.len() < COUNTED_MAX && counted.insert(Arc::clone(name))
     }
 
     /// The name is not known any more.

@@ -3,6 +3,7 @@
 mod access_log;
 mod bodies;
 mod configurations;
+mod dynamic_hosts;
 mod failures;
 mod fates;
 mod framing;
