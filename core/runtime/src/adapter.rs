@@ -19,7 +19,7 @@ use crate::buffer::{self, Buf, Class};
 use crate::iovec::IoVecs;
 
 /// What one send carries: nearly always a single piece.
-pub(crate) enum Outgoing {
+pub(crate) enum Sending {
     One(Buf),
     Many(Vec<Buf>),
 }
@@ -45,7 +45,7 @@ struct ReceiveSlot {
 
 #[derive(Default)]
 struct SendSlot {
-    request: Cell<Option<Outgoing>>,
+    request: Cell<Option<Sending>>,
     done: Cell<Option<io::Result<()>>>,
 }
 
@@ -92,7 +92,7 @@ impl Socket {
         Poll::Ready(result.map(|_| bytes))
     }
 
-    pub(crate) fn send(&mut self, outgoing: Outgoing) {
+    pub(crate) fn send(&mut self, outgoing: Sending) {
         self.send_slot.request.set(Some(outgoing));
     }
 
@@ -115,8 +115,8 @@ async fn send_endlessly(mut writer: impl AsyncWriteRent, slot: Rc<SendSlot>) {
     let mut iovecs = IoVecs::default();
     loop {
         let result = match requested(&slot.request).await {
-            Outgoing::One(buf) => send_one(&mut writer, buf).await,
-            Outgoing::Many(mut queue) => loop {
+            Sending::One(buf) => send_one(&mut writer, buf).await,
+            Sending::Many(mut queue) => loop {
                 iovecs.fill(&mut queue);
                 let result;
                 (result, iovecs) = send_batch(&mut writer, iovecs).await;

@@ -134,18 +134,9 @@ pub(crate) async fn trim_until_done() {
     loop {
         crate::sleep(TRIM_EVERY).await;
         if !POOL.with_borrow_mut(Pool::trim) & !crate::recycled::trim() {
-            return trim_small_pieces();
+            // Pages on which the C library holds only what was freed: for when a busy time is over.
+            return crate::memory::give_back();
         }
-    }
-}
-
-/// Gives back the pages on which the C library holds only what was freed. It looks at all of them,
-/// which takes milliseconds when there are many: for when a busy time is over.
-fn trim_small_pieces() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: takes the allocator's own locks, and touches nothing that is in use.
-    unsafe {
-        libc::malloc_trim(0);
     }
 }
 

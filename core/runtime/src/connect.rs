@@ -8,14 +8,17 @@ use std::path::Path;
 use monoio::net::{TcpStream, UnixStream};
 use socket2::{Domain, Socket, Type};
 
-use crate::ring;
 use crate::stream::Stream;
+use crate::{epoll, ring};
 
 /// Connects to an IP address. Dropping the future abandons the attempt.
 pub async fn tcp(address: SocketAddr) -> io::Result<Stream> {
-    let stream = match ring::current() {
-        Some(ring) => Stream::from_fd(ring::connect::connect(ring, address.into()).await?)?,
-        None => Stream::from_monoio(TcpStream::connect_addr(address).await?),
+    let stream = if let Some(ring) = ring::current() {
+        Stream::from_fd(ring::connect::connect(ring, address.into()).await?)?
+    } else if let Some(poller) = epoll::current() {
+        Stream::from_epoll(epoll::connect::connect(poller, address.into()).await?)
+    } else {
+        Stream::from_monoio(TcpStream::connect_addr(address).await?)
     };
     stream.set_nodelay();
     Ok(stream)
@@ -79,18 +82,21 @@ fn bind_without_port(socket: &Socket) -> io::Result<()> {
 /// As [`tcp`].
 pub async fn tcp_from(source: Source, address: SocketAddr) -> io::Result<Stream> {
     let Source(socket) = source;
-    let stream = match ring::current() {
-        Some(ring) => {
-            let connected = ring::connect::connect_from(ring, socket.into(), address.into());
-            Stream::from_fd(connected.await?)?
-        }
-        None => Stream::from_fd(polled(socket, address).await?)?,
+    let stream = if let Some(ring) = ring::current() {
+        let connected = ring::connect::connect_from(ring, socket.into(), address.into());
+        Stream::from_fd(connected.await?)?
+    } else if let Some(poller) = epoll::current() {
+        socket.set_nonblocking(true)?;
+        let connected = epoll::connect::connect_from(poller, socket, address.into());
+        Stream::from_epoll(connected.await?)
+    } else {
+        Stream::from_fd(polled(socket, address).await?)?
     };
     stream.set_nodelay();
     Ok(stream)
 }
 
-/// As the ring's, by readiness.
+/// The same with monoio, by readiness.
 async fn polled(socket: Socket, address: SocketAddr) -> io::Result<OwnedFd> {
     socket.set_nonblocking(true)?;
     match socket.connect(&address.into()) {
@@ -113,6 +119,10 @@ pub async fn unix(path: &Path) -> io::Result<Stream> {
     if let Some(ring) = ring::current() {
         let address = socket2::SockAddr::unix(path)?;
         return Stream::from_fd(ring::connect::connect(ring, address).await?);
+    }
+    if let Some(poller) = epoll::current() {
+        let address = socket2::SockAddr::unix(path)?;
+        return Ok(Stream::from_epoll(epoll::connect::connect(poller, address).await?));
     }
     let stream = UnixStream::connect(path).await?;
     // SAFETY: the stream gives up its descriptor, which is open.

@@ -151,8 +151,8 @@ impl Wheel {
             sleeping_until: Cell::new(NEVER),
             driver: Cell::new(None),
         });
-        // A ring fires deadlines itself, with each turn of its loop.
-        if crate::ring::current().is_none() {
+        // Our own loop fires deadlines itself, with each of its turns.
+        if !crate::event_loop::is_installed() {
             crate::spawn(Self::drive(Rc::clone(&wheel)));
         }
         wheel

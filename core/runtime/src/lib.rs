@@ -4,8 +4,8 @@
 //! ([`worker`]), streams with one armed receive and one batched send ([`stream`]), listeners
 //! ([`listener`]), connecting ([`connect`]), UDP ([`datagram`]), pooled buffers ([`buffer`]),
 //! futures in memory that is used again ([`recycled`]) and deadlines that cost no system call
-//! ([`deadline`]). Two drivers are behind them: a ring of our own (`ring`), and monoio
-//! (`adapter`), which is the referee of the first and brings epoll.
+//! ([`deadline`]). Three drivers are behind them: a ring of our own (`ring`) and epoll (`epoll`),
+//! whose tasks run on one loop (`event_loop`), and monoio (`adapter`), which is their referee.
 //!
 //! It does not know what the bytes mean.
 
@@ -15,11 +15,15 @@ pub mod buffer;
 pub mod connect;
 pub mod datagram;
 pub mod deadline;
+mod epoll;
+mod event_loop;
+mod executor;
 mod flow;
 pub mod inherited;
 mod iovec;
 pub mod listener;
 pub mod memory;
+mod outgoing;
 pub mod recycled;
 mod ring;
 pub mod stream;
@@ -31,20 +35,18 @@ use std::time::{Duration, Instant};
 
 /// Runs a future on this worker beside all others.
 pub fn spawn(future: impl Future<Output = ()> + 'static) {
-    if ring::current().is_some() {
-        ring::spawn(future);
-    } else {
+    if let Err(future) = event_loop::spawn(future) {
         drop(monoio::spawn(future));
     }
 }
 
-/// Lets IO that is ready go first, in a task that was just spawned. On a ring it does: what is
-/// spawned runs in the next turn. monoio goes on with what tasks wake, and looks at IO only now and
-/// then, unless there is nothing to run.
+/// Lets IO that is ready go first, in a task that was just spawned. On our own loop it does: what
+/// is spawned runs in the next turn. monoio goes on with what tasks wake, and looks at IO only now
+/// and then, unless there is nothing to run.
 pub async fn behind_io() {
     /// The grain of monoio's timers.
     const TICK: Duration = Duration::from_millis(1);
-    if ring::current().is_none() {
+    if !event_loop::is_installed() {
         monoio::time::sleep(TICK).await;
     }
 }
@@ -54,16 +56,16 @@ pub async fn behind_io() {
 /// task that is running already, it is woken instead. The caller may hold nothing that the task
 /// borrows.
 pub fn run_now(waker: &Waker) {
-    if !ring::run_now(waker) {
+    if !event_loop::run_now(waker) {
         waker.wake_by_ref();
     }
 }
 
 /// The time of this turn of the worker's loop: as good as the clock for what is counted in
 /// milliseconds, and without reading it again for each of the requests that take the same turn.
-/// Off a ring it is the clock.
+/// With monoio it is the clock.
 pub fn now() -> Instant {
-    ring::now().unwrap_or_else(Instant::now)
+    event_loop::now().unwrap_or_else(Instant::now)
 }
 
 /// Waits without blocking the worker. For rare waits; connections use [`deadline`].

@@ -9,13 +9,13 @@ use std::task::{Poll, Waker};
 
 use monoio::net::{TcpListener, UnixListener};
 
-use crate::ring;
 use crate::stream::Stream;
+use crate::{epoll, ring};
 
 /// One worker's listening socket.
 pub struct Listener {
     kind: Kind,
-    /// Ends an accept of monoio; the ring has its own way.
+    /// Ends an accept of monoio; our own drivers have their own ways.
     flag: Rc<StopFlag>,
 }
 
@@ -27,6 +27,7 @@ struct StopFlag {
 
 enum Kind {
     Ring { listener: ring::listener::Listener, has_address: bool },
+    Epoll(epoll::listener::Listener),
     Tcp(TcpListener),
     Unix(UnixListener),
 }
@@ -36,6 +37,7 @@ pub struct Stopper(Stop);
 
 enum Stop {
     Ring(ring::listener::Stopper),
+    Epoll(epoll::listener::Stopper),
     Flag(Rc<StopFlag>),
 }
 
@@ -46,9 +48,11 @@ impl Listener {
             let listener = ring::listener::Listener::new(ring, fd);
             return Ok(Self::new(Kind::Ring { listener, has_address: true }));
         }
+        if let Some(poller) = epoll::current() {
+            return Ok(Self::new(Kind::Epoll(epoll::listener::Listener::new(poller, fd)?)));
+        }
         // SAFETY: the descriptor is owned and open.
         let std = unsafe { std::net::TcpListener::from_raw_fd(fd.into_raw_fd()) };
-        // epoll's accept is tried before anything is known to wait; io_uring does not mind.
         std.set_nonblocking(true)?;
         Ok(Self::new(Kind::Tcp(TcpListener::from_std(std)?)))
     }
@@ -58,6 +62,9 @@ impl Listener {
         if let Some(ring) = ring::current() {
             let listener = ring::listener::Listener::new(ring, fd);
             return Ok(Self::new(Kind::Ring { listener, has_address: false }));
+        }
+        if let Some(poller) = epoll::current() {
+            return Ok(Self::new(Kind::Epoll(epoll::listener::Listener::new(poller, fd)?)));
         }
         // SAFETY: the descriptor is owned and open.
         let std = unsafe { std::os::unix::net::UnixListener::from_raw_fd(fd.into_raw_fd()) };
@@ -78,6 +85,10 @@ impl Listener {
                 let peer = if *has_address { peer(&fd) } else { None };
                 Ok((Stream::from_fd(fd)?, peer))
             }
+            Kind::Epoll(listener) => {
+                let (fd, peer) = std::future::poll_fn(|cx| listener.poll_accept(cx)).await?;
+                Ok((Stream::from_fd(fd)?, peer))
+            }
             Kind::Tcp(listener) => {
                 let (stream, peer) = self.flag.unless_stopped(listener.accept()).await?;
                 Ok((Stream::from_monoio(stream), Some(peer)))
@@ -96,6 +107,9 @@ impl Listener {
         let fd = match &self.kind {
             Kind::Ring { listener, .. } => {
                 std::future::poll_fn(|cx| listener.poll_accept(cx)).await?
+            }
+            Kind::Epoll(listener) => {
+                return std::future::poll_fn(|cx| listener.poll_accept(cx)).await;
             }
             Kind::Tcp(listener) => {
                 let (stream, _) = self.flag.unless_stopped(listener.accept()).await?;
@@ -122,6 +136,7 @@ impl Listener {
     pub fn close(&self) {
         let fd = match &self.kind {
             Kind::Ring { listener, .. } => listener.fd(),
+            Kind::Epoll(listener) => listener.fd(),
             Kind::Tcp(listener) => listener.as_raw_fd(),
             Kind::Unix(listener) => listener.as_raw_fd(),
         };
@@ -135,6 +150,7 @@ impl Listener {
     pub fn stopper(&self) -> Stopper {
         Stopper(match &self.kind {
             Kind::Ring { listener, .. } => Stop::Ring(listener.stopper()),
+            Kind::Epoll(listener) => Stop::Epoll(listener.stopper()),
             Kind::Tcp(_) | Kind::Unix(_) => Stop::Flag(Rc::clone(&self.flag)),
         })
     }
@@ -145,6 +161,7 @@ impl Stopper {
     pub fn stop(self) {
         match self.0 {
             Stop::Ring(stopper) => stopper.stop(),
+            Stop::Epoll(stopper) => stopper.stop(),
             Stop::Flag(flag) => flag.stop(),
         }
     }
@@ -158,9 +175,8 @@ impl StopFlag {
         }
     }
 
-    /// The outcome of `accept`, or `InvalidInput` once stopped. Giving the pending accept up is
-    /// harmless with epoll; on monoio's ring a connection that arrives at that very moment is
-    /// lost, since a cancelled accept leaks its descriptor there.
+    /// The outcome of `accept`, or `InvalidInput` once stopped. A connection that arrives at the
+    /// very moment when the pending accept is given up is lost: monoio leaks its descriptor.
     async fn unless_stopped<T>(
         &self,
         accept: impl Future<Output = io::Result<T>>,

@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::backlog::Backlog;
 use crate::buffer::{self, Buf, Class};
 use crate::flow::Flow;
-use crate::{adapter, ring};
+use crate::{adapter, epoll, ring};
 
 /// Bytes in a tail from which on the next piece begins a new one.
 const TAIL_MAX: usize = 4096;
@@ -56,9 +56,10 @@ struct Rare {
     backlog: Option<Backlog>,
 }
 
-/// What moves the bytes: the worker's own ring, or monoio.
+/// What moves the bytes: the worker's own ring, its epoll, or monoio.
 enum Io {
     Ring(ring::socket::Socket),
+    Epoll(epoll::socket::Socket),
     Monoio(Box<adapter::Socket>),
 }
 
@@ -66,7 +67,8 @@ impl Io {
     fn send_one(&mut self, buf: Buf) {
         match self {
             Self::Ring(socket) => socket.send_one(buf),
-            Self::Monoio(socket) => socket.send(adapter::Outgoing::One(buf)),
+            Self::Epoll(socket) => socket.send_one(buf),
+            Self::Monoio(socket) => socket.send(adapter::Sending::One(buf)),
         }
     }
 
@@ -74,7 +76,50 @@ impl Io {
     fn send_many(&mut self, queue: &mut Vec<Buf>) {
         match self {
             Self::Ring(socket) => socket.send_many(queue),
-            Self::Monoio(socket) => socket.send(adapter::Outgoing::Many(std::mem::take(queue))),
+            Self::Epoll(socket) => socket.send_many(queue),
+            Self::Monoio(socket) => socket.send(adapter::Sending::Many(std::mem::take(queue))),
+        }
+    }
+
+    fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Ring(socket) => socket.poll_sent(cx),
+            Self::Epoll(socket) => socket.poll_sent(cx),
+            Self::Monoio(socket) => socket.poll_sent(cx),
+        }
+    }
+
+    /// Hands over what the kernel has room for now; nothing where the driver cannot.
+    fn send_at_once(&self, queue: &mut Vec<Buf>) -> Option<usize> {
+        match self {
+            Self::Ring(socket) => Some(socket.send_at_once(queue)),
+            Self::Epoll(socket) => Some(socket.send_at_once(queue)),
+            Self::Monoio(_) => None,
+        }
+    }
+
+    fn waits_for_room(&self) -> bool {
+        match self {
+            Self::Ring(socket) => socket.waits_for_room(),
+            Self::Epoll(socket) => socket.waits_for_room(),
+            Self::Monoio(_) => false,
+        }
+    }
+
+    fn has_sent(&self) -> bool {
+        match self {
+            Self::Ring(socket) => socket.has_sent(),
+            Self::Epoll(socket) => socket.has_sent(),
+            Self::Monoio(_) => false,
+        }
+    }
+
+    /// The outcome of the send under way, if it can be seen without waiting.
+    fn sent(&self) -> Option<io::Result<()>> {
+        match self {
+            Self::Ring(socket) => socket.sent(),
+            Self::Epoll(socket) => socket.sent(),
+            Self::Monoio(_) => None,
         }
     }
 }
@@ -82,11 +127,17 @@ impl Io {
 impl Stream {
     /// Takes over a connected stream socket of any family.
     pub fn from_fd(fd: OwnedFd) -> io::Result<Self> {
-        let io = match ring::current() {
-            Some(ring) => Io::Ring(ring::socket::Socket::new(ring, fd.into_raw_fd())),
-            None => Io::Monoio(Box::new(adapter::Socket::from_fd(fd)?)),
-        };
-        Ok(Self::new(io))
+        if let Some(ring) = ring::current() {
+            return Ok(Self::new(Io::Ring(ring::socket::Socket::new(ring, fd.into_raw_fd()))));
+        }
+        match epoll::current() {
+            Some(poller) => Ok(Self::from_epoll(epoll::socket::Socket::new(poller, fd)?)),
+            None => Ok(Self::new(Io::Monoio(Box::new(adapter::Socket::from_fd(fd)?)))),
+        }
+    }
+
+    pub(crate) fn from_epoll(socket: epoll::socket::Socket) -> Self {
+        Self::new(Io::Epoll(socket))
     }
 
     pub(crate) fn from_monoio(stream: monoio::net::TcpStream) -> Self {
@@ -124,6 +175,7 @@ impl Stream {
         };
         let received = match &mut self.io {
             Io::Ring(socket) => socket.poll_receive(cx, class),
+            Io::Epoll(socket) => socket.poll_receive(cx, class),
             Io::Monoio(socket) => socket.poll_receive(cx, class),
         };
         let Poll::Ready(received) = received else {
@@ -160,8 +212,8 @@ impl Stream {
         Some(front).filter(|front| !front.is_empty())
     }
 
-    /// The next receive holds a small buffer: call when the connection goes idle. A receive on
-    /// our own ring holds none, and keeps the size that the flow had: the next response is most
+    /// The next receive holds a small buffer: call when the connection goes idle. A receive of our
+    /// own drivers holds none, and keeps the size that the flow had: the next response is most
     /// likely as large as the last.
     pub fn relax(&mut self) {
         if let Io::Monoio(_) = self.io {
@@ -205,8 +257,7 @@ impl Stream {
     }
 
     fn send_at_once(&mut self) {
-        let Io::Ring(socket) = &self.io else { return };
-        let sent = socket.send_at_once(&mut self.queue);
+        let Some(sent) = self.io.send_at_once(&mut self.queue) else { return };
         self.queued_bytes -= sent;
         self.sent_bytes += sent as u64;
         self.stuck = !self.queue.is_empty();
@@ -218,7 +269,7 @@ impl Stream {
     pub fn is_stuck(&mut self) -> bool {
         // Asked first: a send that has ended changes the answer.
         let sending = self.is_sending();
-        self.stuck || sending && self.waits_for_room()
+        self.stuck || sending && self.io.waits_for_room()
     }
 
     /// Whether the peer was stuck lately.
@@ -226,16 +277,9 @@ impl Stream {
         self.slow > 0
     }
 
-    fn waits_for_room(&self) -> bool {
-        matches!(&self.io, Io::Ring(socket) if socket.waits_for_room())
-    }
-
     /// Whether a send is under way, as far as that can be seen without waiting.
     fn is_sending(&mut self) -> bool {
-        if self.sending
-            && let Io::Ring(socket) = &self.io
-            && socket.has_sent()
-        {
+        if self.sending && self.io.has_sent() {
             self.send_ends();
         }
         self.sending
@@ -275,11 +319,7 @@ impl Stream {
             if !self.sending && !self.send_queued() {
                 return Poll::Ready(Ok(()));
             }
-            let sent = match &mut self.io {
-                Io::Ring(socket) => socket.poll_sent(cx),
-                Io::Monoio(socket) => socket.poll_sent(cx),
-            };
-            let Poll::Ready(result) = sent else { return Poll::Pending };
+            let Poll::Ready(result) = self.io.poll_sent(cx) else { return Poll::Pending };
             self.send_ends();
             result?;
         }
@@ -300,12 +340,12 @@ impl Stream {
             if !self.sending && !self.send_queued() {
                 return Poll::Ready(Ok(()));
             }
-            let Io::Ring(socket) = &mut self.io else { return self.poll_sent(cx) };
-            let waits = self.stuck || socket.waits_for_room();
+            let blind = matches!(self.io, Io::Monoio(_));
+            let waits = blind || self.stuck || self.io.waits_for_room();
             if waits || !self.queue.is_empty() || !self.tail.is_empty() {
                 return self.poll_sent(cx);
             }
-            let Some(result) = socket.sent() else { return Poll::Pending };
+            let Some(result) = self.io.sent() else { return Poll::Pending };
             self.send_ends();
             result?;
         }
@@ -444,6 +484,7 @@ impl Stream {
     fn fd(&self) -> RawFd {
         match &self.io {
             Io::Ring(socket) => socket.fd(),
+            Io::Epoll(socket) => socket.fd(),
             Io::Monoio(socket) => socket.fd(),
         }
     }

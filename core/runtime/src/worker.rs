@@ -3,12 +3,15 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::rc::Rc;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::ring;
-use monoio::{IoUringDriver, LegacyDriver, RuntimeBuilder};
+use monoio::{IoUringDriver, RuntimeBuilder};
+
+use crate::event_loop::{EventLoop, Events};
+use crate::{epoll, ring};
 
 /// Submission queue entries of a worker's ring.
 const ENTRIES: u32 = 4096;
@@ -72,8 +75,8 @@ pub struct Spec {
     pub core: Option<usize>,
     /// What drives its IO.
     pub driver: Driver,
-    /// How long an idle loop looks for completions before it sleeps, after the last one. Only
-    /// [`Driver::IoUring`] does.
+    /// How long an idle loop looks for events before it sleeps, after the last one. Monoio does not
+    /// look.
     pub spin: Duration,
 }
 
@@ -104,9 +107,9 @@ where
     let thread = thread::Builder::new().name(name).spawn(move || {
         pin(core);
         match driver {
-            Driver::IoUring => run_ring(main, spin, &report),
+            Driver::IoUring => run_own(main, ring::install(spin), &report),
             Driver::Monoio => run_monoio(main, &report),
-            Driver::Epoll => run_epoll(main, &report),
+            Driver::Epoll => run_own(main, epoll::install(spin), &report),
         }
     })?;
     match reported.recv() {
@@ -127,16 +130,17 @@ type Report = mpsc::Sender<io::Result<()>>;
 
 // The loop is made on the thread that runs it: a single-issuer ring refuses every other one, and
 // monoio swallows that error.
-fn run_ring<F, Fut>(main: F, spin: Duration, report: &Report)
+fn run_own<E, F, Fut>(main: F, made: io::Result<(Rc<EventLoop>, E)>, report: &Report)
 where
+    E: Events,
     F: FnOnce() -> Fut,
     Fut: Future<Output = ()> + 'static,
 {
     // The starter waits for exactly this one report.
-    match ring::install(spin) {
-        Ok(ring) => {
+    match made {
+        Ok((event_loop, events)) => {
             let _ = report.send(Ok(()));
-            ring.run(main());
+            event_loop.run(&events, main());
         }
         Err(error) => {
             let _ = report.send(Err(error));
@@ -153,25 +157,7 @@ where
         .uring_builder(monoio_ring())
         .with_entries(ENTRIES)
         .enable_timer();
-    run(builder.build(), main, report);
-}
-
-fn run_epoll<F, Fut>(main: F, report: &Report)
-where
-    F: FnOnce() -> Fut,
-    Fut: Future<Output = ()> + 'static,
-{
-    run(RuntimeBuilder::<LegacyDriver>::new().enable_timer().build(), main, report);
-}
-
-fn run<D, F, Fut>(made: io::Result<monoio::Runtime<D>>, main: F, report: &Report)
-where
-    D: monoio::Driver,
-    F: FnOnce() -> Fut,
-    Fut: Future<Output = ()> + 'static,
-{
-    // The starter waits for exactly this one report.
-    match made {
+    match builder.build() {
         Ok(mut runtime) => {
             let _ = report.send(Ok(()));
             runtime.block_on(async { main().await });

@@ -126,6 +126,15 @@ impl Launch {
         Ok(proxy)
     }
 
+    /// What `RINGWAY_E2E_DRIVER` asks for, unless this one is told what to run on.
+    fn driver(&self) -> Vec<String> {
+        let told = self.arguments.iter().any(|argument| argument == "--driver");
+        match std::env::var("RINGWAY_E2E_DRIVER") {
+            Ok(driver) if self.make == Make::Ringway && !told => vec!["--driver".into(), driver],
+            _ => Vec::new(),
+        }
+    }
+
     fn arguments(&self) -> Vec<String> {
         // Hot restart would tie processes that run beside each other by one shared memory, and
         // access logs reach their file only every ten seconds by default.
@@ -140,7 +149,7 @@ impl Launch {
             "--concurrency",
         ];
         let fixed = fixed.map(str::to_owned).into_iter().chain([self.concurrency.to_string()]);
-        fixed.chain(self.arguments.iter().cloned()).collect()
+        fixed.chain(self.driver()).chain(self.arguments.iter().cloned()).collect()
     }
 }
 

@@ -298,7 +298,9 @@ impl Cx<'_> {
     /// from the start, and a later generation may set its number.
     fn admin_limits(&self, ignores_global: bool) -> ConnectionLimits {
         let global = self.connections.global.get_or_init(|| Limit::new(u64::MAX));
-        let (global, global_refusals) = (Some(Arc::clone(global)), self.global_refusals);
+        let global_refusals = self.global_refusals;
+        let counts = global_refusals.is_none() || !ignores_global;
+        let global = counts.then(|| Arc::clone(global));
         ConnectionLimits { own: None, global, ignores_global, global_refusals }
     }
 

@@ -1,4 +1,4 @@
-//! Datagrams where monoio or epoll says when there are some: two plain system calls.
+//! Datagrams where epoll or monoio says when there are some: two plain system calls.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -6,23 +6,29 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use monoio::net::udp::UdpSocket;
 use socket2::SockAddr;
 
 use super::{Control, Datagram, Dropped, Message, NAME_MAX, Options, address, told};
 use crate::buffer::{self, Buf, Class};
+use crate::epoll::{self, Registered};
 
 /// Waits for the next datagrams, again and again; it never ends.
 type Endless = Pin<Box<dyn Future<Output = ()>>>;
 
 pub(crate) struct Socket {
     fd: RawFd,
-    readable: RefCell<Endless>,
-    ready: Rc<Ready>,
+    waits: Waits,
     options: Options,
     dropped: Dropped,
+}
+
+/// How it waits.
+enum Waits {
+    Epoll(Registered),
+    Monoio { readable: RefCell<Endless>, ready: Rc<Ready> },
 }
 
 /// What the waiting is asked, and what it answers.
@@ -34,13 +40,18 @@ struct Ready {
 
 impl Socket {
     pub(crate) fn new(fd: OwnedFd, options: Options) -> io::Result<Self> {
-        let socket = std::net::UdpSocket::from(fd);
-        socket.set_nonblocking(true)?;
-        let fd = socket.as_raw_fd();
-        let socket = UdpSocket::from_std(socket)?;
-        let ready = Rc::new(Ready::default());
-        let readable = RefCell::new(wait_endlessly(socket, Rc::clone(&ready)));
-        Ok(Self { fd, readable, ready, options, dropped: Dropped::default() })
+        let raw = fd.as_raw_fd();
+        let waits = match epoll::current() {
+            Some(poller) => Waits::Epoll(Registered::new(poller, fd)?),
+            None => {
+                let socket = std::net::UdpSocket::from(fd);
+                socket.set_nonblocking(true)?;
+                let (socket, ready) = (UdpSocket::from_std(socket)?, Rc::new(Ready::default()));
+                let readable = RefCell::new(wait_endlessly(socket, Rc::clone(&ready)));
+                Waits::Monoio { readable, ready }
+            }
+        };
+        Ok(Self { fd: raw, waits, options, dropped: Dropped::default() })
     }
 
     pub(crate) fn fd(&self) -> RawFd {
@@ -53,18 +64,11 @@ impl Socket {
 
     pub(crate) fn poll_receive(&self, cx: &mut Context<'_>) -> Poll<io::Result<Datagram>> {
         loop {
-            if !self.ready.wanted.get() {
-                match self.receive() {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    received => return Poll::Ready(received),
-                }
-                self.ready.wanted.set(true);
+            ready!(self.waits.poll_readable(cx))?;
+            match self.receive() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.waits.would_block(),
+                received => return Poll::Ready(received),
             }
-            let pending = self.readable.borrow_mut().as_mut().poll(cx);
-            debug_assert!(pending.is_pending(), "the waiting never ends");
-            let Some(outcome) = self.ready.outcome.take() else { return Poll::Pending };
-            self.ready.wanted.set(false);
-            outcome?;
         }
     }
 
@@ -126,6 +130,35 @@ impl Socket {
         // the call and is only read.
         let sent = unsafe { libc::sendmsg(self.fd, &raw const header, flags) };
         teller.sent(usize::try_from(sent).map_err(|_| io::Error::last_os_error()));
+    }
+}
+
+impl Waits {
+    /// Waits until there may be something to receive.
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Epoll(registered) => registered.poll_readable(cx).map(Ok),
+            Self::Monoio { ready, .. } if !ready.wanted.get() => Poll::Ready(Ok(())),
+            Self::Monoio { readable, ready } => {
+                let pending = readable.borrow_mut().as_mut().poll(cx);
+                debug_assert!(pending.is_pending(), "the waiting never ends");
+                match ready.outcome.take() {
+                    Some(outcome) => {
+                        ready.wanted.set(false);
+                        Poll::Ready(outcome)
+                    }
+                    None => Poll::Pending,
+                }
+            }
+        }
+    }
+
+    /// There was nothing to receive.
+    fn would_block(&self) {
+        match self {
+            Self::Epoll(registered) => registered.would_block(),
+            Self::Monoio { ready, .. } => ready.wanted.set(true),
+        }
     }
 }
 

@@ -118,7 +118,7 @@ impl Ring {
 
     /// Closes a descriptor with the next submission.
     pub(super) fn close(&self, fd: std::os::fd::RawFd) {
-        if self.ending.get() {
+        if self.event_loop.is_ending() {
             // Nobody would submit it. SAFETY: the descriptor was the caller's own, and open.
             drop(unsafe { std::os::fd::OwnedFd::from_raw_fd(fd) });
             return;

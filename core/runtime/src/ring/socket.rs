@@ -160,12 +160,12 @@ impl Socket {
     /// Hands over what the kernel has room for; the rest stays in `queue`. Returns the number of
     /// bytes. There is no send under way.
     pub(crate) fn send_at_once(&self, queue: &mut Vec<Buf>) -> usize {
-        Send::at_once(&self.0, queue)
+        self.0.ring.messages.send_at_once(self.0.fd, queue)
     }
 
     /// Whether a send is under way since an earlier turn: the kernel has no room for it.
     pub(crate) fn waits_for_room(&self) -> bool {
-        self.0.sending.get() != NONE && self.0.send_turn.get() != self.0.ring.turn.get()
+        self.0.sending.get() != NONE && self.0.send_turn.get() != self.0.ring.event_loop.number()
     }
 
     /// Starts a send of one piece; there is none under way.
@@ -231,13 +231,13 @@ impl Drop for Shared {
 impl Shared {
     /// Whether an operation may follow another one by itself.
     pub(super) fn goes_on(&self) -> bool {
-        !self.abandoned.get() && !self.ring.ending.get()
+        !self.abandoned.get() && !self.ring.event_loop.is_ending()
     }
 
     pub(super) fn send_begins(&self, number: u64) {
         debug_assert!(self.sending.get() == NONE, "one send at a time");
         self.sending.set(number as u32);
-        self.send_turn.set(self.ring.turn.get());
+        self.send_turn.set(self.ring.event_loop.number());
     }
 
     /// The send under way is no more; with an outcome the sender is told.

@@ -2,7 +2,7 @@
 //!
 //! A waker carries the number and the generation of its task, not a pointer: cloning and dropping
 //! it costs nothing, a stale one wakes nobody, and one that strays to another thread finds no
-//! ring there and does nothing.
+//! loop of ours there and does nothing.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -12,10 +12,11 @@ use std::task::{Context, RawWaker, RawWakerVTable, Waker};
 
 use slab::Slab;
 
+use crate::event_loop;
 use crate::recycled::Recycled;
 
 /// Tasks of connections come and go with them, so their places are used again.
-pub(super) type Boxed = Recycled<dyn Future<Output = ()>>;
+pub(crate) type Boxed = Recycled<dyn Future<Output = ()>>;
 
 /// How often the tasks that others have woken run in one turn: from a connection to its streams,
 /// to another connection, and back.
@@ -24,7 +25,7 @@ const PASSES: usize = 4;
 const CROWD: usize = 1024;
 
 #[derive(Default)]
-pub(super) struct Executor {
+pub(crate) struct Executor {
     tasks: RefCell<Slab<Task>>,
     ready: RefCell<VecDeque<Id>>,
     /// What the next turn begins with.
@@ -48,7 +49,7 @@ struct Id {
 }
 
 impl Executor {
-    pub(super) fn spawn(&self, future: Boxed) {
+    pub(crate) fn spawn(&self, future: Boxed) {
         let mut generation = self.generation.borrow_mut();
         *generation = generation.wrapping_add(1);
         let task = Task { future: Some(future), generation: *generation, queued: true };
@@ -57,7 +58,7 @@ impl Executor {
     }
 
     /// Whether a crowd has left since this was last asked.
-    pub(super) fn crowd_has_left(&self) -> bool {
+    pub(crate) fn crowd_has_left(&self) -> bool {
         let (most, now) = (self.most.get(), self.tasks.borrow().len());
         let left = most >= CROWD && now < most / 4;
         self.most.set(if left { now } else { most.max(now) });
@@ -65,19 +66,19 @@ impl Executor {
     }
 
     /// Drops all tasks.
-    pub(super) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         let tasks = std::mem::take(&mut *self.tasks.borrow_mut());
         drop(tasks);
     }
 
-    pub(super) fn has_ready(&self) -> bool {
+    pub(crate) fn has_ready(&self) -> bool {
         !self.ready.borrow().is_empty() || !self.later.borrow().is_empty()
     }
 
     /// Runs the tasks that are ready, and those that they wake: what goes from task to task needs
     /// no system call in between. Whoever wakes itself waits for the next turn, as does a new task:
     /// the one wants others to have their turn, the other may be a way to do so.
-    pub(super) fn run_ready(&self) {
+    pub(crate) fn run_ready(&self) {
         self.ready.borrow_mut().append(&mut self.later.borrow_mut());
         for _ in 0..PASSES {
             let now = self.ready.borrow().len();
@@ -91,7 +92,7 @@ impl Executor {
 
     /// Runs the task of a waker at once, within the one that asks for it. One that runs already
     /// waits for its turn, and a waker of something else is woken.
-    pub(super) fn run_now(&self, waker: &Waker) {
+    pub(crate) fn run_now(&self, waker: &Waker) {
         if !std::ptr::eq(waker.vtable(), &VTABLE) {
             return waker.wake_by_ref();
         }
@@ -166,6 +167,6 @@ unsafe fn clone(data: *const ()) -> RawWaker {
 }
 
 unsafe fn wake(data: *const ()) {
-    // While the thread ends there may be no ring any more, and no task either.
-    super::with(|ring| ring.executor.wake(id(data)));
+    // While the thread ends there may be no loop any more, and no task either.
+    event_loop::with(|event_loop| event_loop.executor.wake(id(data)));
 }
