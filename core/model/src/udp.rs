@@ -4,12 +4,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ringway_http::{Known, RequestHead};
+
 use crate::access_log::AccessLog;
 use crate::cluster::ClusterRef;
+use crate::format::{Format, FormatContext};
 use crate::listener::ChainQuery;
 use crate::matching::Choice;
-use crate::route::hash_of_ip;
+use crate::route::{HeaderMutations, Scratch, hash_of_ip};
 use crate::stats::{UdpListenerStats, UdpProxyStats};
+use crate::tcp::Backoff;
 
 /// Between whom a session is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,8 +72,88 @@ pub struct UdpProxy {
     /// `proxy_access_log`: a line for all of a worker's sessions, when the configuration of the
     /// proxy goes.
     pub proxy_access_logs: Vec<AccessLog>,
+    /// `tunneling_config`: datagrams go through another proxy.
+    pub tunneling: Option<UdpTunneling>,
     /// `udp.<stat_prefix>.*`
     pub stats: UdpProxyStats,
+}
+
+/// `UdpTunnelingConfig`: a request to another proxy for each session (RFC 9298).
+#[derive(Debug)]
+pub struct UdpTunneling {
+    /// `proxy_host`, the authority of the request.
+    pub proxy_host: Format,
+    /// `proxy_port`, which goes along with the host.
+    pub proxy_port: Option<u16>,
+    /// `target_host`.
+    pub target_host: Format,
+    /// `default_target_port`.
+    pub target_port: u16,
+    /// `use_post` with its `post_path`; none asks for `connect-udp`.
+    pub post_path: Option<Box<str>>,
+    /// `headers_to_add`.
+    pub headers: HeaderMutations,
+    /// `retry_options.max_connect_attempts`, 1.
+    pub max_connect_attempts: u32,
+    /// `retry_options.backoff_options`.
+    pub backoff: Option<Backoff>,
+    /// `buffer_options`: what may wait for the tunnel; none of it without.
+    pub buffer: DatagramBuffer,
+    /// The session filter `http_capsule`: each datagram is a capsule (RFC 9297). Without it they
+    /// are the bytes of the body as they are, as in Envoy.
+    pub capsules: bool,
+}
+
+/// `BufferOptions`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DatagramBuffer {
+    /// `max_buffered_datagrams`, 1,024.
+    pub max_datagrams: usize,
+    /// `max_buffered_bytes`, 16 KiB.
+    pub max_bytes: usize,
+}
+
+impl UdpTunneling {
+    /// Writes the request for a tunnel; `scheme` is that of the connection to the other proxy.
+    pub fn write_request(&self, scheme: &[u8], cx: &FormatContext<'_>, head: &mut RequestHead) {
+        head.clear();
+        let mut text = Vec::new();
+        self.proxy_host.write(cx, &mut text);
+        if let Some(port) = self.proxy_port {
+            text.extend_from_slice(format!(":{port}").as_bytes());
+        }
+        head.set_authority(&text);
+        head.set_scheme(scheme);
+        match &self.post_path {
+            Some(path) => {
+                head.set_method(b"POST");
+                head.set_path(path.as_bytes());
+            }
+            None => {
+                head.set_method(b"GET");
+                head.set_path(&self.path(cx));
+                head.fields.set_known(Known::Connection, b"Upgrade");
+                head.fields.set_known(Known::Upgrade, b"connect-udp");
+                head.fields.push(b"capsule-protocol", b"?1");
+            }
+        }
+        self.headers.apply_request(head, cx, &mut Scratch::new());
+    }
+
+    /// RFC 9298 section 3: the default template, in which the colons of an address are escaped.
+    fn path(&self, cx: &FormatContext<'_>) -> Vec<u8> {
+        let mut host = Vec::new();
+        self.target_host.write(cx, &mut host);
+        let mut path = b"/.well-known/masque/udp/".to_vec();
+        for byte in host {
+            match byte {
+                b':' => path.extend_from_slice(b"%3A"),
+                other => path.push(other),
+            }
+        }
+        path.extend_from_slice(format!("/{}/", self.target_port).as_bytes());
+        path
+    }
 }
 
 /// `HashPolicy`

@@ -7,6 +7,7 @@
 //! and every buffer is bounded.
 #![forbid(unsafe_code)]
 
+pub mod capsule;
 pub mod date;
 pub mod decimal;
 pub mod event;

@@ -56,6 +56,7 @@ mod tests;
 mod tls;
 mod tunneling;
 mod udp;
+mod udp_tunneling;
 mod upstream_http;
 mod value;
 

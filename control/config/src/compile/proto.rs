@@ -21,6 +21,7 @@ pub(super) use envoy_types::pb::envoy::extensions::filters::http::router::v3 as 
 use envoy_types::pb::envoy::extensions::filters::listener as listener_filters;
 use envoy_types::pb::envoy::extensions::filters::network;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager;
+pub(super) use envoy_types::pb::envoy::extensions::filters::udp::udp_proxy::session::http_capsule::v3 as http_capsule;
 pub(super) use envoy_types::pb::envoy::extensions::filters::udp::udp_proxy::v3 as udp_proxy;
 pub(super) use envoy_types::pb::envoy::extensions::load_balancing_policies as balancing;
 pub(super) use envoy_types::pb::envoy::extensions::matching::common_inputs::network::v3 as network_inputs;

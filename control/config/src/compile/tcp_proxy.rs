@@ -106,7 +106,7 @@ fn clusters(cx: &Cx<'_>, at: &At<'_>, config: &tcp_proxy::TcpProxy) -> Option<Tc
 }
 
 /// `BackoffStrategy`; the API's own rules keep both above zero.
-fn backoff(at: &At<'_>, options: &core::BackoffStrategy) -> Option<Backoff> {
+pub(super) fn backoff(at: &At<'_>, options: &core::BackoffStrategy) -> Option<Backoff> {
     let base = duration(&at.field("base_interval"), options.base_interval)?;
     let max = duration(&at.field("max_interval"), options.max_interval);
     let max = max.unwrap_or(base.saturating_mul(10));

@@ -11,7 +11,7 @@ use super::at::At;
 use super::matching::{self, Rules};
 use super::proto::{core, google, listener, udp_proxy, xds_core};
 use super::value::{duration, is, or_bool, type_name, unpack};
-use super::{Cx, access_log, layer4_stats, stat_names};
+use super::{Cx, access_log, layer4_stats, stat_names, udp_tunneling};
 use options::RouteSpecifier;
 use udp_proxy::udp_proxy_config as options;
 
@@ -144,13 +144,16 @@ pub(super) fn unregistered(name: &str, any: &google::Any) -> String {
 
 fn proxy(cx: &Cx<'_>, at: &At<'_>, config: &udp_proxy::UdpProxyConfig) -> Option<UdpProxy> {
     let routes = routes(cx, at, config);
+    let tunneling = udp_tunneling::tunneling(at, config);
     let idle = duration(&at.field("idle_timeout"), config.idle_timeout);
     let log_options = config.access_log_options.as_ref();
     let at_options = at.field("access_log_options");
     if log_options.is_some_and(|options| options.flush_access_log_on_tunnel_connected) {
-        at_options
-            .field("flush_access_log_on_tunnel_connected")
-            .no_effect("there is no tunnel without tunneling_config");
+        let at = at_options.field("flush_access_log_on_tunnel_connected");
+        match config.tunneling_config {
+            None => at.no_effect("there is no tunnel without tunneling_config"),
+            Some(_) => at.unsupported(""),
+        }
     }
     let logs = |at: &At<'_>, list: &[_]| access_log::logs(cx, at, list);
     Some(UdpProxy {
@@ -165,6 +168,7 @@ fn proxy(cx: &Cx<'_>, at: &At<'_>, config: &udp_proxy::UdpProxyConfig) -> Option
         ),
         proxy_access_logs: logs(&at.field("proxy_access_log"), &config.proxy_access_log),
         stats: layer4_stats::udp_proxy(&cx.env.catalog, &config.stat_prefix),
+        tunneling: tunneling?,
         routes: routes?,
     })
 }

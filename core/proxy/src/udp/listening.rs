@@ -103,6 +103,10 @@ impl Datagrams {
         &self.worker
     }
 
+    pub(super) fn shared_worker(&self) -> &Rc<Worker> {
+        &self.worker
+    }
+
     // ---- from one generation to the next -------------------------------------------------------
 
     /// Follows the next generation: new sessions are opened by it, and those that there are go on
@@ -138,8 +142,10 @@ impl Datagrams {
         }
         let all: Vec<_> = self.sessions.borrow().values().map(Rc::clone).collect();
         for session in all {
-            session.unhealthy.set(unhealthy.contains(&Rc::as_ptr(&session.host)));
-            if session.host.is_retired() {
+            let host = session.host();
+            let is_ill = unhealthy.contains(&Rc::as_ptr(&host));
+            session.unhealthy.set(is_ill && session.follows_health());
+            if host.is_retired() {
                 session.end();
             }
         }
@@ -288,7 +294,7 @@ impl Datagrams {
     ) -> Option<Rc<Session>> {
         let (upstream, host) = self.choose(udp, key).ok()?;
         let mut ill = upstream.hosts_with(Health::Unhealthy);
-        if Rc::ptr_eq(&host, &session.host) || ill.any(|one| Rc::ptr_eq(one, &host)) {
+        if Rc::ptr_eq(&host, &session.host()) || ill.any(|one| Rc::ptr_eq(one, &host)) {
             return None;
         }
         session.end();
@@ -330,7 +336,7 @@ impl Datagrams {
         listener: &Arc<Listener>,
         proxy: &Arc<UdpProxy>,
         key: Key,
-        upstream: &Upstream,
+        upstream: &Rc<Upstream>,
         host: Rc<Host>,
     ) -> Result<Rc<Session>, NoSession> {
         if self.sessions.borrow().len() >= SESSIONS_MAX {
@@ -347,14 +353,17 @@ impl Datagrams {
             start: Instant::now(),
         };
         let sides = self.sides(proxy, upstream);
-        let Some(unit) = upstream.leases.connection(Priority::Default) else {
+        // The pool of connections to the other proxy asks for units itself.
+        let unit = upstream.leases.connection(Priority::Default);
+        if unit.is_none() && proxy.tunneling.is_none() {
             self.worker.page.inc(upstream.cluster.policy.stats.upstream_cx_overflow);
             let flags = ResponseFlags::UPSTREAM_OVERFLOW;
             let line = Line { flags, ..origin.line() };
             line.write(&self.worker, proxy, &sides.down.counts, Occasion::UdpSessionEnd);
             return Err(NoSession::Overflow);
-        };
-        let session = Session::open(self, origin, key.clone(), host, sides, unit);
+        }
+        let unit = unit.filter(|_| proxy.tunneling.is_none());
+        let session = Session::open(self, origin, key.clone(), host, sides, (upstream, unit));
         let session = session.map_err(|error| {
             tracing::debug!(target: "filter", "no session: {error}");
             NoSession::Failed

@@ -7,5 +7,6 @@
 mod listening;
 mod session;
 mod tally;
+mod tunnelled;
 
 pub(crate) use listening::Datagrams;

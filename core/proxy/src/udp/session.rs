@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -18,23 +19,24 @@ use ringway_runtime::deadline::Deadline;
 
 use super::listening::{Datagrams, Key};
 use super::tally::{Downstream, Line, Upstream, add};
+use super::tunnelled::Tunnelled;
 use crate::tell::about_connection;
-use crate::upstream::{Host, Unit};
+use crate::upstream::{Host, Unit, Upstream as UpstreamCluster};
 
 /// Datagrams of one endpoint that are passed on in one turn of the loop before others have theirs.
-const TURN_MAX: usize = 64;
+pub(super) const TURN_MAX: usize = 64;
 
 /// A session, known to its listener by its key until it ends.
 pub(super) struct Session {
     pub(super) key: Key,
-    pub(super) host: Rc<Host>,
+    host: RefCell<Rc<Host>>,
     /// Its endpoint is unhealthy: the next datagram looks for another one.
     pub(super) unhealthy: Cell<bool>,
     origin: Origin,
     owner: Rc<Datagrams>,
     /// From which of our addresses the client is answered, where there are several.
     from: Option<IpAddr>,
-    socket: Socket,
+    way: Way,
     down: Rc<Downstream>,
     up: Rc<Upstream>,
     /// When a datagram last came, from either side.
@@ -43,6 +45,14 @@ pub(super) struct Session {
     waker: RefCell<Option<Waker>>,
     /// Its share of `max_connections`, until it ends.
     unit: Cell<Option<Unit>>,
+}
+
+/// What carries the datagrams to the endpoint and back.
+enum Way {
+    /// A socket of its own.
+    Socket(Socket),
+    /// Another proxy.
+    Tunnel(Box<Tunnelled>),
 }
 
 /// Where a session comes from, and with what it goes on whatever is configured later.
@@ -73,40 +83,39 @@ impl Origin {
             host: None,
             upstream_local: None,
             flags: ResponseFlags::default(),
+            attempts: 0,
+            failure: None,
         }
     }
 }
 
 impl Session {
-    /// Opens the socket towards the endpoint, and begins to listen to it.
+    /// Opens the way towards the endpoint, and begins to listen to it.
     pub(super) fn open(
         owner: &Rc<Datagrams>,
         origin: Origin,
         key: Key,
         host: Rc<Host>,
         sides: Sides,
-        unit: Unit,
+        (upstream, unit): (&Rc<UpstreamCluster>, Option<Unit>),
     ) -> io::Result<Rc<Self>> {
-        let Address::Ip(to) = host.endpoint.address else {
-            return Err(io::Error::other("an endpoint that takes datagrams has an IP address"));
-        };
-        let socket = Socket::connected(to, origin.proxy.max_payload)?;
+        let way = way(&origin.proxy, &host, &sides, upstream)?;
         let (id, to) = (origin.id, &host.address_text);
         about_connection!(debug, "filter", id, "new session to {to}: {:?}", origin.addresses);
         let session = Rc::new(Self {
             from: owner.answers_from(&key),
             key,
-            host,
+            host: RefCell::new(host),
             unhealthy: Cell::new(false),
             last: Cell::new(origin.start),
             origin,
             owner: Rc::clone(owner),
-            socket,
+            way,
             down: sides.down,
             up: sides.up,
             ended: Cell::new(false),
             waker: RefCell::default(),
-            unit: Cell::new(Some(unit)),
+            unit: Cell::new(unit),
         });
         session.page().raise(session.origin.proxy.stats.downstream_sess_active, 1);
         ringway_runtime::spawn(Rc::clone(&session).run());
@@ -121,8 +130,34 @@ impl Session {
     pub(super) fn pass_up(&self, payload: Buf) {
         self.down.received(payload.len() as u64);
         self.last.set(ringway_runtime::now());
-        let up = Rc::clone(&self.up);
-        self.socket.send(Message { payload, to: None, from: None, teller: up });
+        match (&self.way, &self.origin.proxy.tunneling) {
+            (Way::Tunnel(tunnelled), Some(tunneling)) => {
+                tunnelled.push(self.owner.worker(), tunneling, payload);
+                self.wake();
+            }
+            (Way::Socket(socket), _) => {
+                let up = Rc::clone(&self.up);
+                socket.send(Message { payload, to: None, from: None, teller: up });
+            }
+            // Whoever has a tunnel has a configuration for it.
+            (Way::Tunnel(_), None) => {}
+        }
+    }
+
+    /// The endpoint.
+    pub(super) fn host(&self) -> Rc<Host> {
+        Rc::clone(&self.host.borrow())
+    }
+
+    /// Whether the health of the endpoint decides about more than the beginning.
+    pub(super) fn follows_health(&self) -> bool {
+        matches!(self.way, Way::Socket(_))
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
     }
 
     /// A datagram of the endpoint.
@@ -132,9 +167,13 @@ impl Session {
             return;
         }
         self.up.received(datagram.payload.len() as u64);
+        self.answer(datagram.payload);
+    }
+
+    fn answer(&self, payload: Buf) {
         let down = Rc::clone(&self.down);
         self.owner.send(Message {
-            payload: datagram.payload,
+            payload,
             to: Some(self.key.peer),
             from: self.from,
             teller: down,
@@ -142,25 +181,73 @@ impl Session {
     }
 
     async fn run(self: Rc<Self>) {
-        let mut deadline = Deadline::new();
-        let mut log_at = self.origin.proxy.log_interval.map(|pause| self.origin.start + pause);
-        std::future::poll_fn(|cx| {
-            if self.poll_upstream(cx).is_ready() {
-                return Poll::Ready(());
+        let mut times = Times {
+            deadline: Deadline::new(),
+            log_at: self.origin.proxy.log_interval.map(|pause| self.origin.start + pause),
+        };
+        match &self.way {
+            Way::Socket(socket) => {
+                self.relay(&mut times, |cx| self.poll_socket(cx, socket)).await;
             }
-            self.poll_times(cx, &mut deadline, &mut log_at)
-        })
-        .await;
+            Way::Tunnel(tunnelled) => self.run_tunnel(&mut times, tunnelled).await,
+        }
         self.end();
     }
 
+    /// Passes on what comes by `poll`, until there is no more, or the session has ended.
+    async fn relay(&self, times: &mut Times, mut poll: impl FnMut(&mut Context<'_>) -> Poll<()>) {
+        std::future::poll_fn(|cx| {
+            if self.ended.get() || poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            self.remember(cx);
+            self.poll_times(cx, times)
+        })
+        .await;
+    }
+
+    async fn run_tunnel(&self, times: &mut Times, tunnelled: &Tunnelled) {
+        let proxy = Arc::clone(&self.origin.proxy);
+        let Some(tunneling) = &proxy.tunneling else { return };
+        let connection = self.origin.line().connection(None);
+        let mut opened = false;
+        let mut connecting = pin!(tunnelled.connect(
+            self.owner.shared_worker(),
+            &proxy,
+            &connection,
+            self.host(),
+            |host| *self.host.borrow_mut() = Rc::clone(host),
+        ));
+        self.relay(times, |cx| connecting.as_mut().poll(cx).map(|outcome| opened = outcome)).await;
+        if !opened {
+            return;
+        }
+        self.last.set(ringway_runtime::now());
+        self.relay(times, |cx| {
+            tunnelled.poll(cx, tunneling, |payload| {
+                self.page().inc(self.up.stats.sess_rx_datagrams);
+                self.last.set(ringway_runtime::now());
+                self.answer(payload);
+            })
+        })
+        .await;
+        tunnelled.close();
+    }
+
+    fn remember(&self, cx: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+    }
+
     /// Passes on what the endpoint says; `Ready` when there is no more to be had of the session.
-    fn poll_upstream(&self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_socket(&self, cx: &mut Context<'_>, socket: &Socket) -> Poll<()> {
         for _ in 0..TURN_MAX {
             if self.ended.get() {
                 return Poll::Ready(());
             }
-            match self.socket.poll_receive(cx) {
+            match socket.poll_receive(cx) {
                 Poll::Ready(Ok(datagram)) => self.pass_down(datagram),
                 Poll::Ready(Err(error)) => {
                     self.page().inc(self.up.stats.sess_rx_errors);
@@ -168,13 +255,7 @@ impl Session {
                         return Poll::Ready(());
                     }
                 }
-                Poll::Pending => {
-                    let mut waker = self.waker.borrow_mut();
-                    if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-                        *waker = Some(cx.waker().clone());
-                    }
-                    return Poll::Pending;
-                }
+                Poll::Pending => return Poll::Pending,
             }
             self.last.set(ringway_runtime::now());
         }
@@ -182,12 +263,7 @@ impl Session {
         Poll::Pending
     }
 
-    fn poll_times(
-        &self,
-        cx: &mut Context<'_>,
-        deadline: &mut Deadline,
-        log_at: &mut Option<Instant>,
-    ) -> Poll<()> {
+    fn poll_times(&self, cx: &mut Context<'_>, Times { deadline, log_at }: &mut Times) -> Poll<()> {
         let proxy = &self.origin.proxy;
         loop {
             let idle_at = self.last.get() + proxy.idle_timeout;
@@ -199,6 +275,9 @@ impl Session {
             if idle_at <= now {
                 self.page().inc(proxy.stats.idle_timeout);
                 add(&self.down.totals.idle_timeout, 1);
+                if let Way::Tunnel(tunnelled) = &self.way {
+                    tunnelled.flag(ResponseFlags::STREAM_IDLE_TIMEOUT);
+                }
                 return Poll::Ready(());
             }
             if log_at.is_some_and(|at| at <= now) {
@@ -209,11 +288,16 @@ impl Session {
     }
 
     fn log(&self, occasion: Occasion) {
-        let line = Line {
-            host: Some(&self.host),
-            upstream_local: self.socket.local_address(),
-            ..self.origin.line()
-        };
+        let host = self.host();
+        let mut line = Line { host: Some(&host), ..self.origin.line() };
+        match &self.way {
+            Way::Socket(socket) => line.upstream_local = socket.local_address(),
+            Way::Tunnel(tunnelled) => {
+                let told = tunnelled.told();
+                (line.attempts, line.flags) = (told.attempts, told.flags);
+                line.failure = told.failure;
+            }
+        }
         line.write(self.owner.worker(), &self.origin.proxy, &self.down.counts, occasion);
     }
 
@@ -227,10 +311,30 @@ impl Session {
         self.log(Occasion::UdpSessionEnd);
         self.page().lower(self.origin.proxy.stats.downstream_sess_active, 1);
         about_connection!(debug, "filter", self.origin.id, "session ends");
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
+        self.wake();
     }
+}
+
+/// When a session has something to do by itself.
+struct Times {
+    deadline: Deadline,
+    log_at: Option<Instant>,
+}
+
+/// What leads to the endpoint.
+fn way(
+    proxy: &UdpProxy,
+    host: &Host,
+    sides: &Sides,
+    upstream: &Rc<UpstreamCluster>,
+) -> io::Result<Way> {
+    if proxy.tunneling.is_some() {
+        return Ok(Way::Tunnel(Box::new(Tunnelled::new(upstream, &sides.up.stats))));
+    }
+    let Address::Ip(to) = host.endpoint.address else {
+        return Err(io::Error::other("an endpoint that takes datagrams has an IP address"));
+    };
+    Socket::connected(to, proxy.max_payload).map(Way::Socket)
 }
 
 impl std::fmt::Debug for Session {

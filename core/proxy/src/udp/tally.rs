@@ -1,5 +1,6 @@
 //! What is counted of datagrams, and the lines of the access logs.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
@@ -145,9 +146,30 @@ pub(super) struct Line<'l> {
     pub(super) host: Option<&'l Host>,
     pub(super) upstream_local: Option<std::net::SocketAddr>,
     pub(super) flags: ResponseFlags,
+    /// Of a tunnel: how often it was asked for.
+    pub(super) attempts: u32,
+    /// Why there was none.
+    pub(super) failure: Option<Cow<'static, str>>,
 }
 
 impl Line<'_> {
+    /// The client as connections are told of.
+    pub(super) fn connection(&self, preamble: Option<Preamble>) -> ConnectionInfo {
+        ConnectionInfo {
+            id: self.id,
+            local: Address::Ip(canonical(self.addresses.destination)),
+            socket_local: None,
+            direct_remote: Address::Ip(canonical(self.addresses.source)),
+            listener: Arc::clone(self.listener),
+            tls: None,
+            transport_failure: None,
+            start: self.start,
+            preamble: preamble.map(Rc::new),
+            notes: None,
+            chain: None,
+        }
+    }
+
     /// Writes the session's line in each log that wants one.
     pub(super) fn write(
         &self,
@@ -162,23 +184,13 @@ impl Line<'_> {
         let mut metadata = Metadata::new(SESSION);
         metadata.counts(counts);
         metadata.text("cluster_name", self.cluster);
-        let connection = ConnectionInfo {
-            id: self.id,
-            local: Address::Ip(canonical(self.addresses.destination)),
-            socket_local: None,
-            direct_remote: Address::Ip(canonical(self.addresses.source)),
-            listener: Arc::clone(self.listener),
-            tls: None,
-            transport_failure: None,
-            start: self.start,
-            preamble: Some(Rc::new(metadata.preamble)),
-            notes: None,
-            chain: None,
-        };
+        let connection = self.connection(Some(metadata.preamble));
         let mut info = StreamInfo::new(self.start, worker.wall_clock(self.start));
         info.bytes_received = counts.bytes_received.get();
         info.bytes_sent = counts.bytes_sent.get();
         info.flags = self.flags;
+        info.attempts = self.attempts;
+        info.upstream_transport_failure.clone_from(&self.failure);
         info.upstream_host = self.host.map(|host| Rc::clone(&host.address_text));
         info.upstream_name = self.host.map(|host| Rc::clone(&host.name));
         info.upstream_local = self.upstream_local;

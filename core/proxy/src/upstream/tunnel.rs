@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use ringway_http::h1::Upgrade;
-use ringway_http::{Body, Fields, Method, RequestHead, ResponseHead, Version};
+use ringway_http::{Body, Fields, Known, Method, RequestHead, ResponseHead, Version};
 use ringway_model::cluster::ClusterPolicy;
 use ringway_model::route::Priority;
 use ringway_model::stream::ResponseFlags;
@@ -39,6 +39,8 @@ pub(crate) struct Tunnel {
     tally: Rc<Tally>,
     /// The answer.
     head: ResponseHead,
+    /// The request asks for another protocol (RFC 9110 section 7.8).
+    is_upgrade: bool,
     /// The answer has trailers.
     has_trailers: bool,
     /// Why the answer will not be completed.
@@ -100,6 +102,11 @@ impl Host {
     ) -> Result<Tunnel, NoConnection> {
         let pool = self.pool(Version::Http11, preface);
         let carrier = self.acquire(&pool).await?;
+        let is_upgrade = request.fields.has(Known::Upgrade);
+        if let (Carrier::Http2(reserved), true) = (&carrier, is_upgrade) {
+            // RFC 8441 section 3: the peer has to say first that it takes them.
+            std::future::poll_fn(|cx| reserved.poll_settled(cx)).await;
+        }
         let Some(unit) = upstream.leases.request(Priority::Default) else {
             pool.put_back(carrier);
             self.tally.count(|stats| stats.upstream_rq_active_overflow);
@@ -112,6 +119,7 @@ impl Host {
             pool,
             tally: Rc::clone(&self.tally),
             head: ResponseHead::new(),
+            is_upgrade,
             has_trailers: false,
             failure: None,
             moved: (0, 0),
@@ -151,8 +159,10 @@ fn send(carrier: Carrier, request: &RequestHead) -> Result<Carried, Failure> {
     match carrier {
         Carrier::Http1(mut connection) => {
             let connects = request.method_kind() == Method::Connect;
-            let body = if connects { Body::None } else { Body::Chunked };
-            connection.send_head(request, body, Upgrade::None);
+            let upgrades = request.fields.has(Known::Upgrade);
+            let body = if connects || upgrades { Body::None } else { Body::Chunked };
+            let upgrade = if upgrades { Upgrade::Other } else { Upgrade::None };
+            connection.send_head(request, body, upgrade);
             Ok(Carried::Http1(connection))
         }
         Carrier::Http2(reserved) => reserved.open(request, false).map(Carried::Http2),
@@ -198,6 +208,8 @@ impl Tunnel {
     fn is_accepted(&self) -> bool {
         let status = self.head.status;
         let good = match &self.carrier {
+            // Of HTTP/2, 200 has become this.
+            _ if self.is_upgrade => status == 101,
             Some(Carried::Http2(_)) => status == 200,
             _ => (200..300).contains(&status),
         };

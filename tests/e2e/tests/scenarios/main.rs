@@ -57,6 +57,7 @@ mod timeouts;
 mod tls;
 mod tls_options;
 mod udp_proxy;
+mod udp_tunnels;
 
 use ringway_test_support::{Make, skip};
 

@@ -10,7 +10,7 @@ use crate::only_ringway;
 const UDP: &str = "type.googleapis.com/envoy.extensions.filters.udp.udp_proxy.v3";
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Long enough for a datagram on the same host, were there one.
-const NOTHING: Duration = Duration::from_millis(300);
+pub(crate) const NOTHING: Duration = Duration::from_millis(300);
 /// The longest payload over IPv4.
 const LONGEST: usize = 65_507;
 const LOG: &str = "%UPSTREAM_HOST% %UPSTREAM_CLUSTER% %BYTES_RECEIVED% %BYTES_SENT% \
@@ -21,7 +21,7 @@ const LOG: &str = "%UPSTREAM_HOST% %UPSTREAM_CLUSTER% %BYTES_RECEIVED% %BYTES_SE
                    %DYNAMIC_METADATA(udp.proxy.session:errors_sent)%";
 
 /// A file that gets a line in this format.
-fn log(file: &str, format: &str) -> String {
+pub(crate) fn log(file: &str, format: &str) -> String {
     let name = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog";
     let format = format!("{{ text_format_source: {{ inline_string: \"{format}\\n\" }} }}");
     format!(
@@ -42,11 +42,11 @@ fn listener(address: &str, fields: &str, more: &str) -> String {
     )
 }
 
-fn bootstrap(fields: &str) -> Bootstrap {
+pub(crate) fn bootstrap(fields: &str) -> Bootstrap {
     Bootstrap::new().listener(&listener("127.0.0.1", fields, ""))
 }
 
-fn start(bootstrap: &Bootstrap) -> Proxy {
+pub(crate) fn start(bootstrap: &Bootstrap) -> Proxy {
     Proxy::start(bootstrap.to_yaml())
 }
 
@@ -55,10 +55,10 @@ fn to(origin: &Peer, fields: &str) -> Proxy {
 }
 
 /// A client or an origin.
-struct Peer(UdpSocket);
+pub(crate) struct Peer(UdpSocket);
 
 impl Peer {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::at("127.0.0.1:0".parse().expect("an address"))
     }
 
@@ -70,18 +70,18 @@ impl Peer {
         self.0.local_addr().expect("an address")
     }
 
-    fn send(&self, payload: impl AsRef<[u8]>, to: SocketAddr) {
+    pub(crate) fn send(&self, payload: impl AsRef<[u8]>, to: SocketAddr) {
         self.0.send_to(payload.as_ref(), to).expect("sent");
     }
 
-    fn receive_within(&self, patience: Duration) -> Option<(Vec<u8>, SocketAddr)> {
+    pub(crate) fn receive_within(&self, patience: Duration) -> Option<(Vec<u8>, SocketAddr)> {
         self.0.set_read_timeout(Some(patience)).expect("set");
         let mut bytes = vec![0; 70_000];
         let (length, from) = self.0.recv_from(&mut bytes).ok()?;
         Some((bytes[..length].to_vec(), from))
     }
 
-    fn receive(&self) -> (Vec<u8>, SocketAddr) {
+    pub(crate) fn receive(&self) -> (Vec<u8>, SocketAddr) {
         self.receive_within(PATIENCE).expect("a datagram")
     }
 }

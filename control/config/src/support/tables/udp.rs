@@ -19,6 +19,8 @@ const TRANSPORT_PROTOCOL: &str =
     "envoy.extensions.matching.common_inputs.network.v3.TransportProtocolInput";
 const APPLICATION_PROTOCOL: &str =
     "envoy.extensions.matching.common_inputs.network.v3.ApplicationProtocolInput";
+const HTTP_CAPSULE: &str =
+    "envoy.extensions.filters.udp.udp_proxy.session.http_capsule.v3.FilterConfig";
 /// What a matcher of `rbac` says.
 const RULING: &str = "envoy.config.rbac.v3.Action";
 /// The name of a filter chain.
@@ -26,6 +28,33 @@ const CHAIN_NAME: &str = "google.protobuf.StringValue";
 const IP: &str = "envoy.extensions.matching.input_matchers.ip.v3.Ip";
 
 pub(super) const MESSAGES: &[Message] = &[
+    message(
+        "envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig.SessionFilter",
+        &[field("name"), extension("typed_config", &[HTTP_CAPSULE])],
+    ),
+    message(HTTP_CAPSULE, &[]),
+    message(
+        "envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig.UdpTunnelingConfig",
+        &[
+            field("proxy_host"),
+            field("proxy_port"),
+            field("target_host"),
+            field("default_target_port"),
+            field("use_post"),
+            field("post_path"),
+            field("retry_options"),
+            field("headers_to_add"),
+            field("buffer_options"),
+        ],
+    ),
+    message(
+        "envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig.UdpTunnelingConfig.RetryOptions",
+        &[field("max_connect_attempts"), field("backoff_options")],
+    ),
+    message(
+        "envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig.UdpTunnelingConfig.BufferOptions",
+        &[field("max_buffered_datagrams"), field("max_buffered_bytes")],
+    ),
     message(
         UDP_PROXY,
         &[
@@ -38,6 +67,8 @@ pub(super) const MESSAGES: &[Message] = &[
             field("use_per_packet_load_balancing"),
             field("access_log"),
             field("proxy_access_log"),
+            field("session_filters"),
+            field("tunneling_config"),
             field("access_log_options"),
         ],
     ),
