@@ -63,7 +63,7 @@ impl OriginalDst {
         let found = self
             .noted(bound, &mut address)
             .or_else(|| self.asked_for(bound.request?).and_then(&mut address))
-            .or_else(|| bound.connection.redirected_from()?.ip());
+            .or_else(|| bound.connection.redirected_from()?.ip().filter(has_no_zone));
         let port = self.port;
         found.map(|found| SocketAddr::new(found.ip(), port.unwrap_or(found.port())))
     }
@@ -100,6 +100,11 @@ fn address(text: &[u8]) -> Option<SocketAddr> {
     text.parse().ok().filter(|_| !text.contains('%'))
 }
 
+/// A zone is of this host alone (RFC 4007 section 11), and the table of hosts knows none.
+fn has_no_zone(address: &SocketAddr) -> bool {
+    !matches!(address, SocketAddr::V6(v6) if v6.scope_id() != 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,5 +139,7 @@ mod tests {
             assert_eq!(address(text.as_bytes()), None, "{text}");
         }
         assert_eq!(address(b"\xff:80"), None);
+        let (plain, zoned) = ("[fe80::1]:80".parse(), "[fe80::1%2]:80".parse());
+        assert!(has_no_zone(&plain.unwrap()) && !has_no_zone(&zoned.unwrap()));
     }
 }

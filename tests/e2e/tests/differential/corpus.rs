@@ -10,6 +10,7 @@ mod framing;
 mod grpc;
 mod headers;
 mod options;
+mod original_dst;
 mod plain;
 mod refusals;
 mod rewriting;
