@@ -123,6 +123,7 @@ fn question(target: &DnsTarget, snapshot: &Snapshot) -> Option<Arc<DnsCluster>> 
         locality: Arc::new(Locality::default()),
         transport_match: None,
         hash_key: None,
+        tlvs: Default::default(),
         server_name: None,
     };
     let name =

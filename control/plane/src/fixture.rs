@@ -75,6 +75,7 @@ pub(crate) fn endpoint(address: &str) -> Endpoint {
         locality: Arc::new(Locality::default()),
         transport_match: None,
         hash_key: None,
+        tlvs: Default::default(),
         server_name: None,
     }
 }

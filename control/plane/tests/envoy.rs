@@ -251,6 +251,7 @@ fn snapshot(catalog: &Catalog, listener: SocketAddr) -> Snapshot {
             }),
             transport_match: None,
             hash_key: None,
+            tlvs: Default::default(),
             server_name: None,
         })
     };

@@ -13,7 +13,7 @@ use crate::address::Address;
 use crate::dns::{DynamicHosts, NameCache};
 use crate::http::H2Keepalive;
 use crate::original_dst::OriginalDst;
-use crate::proxy_header::ProxyHeader;
+use crate::proxy_header::{EndpointTlvs, ProxyHeader};
 use crate::stats::{ClusterStats, HashStats, Http2Stats};
 use crate::transport::UpstreamTls;
 
@@ -235,6 +235,9 @@ pub struct Endpoint {
     pub transport_match: Option<u16>,
     /// `hash_key` of its `envoy.lb` metadata.
     pub hash_key: Option<Arc<str>>,
+    /// `added_tlvs` of its own (`PerHostConfig` in its metadata), by type: they go before those of
+    /// the transport socket.
+    pub tlvs: EndpointTlvs,
     /// What the handshake with it names, where the request decides (`auto_sni`).
     pub server_name: Option<Arc<str>>,
 }
@@ -251,6 +254,7 @@ impl Endpoint {
             locality: Arc::default(),
             transport_match: None,
             hash_key: None,
+            tlvs: Arc::default(),
             server_name: None,
         }
     }

@@ -1,6 +1,7 @@
 //! The PROXY header in front of connections to endpoints (Envoy `ProxyProtocolConfig`).
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use ringway_bridge::stats::CounterId;
 
@@ -48,6 +49,9 @@ pub struct AddedTlv {
     /// `value` or `format_string`.
     pub value: TlvValue,
 }
+
+/// Additions that an endpoint has of its own (`PerHostConfig`): types and values.
+pub type EndpointTlvs = Arc<[(u8, Box<[u8]>)]>;
 
 /// Where the value of an addition comes from.
 #[derive(Debug)]

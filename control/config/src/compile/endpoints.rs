@@ -7,14 +7,15 @@ use std::sync::Arc;
 use ringway_lb::{Health, Host};
 use ringway_model::address::Address;
 use ringway_model::cluster::{Endpoint, Locality};
+use ringway_model::proxy_header::EndpointTlvs;
 
 use super::address::{self, Place};
 use super::at::At;
 use super::cluster::Discovery;
 use super::dns::Resolved;
 use super::proto::{cluster, core, endpoint, google};
-use super::tls;
 use super::value::or_u32;
+use super::{proxy_header, tls};
 
 /// The endpoints of a cluster as configured: what is listed, before names are resolved.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,6 +29,7 @@ pub(super) struct Listed {
 struct Entry {
     transport_match: Option<u16>,
     hash_key: Option<Arc<str>>,
+    tlvs: EndpointTlvs,
     place: Place,
     /// `hostname`; of a name that is resolved, the name itself stands in for it.
     hostname: Arc<str>,
@@ -79,7 +81,8 @@ fn in_locality<'a>(
         let transport_match = of(endpoint.metadata.as_ref());
         let entry = entry(&at.index(number), endpoint, host, &name, discovery)?;
         let hash_key = endpoint.metadata.as_ref().and_then(hash_key);
-        Some(Entry { transport_match, hash_key, ..entry })
+        let tlvs = proxy_header::of_endpoint(&at.index(number).field("metadata"), endpoint)?;
+        Some(Entry { transport_match, hash_key, tlvs, ..entry })
     })
 }
 
@@ -105,6 +108,9 @@ fn entry(
         at.invalid(format_args!("Address must be set{STATIC_HINT}"));
         return None;
     };
+    if endpoint.health_check_config.is_some() {
+        at.field("health_check_config").no_effect("the cluster has no health checks");
+    }
     let place = match discovery {
         Discovery::Static | Discovery::Dynamic | Discovery::OriginalDst => {
             Place::Known(address::resolved(&at.field("address"), address, STATIC_HINT)?)
@@ -124,6 +130,7 @@ fn entry(
         locality: Arc::clone(locality),
         transport_match: None,
         hash_key: None,
+        tlvs: Arc::default(),
         place,
     })
 }
@@ -215,6 +222,7 @@ impl Entry {
             locality: Arc::clone(&self.locality),
             transport_match: self.transport_match,
             hash_key: self.hash_key.clone(),
+            tlvs: Arc::clone(&self.tlvs),
             server_name: None,
         }
     }

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use ringway_model::proxy_header::{AddedTlv, PassTlvs, ProxyHeader, ProxyVersion, TlvValue};
+use ringway_model::proxy_header::{
+    AddedTlv, EndpointTlvs, PassTlvs, ProxyHeader, ProxyVersion, TlvValue,
+};
 
 use super::at::At;
-use super::proto::{core, proxy_socket};
+use super::proto::{core, endpoint, proxy_socket};
 use super::value::{is, unpack};
 use super::{Cx, format, stat_names};
 
@@ -112,4 +114,38 @@ fn tlv(cx: &Cx<'_>, at: &At<'_>, entry: &core::TlvEntry) -> Option<AddedTlv> {
         }
     };
     Some(AddedTlv { kind, value })
+}
+
+/// Where the metadata of an endpoint has TLVs of its own.
+const NAMESPACE: &str = "envoy.transport_sockets.proxy_protocol";
+
+/// `PerHostConfig` in the metadata of an endpoint, of which only fixed values count. Other typed
+/// metadata is for extensions that there are not.
+pub(super) fn of_endpoint(at: &At<'_>, listed: &endpoint::LbEndpoint) -> Option<EndpointTlvs> {
+    let Some(metadata) = &listed.metadata else { return Some(Arc::default()) };
+    let at = at.field("typed_filter_metadata");
+    let mut tlvs = Arc::default();
+    for (name, any) in &metadata.typed_filter_metadata {
+        let at = at.key(name);
+        if name != NAMESPACE {
+            at.unsupported("");
+            return None;
+        }
+        tlvs = fixed(&at, &unpack::<core::PerHostConfig>(&at, any)?)?;
+    }
+    Some(tlvs)
+}
+
+fn fixed(at: &At<'_>, config: &core::PerHostConfig) -> Option<EndpointTlvs> {
+    let at = at.field("added_tlvs");
+    let each = config.added_tlvs.iter().enumerate().map(|(index, entry)| {
+        let at = at.index(index);
+        if entry.format_string.is_some() {
+            at.field("format_string").no_effect("an endpoint has fixed values only");
+        }
+        let kind = at.field("type").take(u8::try_from(entry.r#type))?;
+        Some((kind, Box::from(entry.value.as_slice())))
+    });
+    let all: Vec<Option<(u8, Box<[u8]>)>> = each.collect();
+    all.into_iter().collect()
 }

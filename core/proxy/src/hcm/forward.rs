@@ -315,7 +315,7 @@ impl<C: ClientSide> Exchange<'_, C> {
             Carrier::Raw(mut raw) => {
                 if let Some(header) = end.and_then(|end| end.proxy_header.as_deref()) {
                     let client = Client::new(&self.down.info, &self.info);
-                    client.write(header, &self.down.worker.page, raw.head());
+                    client.write(header, &[], &self.down.worker.page, raw.head());
                 }
                 self.converse(raw, pool, upstream).await
             }

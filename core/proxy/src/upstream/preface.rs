@@ -46,7 +46,7 @@ impl Host {
         }
         let mut bytes = Vec::new();
         if let Some(header) = header {
-            client.write(header, &self.tally.page, &mut bytes);
+            client.write(header, &self.endpoint.tlvs, &self.tally.page, &mut bytes);
         }
         Some(Preface { header: bytes.into(), source })
     }
@@ -58,13 +58,19 @@ impl<'a> Client<'a> {
         Self { connection, stream, tlvs: &[], merge: TlvMerge::default() }
     }
 
-    /// Appends the header.
-    pub(crate) fn write(&self, header: &'a ProxyHeader, page: &Page, out: &mut Vec<u8>) {
+    /// Appends the header; `of_endpoint` are the additions of the endpoint itself.
+    pub(crate) fn write(
+        &self,
+        header: &'a ProxyHeader,
+        of_endpoint: &'a [(u8, Box<[u8]>)],
+        page: &Page,
+        out: &mut Vec<u8>,
+    ) {
         let addresses = self.addresses();
         if header.version == ProxyVersion::V1 {
             return encode_v1(&addresses, out);
         }
-        let carried = self.tlvs_for(header);
+        let carried = self.tlvs_for(header, of_endpoint);
         let tlvs: Vec<_> = carried.iter().map(|(kind, value)| Tlv { kind: *kind, value }).collect();
         if encode_v2(&V2 { addresses, tlvs: &tlvs, checksum: false }, out).is_ok() {
             return;
@@ -87,12 +93,19 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// `added_tlvs`, and behind them what the client brings of other types.
-    fn tlvs_for(&self, header: &'a ProxyHeader) -> Tlvs<'a> {
-        let mut all = self.values(&header.added);
+    /// The endpoint's own additions, `added_tlvs` of other types, and behind them what the client
+    /// brings of others yet.
+    fn tlvs_for(&self, header: &'a ProxyHeader, of_endpoint: &'a [(u8, Box<[u8]>)]) -> Tlvs<'a> {
+        let own = of_endpoint.iter().map(|(kind, value)| (*kind, Cow::Borrowed(&**value)));
+        let mut all: Tlvs<'a> = own.collect();
+        let is_own = |kind: u8| of_endpoint.iter().any(|(own, _)| *own == kind);
+        all.extend(self.values(&header.added).into_iter().filter(|(kind, _)| !is_own(*kind)));
         let is_added = |kind: u8| header.added.iter().any(|tlv| tlv.kind == kind);
         let passed = self.merged().into_iter();
-        all.extend(passed.filter(|(kind, _)| header.pass.takes(*kind) && !is_added(*kind)));
+        all.extend(
+            passed
+                .filter(|(kind, _)| header.pass.takes(*kind) && !is_added(*kind) && !is_own(*kind)),
+        );
         all
     }
 

@@ -139,6 +139,7 @@ fn cluster(
         locality: Arc::default(),
         transport_match: None,
         hash_key: None,
+        tlvs: Default::default(),
         server_name: None,
     };
     let endpoints = vec![Arc::new(endpoint)];

@@ -84,6 +84,29 @@ fn additions_are_made_of_the_configuration() {
     assert_eq!(proxy.stat(counter), 0);
 }
 
+/// What an endpoint says in its metadata goes before what the transport socket says.
+#[test]
+fn an_endpoint_has_additions_of_its_own() {
+    let origin = Raw::new();
+    let own = "metadata: { typed_filter_metadata: { envoy.transport_sockets.proxy_protocol: { \
+               '@type': type.googleapis.com/envoy.config.core.v3.PerHostConfig, added_tlvs: [{ \
+               type: 240, value: eHl6 }, { type: 239, value: eA== }] } } }";
+    let filter = logging("x", "cluster: origin");
+    let listener = listener(&format!("- filters:\n{}", indent(&filter, 2)));
+    let more = prefixing(TLVS);
+    let bootstrap = Bootstrap::new().listener(&listener);
+    let bootstrap = bootstrap.cluster_with("origin", &[origin.address()], &more);
+    let end = format!("port_value: {} }} }} }} }}", origin.address().port());
+    let with_own = format!("port_value: {} }} }} }}, {own} }}", origin.address().port());
+    let yaml = bootstrap.to_yaml().replacen(&end, &with_own, 1);
+    let proxy = Proxy::start(yaml.replace("{folder}", "."));
+    let client = connect(&proxy);
+    let (from, to) = ends(&client);
+    let tlvs = b"\xf0\0\x03xyz\xef\0\x01x\xf1\0\x04100%";
+    let expected = header_of(from, to, tlvs);
+    assert_eq!(read(&mut origin.accept(), expected.len()), expected);
+}
+
 /// What comes to the endpoint when the client's own proxy has sent this header.
 fn passed_on(config: &str, fields: &str) -> (Vec<u8>, Vec<u8>) {
     let origin = Raw::new();

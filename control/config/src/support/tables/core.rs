@@ -1,6 +1,6 @@
 //! Messages of `envoy.config.core.v3` and `envoy.type` that many others use.
 
-use super::{Field, Message, field, message};
+use super::{Field, Message, extension, field, message};
 
 /// `StringMatcher`, which Envoy's API and that of xDS have each with the same fields.
 pub(super) const STRING_MATCHER: &[Field] = &[
@@ -11,6 +11,9 @@ pub(super) const STRING_MATCHER: &[Field] = &[
     field("contains"),
     field("ignore_case"),
 ];
+
+/// What an endpoint says of PROXY headers to it.
+const PER_HOST_CONFIG: &str = "envoy.config.core.v3.PerHostConfig";
 
 pub(super) const MESSAGES: &[Message] = &[
     message(
@@ -55,7 +58,11 @@ pub(super) const MESSAGES: &[Message] = &[
         &[field("type"), field("value"), field("format_string")],
     ),
     message("envoy.config.core.v3.Locality", &[field("region"), field("zone"), field("sub_zone")]),
-    message("envoy.config.core.v3.Metadata", &[field("filter_metadata")]),
+    message(
+        "envoy.config.core.v3.Metadata",
+        &[field("filter_metadata"), extension("typed_filter_metadata", &[PER_HOST_CONFIG])],
+    ),
+    message(PER_HOST_CONFIG, &[field("added_tlvs")]),
     message(
         "envoy.config.core.v3.HeaderValueOption",
         &[field("header"), field("append"), field("append_action"), field("keep_empty_value")],

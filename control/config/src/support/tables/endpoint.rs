@@ -30,5 +30,17 @@ pub(super) const MESSAGES: &[Message] = &[
             field("metadata"),
         ],
     ),
-    message("envoy.config.endpoint.v3.Endpoint", &[field("address"), field("hostname")]),
+    message(
+        "envoy.config.endpoint.v3.Endpoint",
+        &[field("address"), field("hostname"), field("health_check_config")],
+    ),
+    message(
+        "envoy.config.endpoint.v3.Endpoint.HealthCheckConfig",
+        &[
+            field("port_value"),
+            field("hostname"),
+            field("address"),
+            field("disable_active_health_check"),
+        ],
+    ),
 ];
