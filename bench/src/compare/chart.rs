@@ -63,7 +63,7 @@ fn workload(body: &mut String, outcome: &Outcome, mut y: f64) -> f64 {
 fn colours(peer: &str) -> (&'static str, &'static str) {
     match peer {
         "floor" => ("#c9c9c9", "#8a8a8a"),
-        "ringway" => ("#7fb3e6", "#1f6fbf"),
+        "ringway" | "ringway-epoll" => ("#7fb3e6", "#1f6fbf"),
         _ => ("#e6c79c", "#b9812f"),
     }
 }

@@ -146,7 +146,8 @@ fn find_peers(wished: &[String]) -> Result<(Vec<Peer>, Vec<LeftOut>), String> {
     }
     let (mut peers, mut left_out) = (Vec::new(), Vec::new());
     for kind in Kind::ALL {
-        if !wished.is_empty() && !wished.iter().any(|name| name == kind.name()) {
+        let is_wished = wished.iter().any(|name| name == kind.name());
+        if !is_wished && (!wished.is_empty() || !kind.is_default()) {
             continue;
         }
         match kind.find() {

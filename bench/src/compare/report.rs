@@ -10,8 +10,8 @@ use crate::workload::Workload;
 
 /// The format of the JSON; a change that breaks readers has another number.
 const FORMAT: &str = "ringway-bench/1";
-/// Who is not a peer: one is what peers are compared with, the other what is compared.
-const NO_PEERS: [&str; 2] = ["floor", "ringway"];
+/// Who is not a peer: what peers are compared with, and what is compared.
+const NO_PEERS: [&str; 3] = ["floor", "ringway", "ringway-epoll"];
 
 /// A whole comparison.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -29,6 +29,8 @@ const MOST_CONNECTIONS: u32 = 12_000;
 pub(crate) enum Kind {
     Floor,
     Ringway,
+    /// On epoll, as in a container that refuses io_uring.
+    RingwayEpoll,
     Nginx,
     Haproxy,
     H2o,
@@ -125,14 +127,27 @@ pub(crate) struct Peer {
 
 impl Kind {
     /// All, in the order of reports.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Floor, Self::Ringway, Self::Nginx, Self::Haproxy, Self::H2o, Self::Envoy];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Floor,
+        Self::Ringway,
+        Self::RingwayEpoll,
+        Self::Nginx,
+        Self::Haproxy,
+        Self::H2o,
+        Self::Envoy,
+    ];
+
+    /// Whether it takes part without being named.
+    pub(crate) fn is_default(self) -> bool {
+        self != Self::RingwayEpoll
+    }
 
     /// Its name in reports and on the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Floor => "floor",
             Self::Ringway => "ringway",
+            Self::RingwayEpoll => "ringway-epoll",
             Self::Nginx => "nginx",
             Self::Haproxy => "haproxy",
             Self::H2o => "h2o",
@@ -148,7 +163,9 @@ impl Kind {
                 let program = std::env::current_exe().map_err(|error| error.to_string())?;
                 (program, "--version")
             }
-            Self::Ringway => (programs::sibling("ringway", "ringway")?, "--version"),
+            Self::Ringway | Self::RingwayEpoll => {
+                (programs::sibling("ringway", "ringway")?, "--version")
+            }
             Self::Nginx => (programs::on_path("nginx").ok_or_else(missing)?, "-v"),
             Self::Haproxy => (programs::on_path("haproxy").ok_or_else(missing)?, "-v"),
             Self::H2o => (programs::on_path("h2o").ok_or_else(missing)?, "--version"),
@@ -187,6 +204,10 @@ impl Peer {
         match self.kind {
             Kind::Floor => floor(&mut command, setup),
             Kind::Ringway => envoy::ringway(&mut command, setup)?,
+            Kind::RingwayEpoll => {
+                envoy::ringway(&mut command, setup)?;
+                command.args(["--driver", "epoll"]);
+            }
             Kind::Envoy => envoy::envoy(&mut command, setup)?,
             Kind::Nginx => nginx::configure(&mut command, setup)?,
             Kind::Haproxy => haproxy::configure(&mut command, setup)?,
@@ -200,7 +221,7 @@ impl Peer {
     /// Makes it send to another origin, without a restart.
     pub(crate) fn reload(&self, process: &Process, setup: &Setup) -> io::Result<()> {
         match self.kind {
-            Kind::Ringway => {
+            Kind::Ringway | Kind::RingwayEpoll => {
                 envoy::rewrite_ringway(setup)?;
                 process.signal(Signal::SIGHUP)
             }
