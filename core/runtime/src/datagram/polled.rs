@@ -42,7 +42,7 @@ impl Socket {
     pub(crate) fn new(fd: OwnedFd, options: Options) -> io::Result<Self> {
         let raw = fd.as_raw_fd();
         let waits = match epoll::current() {
-            Some(poller) => Waits::Epoll(Registered::new(poller, fd)?),
+            Some(poller) => Waits::Epoll(Registered::shared(poller, fd)?),
             None => {
                 let socket = std::net::UdpSocket::from(fd);
                 socket.set_nonblocking(true)?;

@@ -3,7 +3,7 @@
 use std::io;
 use std::rc::Rc;
 
-use socket2::{Domain, SockAddr, Type};
+use socket2::{Domain, SockAddr, SockRef, Type};
 
 use super::Poller;
 use super::socket::Socket;
@@ -25,10 +25,9 @@ pub(crate) async fn connect_from(
 ) -> io::Result<Socket> {
     match socket.connect(&address) {
         Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {
-            let control = socket.try_clone()?;
             let registered = Registered::new(poller, socket.into())?;
             std::future::poll_fn(|cx| registered.poll_writable(cx)).await;
-            match control.take_error()? {
+            match SockRef::from(&registered).take_error()? {
                 Some(error) => Err(error),
                 None => Ok(Socket::of(registered)),
             }

@@ -31,7 +31,7 @@ impl Listener {
     pub(crate) fn new(poller: Rc<Poller>, fd: OwnedFd) -> io::Result<Self> {
         // Whether somebody waits is known only when it is tried.
         socket2::SockRef::from(&fd).set_nonblocking(true)?;
-        Ok(Self { registered: Registered::new(poller, fd)?, stop: Rc::default() })
+        Ok(Self { registered: Registered::shared(poller, fd)?, stop: Rc::default() })
     }
 
     pub(crate) fn fd(&self) -> RawFd {

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -31,11 +31,23 @@ pub(crate) struct Registered {
     poller: Rc<Poller>,
     source: Rc<Source>,
     key: usize,
+    /// Nobody else has a descriptor of the same socket: it is registered no more when it is closed.
+    alone: bool,
     fd: OwnedFd,
 }
 
 impl Registered {
-    pub(crate) fn new(poller: Rc<Poller>, fd: OwnedFd) -> io::Result<Self> {
+    /// A socket of which there is no other descriptor.
+    pub(super) fn new(poller: Rc<Poller>, fd: OwnedFd) -> io::Result<Self> {
+        Self::with(poller, fd, true)
+    }
+
+    /// A socket of which somebody else may have another descriptor.
+    pub(crate) fn shared(poller: Rc<Poller>, fd: OwnedFd) -> io::Result<Self> {
+        Self::with(poller, fd, false)
+    }
+
+    fn with(poller: Rc<Poller>, fd: OwnedFd, alone: bool) -> io::Result<Self> {
         let source = Rc::new(Source {
             fd: fd.as_raw_fd(),
             readable: Cell::new(false),
@@ -47,7 +59,7 @@ impl Registered {
             sent: Cell::default(),
         });
         let key = poller.sources.borrow_mut().insert(Rc::clone(&source));
-        let made = Self { poller, source, key, fd };
+        let made = Self { poller, source, key, alone, fd };
         made.poller.control(libc::EPOLL_CTL_ADD, made.fd(), key)?;
         Ok(made)
     }
@@ -128,6 +140,12 @@ impl Registered {
     }
 }
 
+impl AsFd for Registered {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
 fn register(slot: &Cell<Option<Waker>>, cx: &Context<'_>) {
     let waker = slot.take().filter(|waker| waker.will_wake(cx.waker()));
     slot.set(Some(waker.unwrap_or_else(|| cx.waker().clone())));
@@ -135,9 +153,10 @@ fn register(slot: &Cell<Option<Waker>>, cx: &Context<'_>) {
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        // Somebody else may have a descriptor of the same socket, which would stay registered. It
-        // may not have been registered at all.
-        let _ = self.poller.control(libc::EPOLL_CTL_DEL, self.fd(), self.key);
+        if !self.alone {
+            // It may not have been registered at all.
+            let _ = self.poller.control(libc::EPOLL_CTL_DEL, self.fd(), self.key);
+        }
         let removed = self.poller.sources.borrow_mut().try_remove(self.key);
         // The last waker of a task drops the task, and with it sources of its own.
         drop(removed);
