@@ -31,6 +31,9 @@ pub(super) fn admin(cx: &Cx<'_>, at: &At<'_>, admin: &bootstrap::Admin) -> Admin
         let at = at_address.field("socket_address");
         at.field("protocol").invalid("the admin server listens on TCP");
     }
+    if !admin.access_log.is_empty() {
+        at.field("access_log").no_effect("the admin server writes no lines yet");
+    }
     if !admin.profile_path.is_empty() {
         at.field("profile_path").no_effect("there is no CPU profiler to write a profile");
     }
