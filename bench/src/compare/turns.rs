@@ -31,6 +31,9 @@ const RELOAD_PATIENCE: Duration = Duration::from_secs(2);
 const RELOAD_SIGNALS: usize = 3;
 /// What memory gets to come to rest.
 const REST: Duration = Duration::from_millis(300);
+/// Between two looks at whether it does, which is longer than housekeeping takes, and how many.
+const SETTLING: Duration = Duration::from_millis(1200);
+const SETTLING_MAX: usize = 6;
 /// The second origin tells itself apart by the length of its answers.
 const OTHER_SIZE: usize = 65;
 /// What a sink takes for each of its answers, and a source gives.
@@ -233,6 +236,9 @@ impl Stage {
         let opened = opened.map_err(|error| format!("{count} more connections: {error}"))?;
         thread::sleep(REST);
         if contender.row.samples.is_empty() {
+            if !matches!(workload.companions, workload::Companions::SlowReaders(_)) {
+                settle(&contender.process);
+            }
             let grown = resident(&contender.process).saturating_sub(before);
             contender.row.memory.per_companion = Some(grown as f64 / count as f64);
         }
@@ -389,6 +395,20 @@ fn less_disturbed(
 fn free_port() -> std::io::Result<u16> {
     // Freed at once: proxies take a number and not a socket. Nobody else binds on this host now.
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// Waits until a process gives no more memory back, for a few seconds at most: what it took to open
+/// the connections is not what they take.
+fn settle(process: &Process) {
+    let mut last = resident(process);
+    for _ in 0..SETTLING_MAX {
+        thread::sleep(SETTLING);
+        let now = resident(process);
+        if now + last / 100 >= last {
+            return;
+        }
+        last = now;
+    }
 }
 
 fn resident(process: &Process) -> u64 {
