@@ -132,6 +132,12 @@ const KNOWN: &[Known] = &[
     },
     Known {
         corpus: "direct responses",
+        exchanges: &["/body/204", "/body/304", "HEAD of 204"],
+        reason: "RFC 9112 section 6.3: nothing follows 204 and 304. Envoy sends the body that is \
+                 configured, and the client takes it for the beginning of the next response.",
+    },
+    Known {
+        corpus: "direct responses",
         exchanges: &["POST"],
         reason: "As for local replies: the body has come whole.",
     },
