@@ -25,7 +25,7 @@ use crate::transport::Transport;
 /// How long a connection without streams may stay when the worker or its listener is going away.
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
 /// How long a connection without streams keeps what makes the next one cheap.
-const REST: Duration = Duration::from_secs(1);
+const REST: Duration = Duration::from_millis(100);
 
 /// A connection while it lasts.
 struct Connection {
