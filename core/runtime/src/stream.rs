@@ -383,8 +383,17 @@ impl Stream {
         backlog.is_some_and(|backlog| backlog.is_over)
     }
 
+    /// Asked with each step of each stream, of which hardly any has something to bound.
+    #[inline]
     fn poll_backlog(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        let Some(mut rare) = self.rare.take() else { return Ok(()) };
+        match self.rare.take() {
+            None => Ok(()),
+            Some(rare) => self.poll_rare(rare, cx),
+        }
+    }
+
+    #[cold]
+    fn poll_rare(&mut self, mut rare: Box<Rare>, cx: &mut Context<'_>) -> io::Result<()> {
         let Some(backlog) = &mut rare.backlog else {
             self.rare = Some(rare);
             return Ok(());
