@@ -256,6 +256,8 @@ pub struct Router {
 pub struct HttpFilterChain {
     filters: Vec<(Arc<str>, Arc<dyn HttpFilter>)>,
     router: Router,
+    /// There is a router to answer.
+    routed: bool,
     request_head: Vec<usize>,
     request_body: Vec<usize>,
     response_head: Vec<usize>,
@@ -275,7 +277,14 @@ impl HttpFilterChain {
         response_head.reverse();
         let mut response_body = wanting(|interest| interest.response_body);
         response_body.reverse();
-        Self { filters, router, request_head, request_body, response_head, response_body }
+        let routed = true;
+        Self { filters, router, routed, request_head, request_body, response_head, response_body }
+    }
+
+    /// Whether there is a router at the end. A chain of nothing has none (the default one); as in
+    /// Envoy, nobody answers what comes to it.
+    pub fn has_router(&self) -> bool {
+        self.routed
     }
 
     /// How many filters there are; each stream has as many states.

@@ -40,7 +40,8 @@ pub(super) fn chain(cx: &Cx<'_>, at: &At<'_>, list: &[hcm::HttpFilter]) -> Optio
         }
     }
     if list.is_empty() {
-        at.invalid("no router at the end of the http filter chain, so nothing would answer");
+        at.warn("there is no router to answer: requests wait until they time out");
+        return Some(HttpFilterChain::default());
     }
     let suppress_envoy_headers = router.filter(|_| whole)?.suppress_envoy_headers;
     Some(HttpFilterChain::new(filters, Router { suppress_envoy_headers }))

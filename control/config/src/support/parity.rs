@@ -24,8 +24,6 @@ const DIFFERENCES: &[&str] = &[
     "A value that changes nothing where it stands is a warning when the configuration is \
      loaded. Envoy says nothing.",
     "Two listeners of one name are an error. Envoy takes the second in place of the first.",
-    "A connection manager without a router at the end of its HTTP filters is an error. Envoy \
-     takes it, and its requests are never answered.",
     "A substitution that names a group which its pattern does not have, a header whose name is \
      none, and a port above 65535 are errors. Envoy takes them, and they never work.",
     "When a listener's Unix socket is bound, an old file in its place is removed only if it is a \

@@ -194,6 +194,9 @@ impl<'c, C: ClientSide> Exchange<'c, C> {
         self.close = !self.down.side.keep_alive();
         self.asks_grpc = grpc::is_request(&self.down.request);
         request::prepare(self)?;
+        if !self.filters.has_router() {
+            return Err(std::future::poll_fn(|cx| self.poll_impatience(cx, None)).await);
+        }
         // As in Envoy, filters see requests without a route too: the router refuses them.
         let routed = self.find_route();
         let settled = request::settle_upgrade(self);

@@ -6,12 +6,16 @@ use std::time::{Duration, Instant};
 use ringway_test_support::{Bootstrap, Origin, Proxy, RawClient, RawOrigin};
 
 fn with(options: &str, origin: SocketAddr) -> Proxy {
+    Proxy::start(yaml(options, origin))
+}
+
+fn yaml(options: &str, origin: SocketAddr) -> String {
     let manager = format!(
         "{options}\nroute_config:\n  virtual_hosts:\n  - name: all\n    domains: ['*']\n    \
          routes: [{{ match: {{ prefix: / }}, route: {{ cluster: origin }} }}]\n"
     );
     let bootstrap = Bootstrap::new().http("main", &manager).cluster("origin", &[origin]);
-    Proxy::start(bootstrap.to_yaml())
+    bootstrap.to_yaml()
 }
 
 #[test]
@@ -69,4 +73,19 @@ fn a_body_that_stops() {
     let response = client.response();
     assert_eq!((response.status(), response.text().as_str()), (408, "stream timeout"));
     client.expect_close();
+}
+
+#[test]
+fn without_a_router_nobody_answers() {
+    let yaml = yaml("stream_idle_timeout: 0.2s", Origin::named("a").address());
+    let start = yaml.find("        http_filters:").expect("there are filters");
+    let end = start + yaml[start..].find("        stream_idle").expect("the manager goes on");
+    let proxy = Proxy::start(yaml[..start].to_owned() + &yaml[end..]);
+    let mut client = RawClient::connect(proxy.listener("main"));
+    for _ in 0..2 {
+        let late = client.get("/");
+        assert_eq!((late.status(), late.text().as_str()), (504, "stream timeout"));
+    }
+    assert_eq!(proxy.stat("http.main.rq_total"), 0);
+    assert_eq!(proxy.stat("http.main.downstream_rq_idle_timeout"), 2);
 }
