@@ -24,6 +24,8 @@ pub struct Admin {
     pub allow_paths: Vec<StringMatch>,
 }
 
+const NO_LINES: &str = "the admin server writes no lines yet";
+
 pub(super) fn admin(cx: &Cx<'_>, at: &At<'_>, admin: &bootstrap::Admin) -> Admin {
     let at_address = at.field("address");
     let address = admin.address.as_ref();
@@ -32,7 +34,11 @@ pub(super) fn admin(cx: &Cx<'_>, at: &At<'_>, admin: &bootstrap::Admin) -> Admin
         at.field("protocol").invalid("the admin server listens on TCP");
     }
     if !admin.access_log.is_empty() {
-        at.field("access_log").no_effect("the admin server writes no lines yet");
+        at.field("access_log").no_effect(NO_LINES);
+    }
+    // Older configurations have to name a file, and most of them want none.
+    if !["", "/dev/null"].contains(&admin.access_log_path.as_str()) {
+        at.field("access_log_path").no_effect(NO_LINES);
     }
     if !admin.profile_path.is_empty() {
         at.field("profile_path").no_effect("there is no CPU profiler to write a profile");

@@ -35,6 +35,7 @@ pub(super) const MESSAGES: &[Message] = &[
         &[
             field("address"),
             field("access_log"),
+            field("access_log_path"),
             field("ignore_global_conn_limit"),
             field("allow_paths"),
             field("profile_path"),
