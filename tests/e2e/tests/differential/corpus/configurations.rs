@@ -423,7 +423,6 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("two documents", "what stands in the second one would be ignored in silence"),
     ("a field twice", "one of the two would be ignored in silence"),
     ("both cases of one field", "one of the two would be ignored in silence"),
-    ("no HTTP filter", "every request would stay without an answer"),
     ("rewrite with a group that is not there", "the rewrite could never be done"),
     ("TLS: expired", "whoever validates can still renew it; the running proxy presents it"),
     ("TLS: the lowest version above the highest", "no handshake could succeed"),
