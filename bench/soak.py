@@ -154,7 +154,7 @@ class Soak:
             UDP_PROXY,
             stat_prefix="soak",
             # Sessions of clients that have left must end before the verdict.
-            idle_timeout="2s",
+            idle_timeout="1s",
             matcher={"on_no_match": {"action": route}},
         )
         return {
