@@ -97,7 +97,8 @@ impl OverloadWatch {
     pub fn follow(&mut self, policy: Option<&OverloadPolicy>) -> bool {
         self.actions.iter().for_each(|action| action.rest(&self.page));
         let all = policy.map(|policy| policy.monitors.as_slice()).unwrap_or_default();
-        self.monitors = all.iter().map(|one| Watched::new(&self.catalog, one)).collect();
+        let known = std::mem::take(&mut self.monitors);
+        self.monitors = all.iter().map(|one| Watched::new(&self.catalog, one, &known)).collect();
         let all = policy.map(|policy| policy.actions.as_slice()).unwrap_or_default();
         self.actions = all.iter().map(|one| Followed::new(&self.catalog, one)).collect();
         self.ticks = policy.map(|policy| {
@@ -170,7 +171,9 @@ impl OverloadWatch {
 }
 
 impl Watched {
-    fn new(catalog: &Catalog, monitor: &Monitor) -> Self {
+    /// One that was watched before goes on with what is known of it: a change of configuration is
+    /// no relief.
+    fn new(catalog: &Catalog, monitor: &Monitor, known: &[Self]) -> Self {
         let scope = format!("overload.{}", monitor.name);
         let name = |leaf: &str| StatName::new(&scope, &scope, leaf, &[]);
         if !matches!(monitor.resource, Resource::Connections { .. }) {
@@ -181,7 +184,9 @@ impl Watched {
             pressure: catalog.gauge(name("pressure")),
             failed_updates: catalog.counter(name("failed_updates")),
         };
-        Self { monitor: monitor.clone(), stats, pressure: 0.0, failing: false }
+        let before = known.iter().find(|one| one.monitor == *monitor);
+        let (pressure, failing) = before.map_or((0.0, false), |one| (one.pressure, one.failing));
+        Self { monitor: monitor.clone(), stats, pressure, failing }
     }
 
     fn look(&mut self, page: &Page) {
@@ -292,6 +297,8 @@ mod tests {
         assert_eq!(shown("envoy.overload_actions.shrink_heap.shrink_count"), 1);
         assert!(!tell("much") && !tell("2"), "what cannot be read changes nothing");
         assert_eq!((shown("file.failed_updates"), shown("file.pressure")), (2, 97));
+        assert!(!watch.follow(Some(&policy)), "a change of configuration is no relief");
+        assert!(overload.is_full(Action::StopAcceptingConnections));
         assert!(watch.follow(None), "there is nothing to act on any more");
         assert_eq!(overload.level(Action::StopAcceptingConnections), 0.0);
         assert_eq!(shown(&format!("{keepalive}.active")), 0);

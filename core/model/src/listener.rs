@@ -50,7 +50,8 @@ pub struct Listener {
     pub hands_off: bool,
     /// `connection_balance_config.exact_balance`: connections go to the worker with the fewest.
     pub exact_balance: bool,
-    /// `bypass_overload_manager`: nothing that is done about overload concerns it.
+    /// `bypass_overload_manager`: what is done about overload does not concern it, but for times
+    /// that get shorter.
     pub bypasses_overload: bool,
     /// `buffer_size_kb` of the bootstrap extension for internal listeners, in bytes: what one side
     /// of a connection may send ahead of the other; `None` leaves it to the kernel.

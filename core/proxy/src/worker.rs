@@ -322,13 +322,18 @@ impl Worker {
             || (self.failing.get() && !listener.modify_only)
     }
 
-    /// What is left of a time under overload.
+    /// What is left of a time under overload. As in Envoy, no listener is spared of this.
     pub(crate) fn scaled(&self, timer: Timer, time: Option<Duration>) -> Option<Duration> {
         let level = self.overload.level(Action::ReduceTimeouts);
         match level > 0.0 {
             true => time.map(|time| self.snapshot.borrow().timer_scales.scaled(timer, time, level)),
             false => time,
         }
+    }
+
+    /// Whether an action against overload is to be taken this time, for a client of this listener.
+    pub(crate) fn strikes(&self, listener: &Listener, action: Action) -> bool {
+        !listener.bypasses_overload && self.overload.strikes(action, || self.random())
     }
 
     /// Whether `/healthcheck/fail` was asked for.

@@ -154,9 +154,7 @@ impl Binding {
             page.inc(stats.downstream_cx_drain_close);
             return true;
         }
-        let oldest = self.manager.timeouts.max_connection_duration;
-        let oldest = self.worker.scaled(Timer::ConnectionMax, oldest);
-        if oldest.is_some_and(|oldest| now.duration_since(self.info.start) >= oldest) {
+        if self.oldest_end().is_some_and(|end| now >= end) {
             page.inc(stats.downstream_cx_max_duration_reached);
             return true;
         }

@@ -37,8 +37,7 @@ impl Entry {
             }
             None => None,
         };
-        let reject = Action::RejectIncomingConnections;
-        if worker.overload.strikes(reject, || worker.random()) && !listener.bypasses_overload {
+        if worker.strikes(listener, Action::RejectIncomingConnections) {
             page.inc(stats.downstream_cx_overload_reject);
             return None;
         }

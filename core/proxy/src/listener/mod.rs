@@ -110,8 +110,8 @@ impl Listening {
             let socket = accept::open(worker, listener, sockets)?;
             let (sockets, stopper) = (Arc::clone(sockets), socket.stopper());
             let paused = Rc::<Cell<bool>>::default();
-            let pauses = Rc::clone(&paused);
-            accepting.push(Accepting { sockets: Arc::clone(&sockets), stopper, pauses });
+            let known = Rc::clone(&paused);
+            accepting.push(Accepting { sockets: Arc::clone(&sockets), stopper, paused: known });
             let (worker, listening) = (Rc::clone(worker), Rc::clone(self));
             ringway_runtime::spawn(accept::accept(worker, listening, sockets, socket, paused));
         }
@@ -168,7 +168,7 @@ impl Listening {
         let listener = self.listener();
         if self.rests(worker) {
             for one in self.accepting.take() {
-                one.pauses.set(true);
+                one.paused.set(true);
                 one.stopper.stop();
             }
         } else if listener.udp.is_none()
@@ -185,8 +185,7 @@ impl Listening {
 
     /// Whether an action against overload is to be taken this time.
     pub(crate) fn strikes(&self, worker: &Worker, action: Action) -> bool {
-        worker.overload.strikes(action, || worker.random())
-            && !self.listener.borrow().bypasses_overload
+        worker.strikes(&self.listener.borrow(), action)
     }
 
     /// Whether what it serves should ask its clients to go away.
@@ -236,7 +235,7 @@ struct Accepting {
     sockets: Arc<Sockets>,
     stopper: Stopper,
     /// Set before it is stopped for a while, so that the socket stays open.
-    pauses: Rc<Cell<bool>>,
+    paused: Rc<Cell<bool>>,
 }
 
 /// Listeners by the addresses that connections are meant for.

@@ -152,24 +152,36 @@ fn connections_wait_until_the_pressure_is_gone() {
     assert_eq!(pressed.proxy.stat(total), seen + 8);
 }
 
-#[test]
-fn times_get_shorter_for_those_who_wait_already() {
+/// Two listeners whose connections may be idle for ten minutes, and for a moment under pressure.
+fn patient() -> (Origin, Bootstrap, String) {
     let origin = Origin::named("a");
     let manager = "common_http_protocol_options: { idle_timeout: 600s }\nroute_config:\n  \
                    virtual_hosts:\n  - name: all\n    domains: ['*']\n    routes: [{ match: { \
                    prefix: / }, route: { cluster: origin } }]\n";
-    let bootstrap = Bootstrap::new().http("main", manager).cluster("origin", &[origin.address()]);
+    let bootstrap = Bootstrap::new().http("main", manager).http("other", manager);
+    let bootstrap = bootstrap.cluster("origin", &[origin.address()]);
     let actions = format!(
         "{}  typed_config: {{ '@type': {SCALE}, timer_scale_factors: [{{ timer: \
          HTTP_DOWNSTREAM_CONNECTION_IDLE, min_timeout: 0.2s }}] }}\n",
         action("reduce_timeouts", 0.5)
     );
-    let pressed = Pressed::start(&bootstrap, "", &actions);
-    let mut client = pressed.client();
-    assert_eq!(client.get("/").status(), 200);
-    pressed.press(90);
-    client.expect_close();
-    assert_eq!(pressed.proxy.stat("http.main.downstream_cx_idle_timeout"), 1);
+    (origin, bootstrap, actions)
+}
+
+#[test]
+fn times_get_shorter_for_those_who_wait_already() {
+    let (_origin, bootstrap, actions) = patient();
+    // The one listener is spared of other actions, and not of this.
+    let pressed = Pressed::start(&bootstrap, "bypass_overload_manager: true\n", &actions);
+    for listener in ["main", "other"] {
+        let mut client = RawClient::connect(pressed.proxy.listener(listener));
+        assert_eq!(client.get("/").status(), 200);
+        pressed.press(90);
+        client.expect_close();
+        let ended = format!("http.{listener}.downstream_cx_idle_timeout");
+        assert_eq!(pressed.proxy.stat(&ended), 1);
+        pressed.press(0);
+    }
 }
 
 #[test]
