@@ -255,9 +255,8 @@ pub struct Router {
 #[derive(Debug, Default)]
 pub struct HttpFilterChain {
     filters: Vec<(Arc<str>, Arc<dyn HttpFilter>)>,
-    router: Router,
-    /// There is a router to answer.
-    routed: bool,
+    /// None where nobody answers.
+    router: Option<Router>,
     request_head: Vec<usize>,
     request_body: Vec<usize>,
     response_head: Vec<usize>,
@@ -277,14 +276,14 @@ impl HttpFilterChain {
         response_head.reverse();
         let mut response_body = wanting(|interest| interest.response_body);
         response_body.reverse();
-        let routed = true;
-        Self { filters, router, routed, request_head, request_body, response_head, response_body }
+        let router = Some(router);
+        Self { filters, router, request_head, request_body, response_head, response_body }
     }
 
     /// Whether there is a router at the end. A chain of nothing has none (the default one); as in
     /// Envoy, nobody answers what comes to it.
     pub fn has_router(&self) -> bool {
-        self.routed
+        self.router.is_some()
     }
 
     /// How many filters there are; each stream has as many states.
@@ -297,9 +296,9 @@ impl HttpFilterChain {
         self.filters.is_empty()
     }
 
-    /// The router at the end.
-    pub fn router(&self) -> &Router {
-        &self.router
+    /// What the router at the end is told.
+    pub fn router(&self) -> Router {
+        self.router.unwrap_or_default()
     }
 
     /// Indices of the filters that want the request head, in the order of their visit.
