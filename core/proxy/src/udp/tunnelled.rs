@@ -16,11 +16,15 @@ use ringway_model::format::FormatContext;
 use ringway_model::stats::UdpClusterStats;
 use ringway_model::stream::{ConnectionInfo, ResponseFlags, StreamInfo};
 use ringway_model::udp::{UdpProxy, UdpTunneling};
-use ringway_runtime::buffer::Buf;
+use ringway_runtime::buffer::{self, Buf, Class};
 
 use super::session::TURN_MAX;
 use crate::upstream::{Host, NoConnection, Tunnel, Upstream};
+use crate::wire::copied;
 use crate::worker::Worker;
+
+/// What stands in front of a datagram in its capsule takes less.
+const HEADER_ROOM: usize = 16;
 
 /// The way of a session through another proxy.
 pub(super) struct Tunnelled {
@@ -203,7 +207,7 @@ impl Tunnelled {
             };
             if !tunneling.capsules {
                 heard(data);
-            } else if let Err(error) = decoder.feed(&data, |payload| heard(owned(payload))) {
+            } else if let Err(error) = decoder.feed(&data, |payload| heard(copied(payload))) {
                 tracing::debug!(target: "filter", "the tunnel ends: {error}");
                 return Poll::Ready(());
             }
@@ -236,11 +240,7 @@ fn has_room(tunnel: &Tunnel) -> bool {
 /// The capsule of a datagram; the kernel hands out no larger ones.
 fn encoded(payload: &[u8]) -> Buf {
     let payload = &payload[..payload.len().min(PAYLOAD_MAX)];
-    let mut bytes = Vec::with_capacity(payload.len() + 8);
+    let mut bytes = buffer::take(Class::fitting(payload.len() + HEADER_ROOM));
     capsule::encode(payload, &mut bytes);
     Buf::new(bytes)
-}
-
-fn owned(payload: &[u8]) -> Buf {
-    Buf::new(payload.to_vec())
 }
