@@ -5,7 +5,7 @@
 use std::cell::{Cell, OnceCell};
 use std::future::Future;
 use std::rc::Rc;
-use std::task::Waker;
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use crate::executor::Executor;
@@ -93,6 +93,12 @@ pub(crate) fn spawn<F: Future<Output = ()> + 'static>(future: F) -> Result<(), F
         }
     });
     future.map_or(Ok(()), Err)
+}
+
+/// Keeps who waits, in place of whoever has waited before.
+pub(crate) fn register(slot: &Cell<Option<Waker>>, cx: &Context<'_>) {
+    let waker = slot.take().filter(|waker| waker.will_wake(cx.waker()));
+    slot.set(Some(waker.unwrap_or_else(|| cx.waker().clone())));
 }
 
 /// Runs the task of a waker at once, see [`crate::run_now`]; `false` without a loop of ours.

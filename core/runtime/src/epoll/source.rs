@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use super::Poller;
+use crate::event_loop::register;
 use crate::outgoing::{Outgoing, Spare};
 
 /// What the poller and the owner share.
@@ -144,11 +145,6 @@ impl AsFd for Registered {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
-}
-
-fn register(slot: &Cell<Option<Waker>>, cx: &Context<'_>) {
-    let waker = slot.take().filter(|waker| waker.will_wake(cx.waker()));
-    slot.set(Some(waker.unwrap_or_else(|| cx.waker().clone())));
 }
 
 impl Drop for Registered {

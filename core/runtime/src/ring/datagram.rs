@@ -13,9 +13,9 @@ use socket2::SockAddr;
 
 use super::Ring;
 use super::ops::Op;
-use super::socket::register;
 use crate::buffer::{Buf, Class};
 use crate::datagram::{Control, Datagram, Dropped, Message, Options, Sent, address, told};
+use crate::event_loop::register;
 
 /// Datagrams that may wait in a socket before its receiving pauses; the kernel keeps, and then
 /// drops, what comes meanwhile.

@@ -14,6 +14,7 @@ use super::Ring;
 use super::ops::Op;
 use super::send::Send;
 use crate::buffer::{self, Buf, Class};
+use crate::event_loop::register;
 
 /// The stream's end; dropping it cancels what is under way and closes the socket.
 pub(crate) struct Socket(Rc<Shared>);
@@ -202,11 +203,6 @@ impl Socket {
         register(&self.0.sender, cx);
         Poll::Pending
     }
-}
-
-pub(super) fn register(slot: &Cell<Option<Waker>>, cx: &Context<'_>) {
-    let waker = slot.take().filter(|waker| waker.will_wake(cx.waker()));
-    slot.set(Some(waker.unwrap_or_else(|| cx.waker().clone())));
 }
 
 impl Drop for Socket {
